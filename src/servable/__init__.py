@@ -1,0 +1,32 @@
+"""Servable: pack a trained model once, then serve it as a service, offline, online-learning or at the edge.
+
+Importing this is cheap; each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from servable.bundles.load import load
+    from servable.bundles.pack import pack
+    from servable.client import AsyncClient, Client
+
+_HOMES = {
+    "pack": "servable.bundles.pack",
+    "load": "servable.bundles.load",
+    "Client": "servable.client",
+    "AsyncClient": "servable.client",
+}
+
+__all__ = ["AsyncClient", "Client", "__version__", "load", "pack"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'servable' has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)

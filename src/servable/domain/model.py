@@ -1,0 +1,32 @@
+"""Model: something loaded that predicts. Learner: one that also learns."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from servable.domain.batch import Array, Batch
+
+
+class Model(Protocol):
+    """A loaded model. Synchronous; the lane that owns it decides on which thread it is called, one call at a time
+    unless `concurrent` is true."""
+
+    def predict(self, batch: Batch) -> Batch:
+        """Outputs for the rows of `batch`, in the same order and number, by the names of the Signature's outputs.
+
+        Must not write to its input, nor keep it. Raises `ModelFailed` or any exception of its own.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back memory, threads and files. Called once, after the last `predict`."""
+        ...
+
+
+@runtime_checkable
+class Learner(Model, Protocol):
+    """A Model whose state moves with the outcomes it is shown."""
+
+    def learn(self, batch: Batch, outcomes: Array) -> None:
+        """Update the state from `batch` and its true outcomes, one a row, in order."""
+        ...
