@@ -1,0 +1,60 @@
+"""Request: one caller's batch on its way through the engine, and the answer it comes back with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from servable.domain.batch import Batch
+from servable.errors import ServableError
+
+NEVER: Final = float("inf")
+
+
+class Request:
+    """A batch that waits for its answer. Doors make it, a lane finishes it, exactly once.
+
+    `deadline` is a point of `time.monotonic()`. Lower `priority` goes first (1 highest; 0 means the default, the lowest).
+    `on_done(request)` is called on the event loop once `answer` or `error` is set; never after `cancel()`.
+    """
+
+    __slots__ = (
+        "answer", "arrived", "batch", "compute_s", "deadline", "error", "id", "on_done", "over", "priority", "queue_s",
+        "rows",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        id: str,
+        batch: Batch,
+        on_done: Callable[[Request], None],
+        deadline: float = NEVER,
+        priority: int = 0,
+        arrived: float | None = None,
+    ) -> None:
+        self.id = id
+        self.batch = batch
+        self.rows = batch.rows
+        self.on_done = on_done
+        self.deadline = deadline
+        self.priority = priority
+        self.arrived = monotonic() if arrived is None else arrived
+        self.answer: Batch | None = None
+        self.error: ServableError | None = None
+        self.queue_s = 0.0
+        self.compute_s = 0.0
+        self.over = False
+
+    def finish(self, answer: Batch | None, error: ServableError | None = None) -> None:
+        """Set the outcome and tell the door. Later calls, and any after `cancel`, do nothing: a late answer is dropped."""
+        if self.over:
+            return
+        self.over = True
+        self.answer = answer
+        self.error = error
+        self.on_done(self)
+
+    def cancel(self) -> None:
+        """The caller is gone: a lane drops this before it is computed; nobody is told."""
+        self.over = True
