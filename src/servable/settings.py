@@ -1,0 +1,142 @@
+"""One Settings struct; one loader: defaults, then a file (TOML), then the environment, then flags.
+
+Who sets a key wrongly learns the key, the source, what was expected and what came.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from servable.errors import UsageError
+
+PREFIX: Final = "SERVABLE_"
+MIB: Final = 1024 * 1024
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that can be set. Sizes in bytes, times in seconds.
+
+    Where: `--http-port 8080` (flag) wins over `SERVABLE_HTTP_PORT=8080` (environment) over `http_port = 8080` (file).
+    """
+
+    home: str = "~/.servable"
+    """Where state lies: registry, bundles, logs, keys."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    grpc_port: int = 8081
+    """0 lets the system choose; -1 turns the gRPC door off."""
+    workers: int = 1
+    """Doors: processes that share the ports."""
+
+    require_key: bool = False
+    """Demand an API key even on loopback."""
+    insecure: bool = False
+    """Allow an address other than loopback without keys."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Host headers that are answered, besides those of the address bound. `*` allows all."""
+
+    max_body_bytes: int = 64 * MIB
+    max_decompressed_bytes: int = 256 * MIB
+    max_header_bytes: int = 32 * 1024
+    max_json_depth: int = 100
+    max_elements: int = 32 * 1024 * 1024
+    """Values in one request, all tensors together."""
+    max_connections: int = 16_384
+    """Open connections of one door."""
+    receive_timeout_s: float = 10.0
+    """From the first byte of a request to the end of its headers; and without progress in its body."""
+    min_receive_rate: int = 1024
+    """Bytes a second that a body must arrive at, on average, after the receive timeout."""
+    keep_alive_s: float = 75.0
+    write_timeout_s: float = 30.0
+    """How long a client may take no byte of an answer that waits for it."""
+
+    deadline_s: float = 30.0
+    """For a request that names none."""
+    max_queue: int = 1024
+    """Requests that may wait for one version."""
+    stuck_after_s: float = 60.0
+    """A model call that runs longer makes its door unhealthy, to be replaced."""
+    warm_up: bool = True
+    inline_ms: float = 0.5
+    """Model calls expected to be shorter run on the event loop; longer ones on the lane's thread."""
+
+    drain_delay_s: float = 0.0
+    """Between turning not-ready and closing the ports, so that balancers look elsewhere."""
+    grace_s: float = 30.0
+    """For accepted requests to finish after SIGTERM."""
+    heartbeat_timeout_s: float = 10.0
+    """A door silent for longer is killed and replaced."""
+
+    record_file: str = ""
+    """A JSON-lines file that every answer's Record is appended to; empty: none."""
+    record_queue: int = 65_536
+    """Records that may wait for the sink; beyond it they are dropped, and counted."""
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    config: str = ""
+    """The file these were read from."""
+
+    @property
+    def home_path(self) -> Path:
+        return Path(self.home).expanduser()
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach us."""
+        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+
+
+FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+
+
+def load_settings(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from all sources. A flag that is None was not given. Raises UsageError that names the key and source."""
+    environ = os.environ if environ is None else environ
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    path = given.get("config") or environ.get(PREFIX + "CONFIG", "")
+    merged: dict[str, Any] = {}
+    if path:
+        merged |= _checked(_read(Path(path)), f"file {path}", strict=True)
+        merged["config"] = str(path)
+    from_environment = {
+        name: environ[PREFIX + name.upper()] for name in FIELDS if environ.get(PREFIX + name.upper(), "") != ""
+    }
+    merged |= _checked(from_environment, "environment", strict=False)
+    merged |= _checked(given, "command line", strict=False)
+    return Settings(**merged)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not a valid TOML file: {error}") from error
+
+
+def _checked(values: Mapping[str, Any], source: str, *, strict: bool) -> dict[str, Any]:
+    """Each value as its key's type. From a file types must match; text from elsewhere is read as that type."""
+    checked = {}
+    for key, value in values.items():
+        field = FIELDS.get(key)
+        if field is None:
+            near = difflib.get_close_matches(key, FIELDS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"unknown setting {key!r} in the {source}{hint}")
+        if key == "allowed_hosts" and isinstance(value, str):
+            value = [host.strip() for host in value.split(",") if host.strip()]  # noqa: PLW2901 - one loop, one value
+        try:
+            checked[key] = msgspec.convert(value, field.type, strict=strict)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"setting {key!r} in the {source}: {error} (value {value!r})") from error
+    return checked
