@@ -1,0 +1,281 @@
+"""Lane: one version's way from waiting requests to answers. Drains, batches while busy, splits by counted rows.
+
+All that arrived in one turn of the event loop shares one model call: nobody waits when the lane is idle, and no timer
+needs tuning. A call expected to be short runs on the loop; a longer one on the lane's own thread, while the next batch
+gathers. Runs on one event loop; only `_Thread` touches another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from servable.domain.batch import Batch
+from servable.domain.field import Fault
+from servable.domain.model import Model
+from servable.domain.signature import Signature
+from servable.engine.policy import CostCurve, admit, cap_of
+from servable.engine.queue import Queue
+from servable.engine.request import NEVER, Request
+from servable.engine.stats import Stats
+from servable.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded, ServableError
+
+LOOP_SHARE_S: Final = 0.002
+"""After this long in model calls on the loop, connections get their turn."""
+SWEEP_S: Final = 0.02
+"""How often deadlines are looked after while a call runs on the thread."""
+
+logger = logging.getLogger("servable.engine")
+
+
+class Lane:
+    """Runs one Model. `submit` is the only way in; answers come back through each request's `on_done`."""
+
+    def __init__(
+        self,
+        model: Model,
+        signature: Signature,
+        curve: CostCurve,
+        stats: Stats,
+        *,
+        inline_s: float,
+        max_queue: int,
+        on_over: Callable[[Request], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.curve = curve
+        self.cap = cap_of(curve, batched=signature.batched)
+        self.stats = stats
+        self._signature = signature
+        self._uniform = all(-1 not in field.shape[1:] for field in signature.inputs)
+        self._inline_s = inline_s
+        self._max_queue = max_queue
+        self._on_over = on_over
+        self._loop = asyncio.get_running_loop()
+        self._queue = Queue()
+        self._scheduled = False
+        self._running: list[Request] = []
+        self._started = 0.0
+        self._thread: _Thread | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._unheard = 0
+        """Answers that came after their callers had gone."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, nothing runs."""
+        return not self._running and self._queue.requests == 0
+
+    def busy_s(self) -> float:
+        """How long the call on the thread has been running; 0 if none is."""
+        return monotonic() - self._started if self._running else 0.0
+
+    def submit(self, request: Request) -> None:
+        """Let a request in, or finish it with the reason why not."""
+        waiting = self._queue
+        if self._closed:
+            self._fail(request, NotReady("this version is being unloaded: ask again", retry_after_s=0.1))
+            return
+        if waiting.requests:
+            left_s = request.deadline - monotonic() if request.deadline != NEVER else NEVER
+            remaining_s = max(self.curve.seconds(len(self._running)) - self.busy_s(), 0.0) if self._running else 0.0
+            refusal = admit(
+                waiting.requests, self._max_queue, waiting.rows, request.rows, self.cap, self.curve, remaining_s, left_s
+            )
+            if refusal is not None:
+                reason = f"the model has no room for this request: {refusal.reason}"
+                self._fail(request, Overloaded(reason, retry_after_s=refusal.retry_after_s))
+                return
+        self.stats.pending += 1
+        waiting.put(request)
+        if not self._scheduled and not self._running:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    async def drain(self) -> None:
+        """Return when all that was let in is answered. Nothing more is let in."""
+        self._closed = True
+        while not self.idle:
+            await asyncio.sleep(SWEEP_S)
+
+    def close(self) -> None:
+        """Give back the model and the thread. What still waits is told to ask again."""
+        self._closed = True
+        for request in [*self._queue.clear(), *self._running]:
+            self._fail(request, NotReady("this version was unloaded: ask again", retry_after_s=0.1))
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._thread is not None:
+            self._thread.close(self.model)
+        else:
+            self.model.close()
+
+    # ---- one turn of the loop
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        spent = 0.0
+        while self._queue.requests:
+            now = monotonic()
+            taken = [request for request in self._queue.take(self.cap, uniform=self._uniform) if self._in_time(request, now)]
+            if not taken:
+                continue
+            rows = sum(request.rows for request in taken)
+            expected = self.curve.seconds(rows)
+            if expected > self._inline_s:
+                self._send(taken, now)
+                return
+            try:
+                answer: Batch | Exception = self._predict(taken)
+            except Exception as error:  # noqa: BLE001 - the wall: a model may raise anything
+                answer = error
+            self._deliver(taken, answer, now, monotonic() - now)
+            spent += expected
+            if spent > LOOP_SHARE_S and self._queue.requests:
+                self._scheduled = True
+                self._loop.call_soon(self._turn)
+                break
+        self._count()
+
+    def _in_time(self, request: Request, now: float) -> bool:
+        if request.deadline > now:
+            return True
+        self._fail(request, _too_late(request, now))
+        return False
+
+    def _count(self) -> None:
+        self.stats.pending = self._queue.requests + len(self._running)
+        self.stats.cancelled = self._queue.dropped + self._unheard
+
+    def _predict(self, requests: list[Request]) -> Batch:
+        return self.model.predict(Batch.join([request.batch for request in requests]))
+
+    def _deliver(self, requests: list[Request], answer: Batch | Exception, started: float, compute_s: float) -> None:
+        """Split the answer by counted rows and finish every request; a failure is every request's own."""
+        rows = sum(request.rows for request in requests)
+        stats = self.stats
+        stats.executed(rows, compute_s)
+        self.curve.observe(rows, compute_s)
+        if isinstance(answer, Batch):
+            faults = self._misshapen(answer, rows)
+            if faults:
+                told = "; ".join(map(str, faults))
+                answer = ModelFailed(f"the model's answer breaks its own contract: {told}")
+        if not isinstance(answer, Batch):
+            error = answer if isinstance(answer, ServableError) else _model_failed(answer)
+            for request in requests:
+                self._fail(request, error)
+            return
+        now = started + compute_s
+        start = 0
+        single = len(requests) == 1
+        for request in requests:
+            stop = start + request.rows
+            if request.over:
+                self._unheard += 1
+            else:
+                request.queue_s = started - request.arrived
+                request.compute_s = compute_s
+                stats.answered(request.rows, request.queue_s, now - request.arrived)
+                request.finish(answer if single else answer.slice(start, stop))
+                if self._on_over is not None:
+                    self._on_over(request)
+            start = stop
+
+    def _misshapen(self, answer: Batch, rows: int) -> list[Fault]:
+        """Whether outputs are missing or hold another number of rows: answers would be shifted to other callers."""
+        faults = []
+        for field in self._signature.outputs:
+            array = answer.columns.get(field.name)
+            if array is None:
+                faults.append(Fault(field.name, field.describe(), "nothing"))
+            elif self._signature.batched and (array.ndim == 0 or array.shape[0] != rows):
+                faults.append(Fault(field.name, f"{rows} rows", f"shape {list(array.shape)}"))
+        return faults
+
+    # ---- on the thread
+
+    def _send(self, requests: list[Request], now: float) -> None:
+        if self._thread is None:
+            self._thread = _Thread(self._loop)
+        self._running = requests
+        self._started = now
+        self._thread.run(lambda: self._predict(requests), self._returned)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _returned(self, answer: Batch | Exception, seconds: float) -> None:
+        requests, self._running = self._running, []
+        self._deliver(requests, answer, self._started, seconds)
+        if self._queue.requests and not self._scheduled:
+            self._turn()
+        else:
+            self._count()
+
+    def _sweep(self) -> None:
+        """While a call runs: tell those whose time is up. Their late answers are dropped when they come."""
+        self._sweeper = None
+        now = monotonic()
+        for request in [*self._queue.expired(now), *self._running]:
+            if request.deadline <= now:
+                self._fail(request, _too_late(request, now))
+        self._count()
+        if self._running:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
+
+    def _fail(self, request: Request, error: ServableError) -> None:
+        if not request.over:
+            self.stats.failed(error.code)
+            request.finish(None, error)
+            if self._on_over is not None:
+                self._on_over(request)
+
+
+class _Thread:
+    """The lane's one worker. Calls go in, and come back on the loop with their answer and duration."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._calls: queue.SimpleQueue[tuple[Callable[[], Batch], Callable[[Batch | Exception, float], None]] | Model]
+        self._calls = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="servable-lane", daemon=True).start()
+
+    def run(self, call: Callable[[], Batch], returned: Callable[[Batch | Exception, float], None]) -> None:
+        self._calls.put((call, returned))
+
+    def close(self, model: Model) -> None:
+        """Close the model after the calls before it, on this thread: it may be in the middle of one."""
+        self._calls.put(model)
+
+    def _work(self) -> None:
+        while True:
+            job = self._calls.get()
+            if not isinstance(job, tuple):
+                job.close()
+                return
+            call, returned = job
+            start = monotonic()
+            try:
+                answer: Batch | Exception = call()
+            except Exception as error:  # noqa: BLE001 - the wall: a model may raise anything
+                answer = error
+            try:
+                self._loop.call_soon_threadsafe(returned, answer, monotonic() - start)
+            except RuntimeError:  # the loop is closed: nobody is left to tell
+                return
+
+
+def _too_late(request: Request, now: float) -> DeadlineExceeded:
+    return DeadlineExceeded(f"no answer within {request.deadline - request.arrived:.3f} s: gave up after {now - request.arrived:.3f} s")
+
+
+def _model_failed(error: Exception) -> ModelFailed:
+    """What the caller may know: the kind of failure. The traceback goes to the log, never over the wire."""
+    logger.error("the model raised %s", type(error).__name__, exc_info=error)
+    return ModelFailed(f"the model failed with {type(error).__name__}; the server's log has the details")

@@ -1,0 +1,97 @@
+"""The engine's decisions, as pure functions of what is known: no clock, no queue, no model.
+
+Which batch to cut, where to run it, whom to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+KEEPS_RISING: Final = 1.10
+"""A larger batch must bring at least this many times the rows per second, or the cap stays where it is."""
+LARGEST: Final = 1024
+"""Rows in one call at the most, where the curve was still rising at its end."""
+LEARNING_RATE: Final = 0.05
+
+
+class CostCurve:
+    """Seconds of a call against its rows: measured points, linear between them, by the row beyond the last.
+
+    >>> curve = CostCurve([(1, 0.010), (8, 0.017)])
+    >>> round(curve.seconds(4), 4)
+    0.013
+    """
+
+    __slots__ = ("points", "scale")
+
+    def __init__(self, points: Sequence[tuple[int, float]]) -> None:
+        self.points = list(points)
+        self.scale = 1.0
+
+    def seconds(self, rows: int) -> float:
+        """The expected duration of a call with this many rows."""
+        points = self.points
+        low_rows, low_s = points[0]
+        if rows <= low_rows:
+            return low_s * self.scale
+        for high_rows, high_s in points[1:]:
+            if rows <= high_rows:
+                share = (rows - low_rows) / (high_rows - low_rows)
+                return (low_s + share * (high_s - low_s)) * self.scale
+            low_rows, low_s = high_rows, high_s
+        return low_s * self.scale * rows / low_rows
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """A call took this long: the whole curve follows, slowly, and never by more than fourfold a step."""
+        expected = self.seconds(rows)
+        ratio = min(max(seconds / expected, 0.25), 4.0) if expected > 0 else 1.0
+        self.scale *= 1 + LEARNING_RATE * (ratio - 1)
+
+
+def cap_of(curve: CostCurve, *, batched: bool) -> int:
+    """Rows in a batch, at the most: where rows per second stop rising. For convolutional networks that is often 1.
+
+    >>> cap_of(CostCurve([(1, 0.002), (8, 0.016), (32, 0.064)]), batched=True)
+    1
+    >>> cap_of(CostCurve([(1, 0.002), (8, 0.004), (32, 0.015)]), batched=True)
+    8
+    """
+    if not batched:
+        return 1
+    best_rows, best_s = curve.points[0]
+    for rows, seconds in curve.points[1:]:
+        if rows / seconds >= KEEPS_RISING * best_rows / best_s:
+            best_rows, best_s = rows, seconds
+    return LARGEST if best_rows == curve.points[-1][0] and len(curve.points) > 1 else best_rows
+
+
+class Refusal(NamedTuple):
+    """Why a request is not let in, and when to come back."""
+
+    reason: str
+    retry_after_s: float
+
+
+def admit(
+    waiting: int, max_waiting: int, rows_waiting: int, rows: int, cap: int, curve: CostCurve, busy_s: float, left_s: float
+) -> Refusal | None:
+    """Whether a request may wait: a place in the queue, and a fair chance to be answered in the time it has left.
+
+    `busy_s`: what remains of the call that runs now. `left_s`: until the deadline, infinite for none.
+    A wait that is expected to be longer than the time left is refused at once, while the caller can still go elsewhere.
+    """
+    if waiting >= max_waiting:
+        return Refusal(f"{waiting} requests wait already, and no more may", max(wait_s(rows_waiting, cap, curve), 0.05))
+    if left_s == float("inf"):
+        return None
+    expected = busy_s + wait_s(rows_waiting, cap, curve) + curve.seconds(min(rows, cap))
+    if expected > left_s and waiting:
+        return Refusal(f"its {left_s:.3f} s would run out: the wait alone is about {expected:.3f} s", expected - left_s)
+    return None
+
+
+def wait_s(rows_waiting: int, cap: int, curve: CostCurve) -> float:
+    """How long the rows that wait will keep the model busy, in full batches and a rest."""
+    full, rest = divmod(rows_waiting, cap)
+    return full * curve.seconds(cap) + (curve.seconds(rest) if rest else 0.0)

@@ -1,0 +1,107 @@
+"""Queue: the requests that wait for one version, by priority and then by arrival."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from servable.engine.request import Request
+
+
+class Queue:
+    """Urgent before ordinary, first come first served within a priority. Requests that are over (their
+    callers are gone) are dropped as met, and counted."""
+
+    __slots__ = ("_levels", "_ordinary", "dropped", "requests", "rows")
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._ordinary: deque[Request] = deque()
+        self._levels: dict[int, deque[Request]] = {}
+        self.requests = 0
+        self.rows = 0
+
+    def put(self, request: Request) -> None:
+        if request.priority == 0:
+            self._ordinary.append(request)
+        else:
+            level = self._levels.get(request.priority)
+            if level is None:
+                level = self._levels[request.priority] = deque()
+                self._levels = dict(sorted(self._levels.items()))
+            level.append(request)
+        self.requests += 1
+        self.rows += request.rows
+
+    def take(self, cap: int, *, uniform: bool) -> list[Request]:
+        """The next batch: requests in order while they fit `cap` rows; at least one. Empty: nobody waits.
+
+        Unless all requests are `uniform` by the signature, only those with the first one's key (shapes, dtypes,
+        parameters) go with it; the rest keep their places.
+        """
+        first = self._pop()
+        if first is None:
+            return []
+        batch = [first]
+        rows = first.rows
+        key = None if uniform and first.batch.parameters is None else first.batch.key()
+        for level in self._by_urgency():
+            skipped: list[Request] = []
+            while level and rows < cap:
+                request = level[0]
+                if request.over:
+                    self._forget(level.popleft())
+                    self.dropped += 1
+                    continue
+                if rows + request.rows > cap:
+                    break
+                level.popleft()
+                if request.batch.parameters is None if key is None else request.batch.key() == key:
+                    self._forget(request)
+                    batch.append(request)
+                    rows += request.rows
+                else:
+                    skipped.append(request)
+            level.extendleft(reversed(skipped))
+            if rows >= cap:
+                break
+        return batch
+
+    def expired(self, now: float) -> list[Request]:
+        """Take out every request whose deadline has passed, and drop those that are over."""
+        late: list[Request] = []
+        for level in self._by_urgency():
+            waiting = list(level)
+            level.clear()
+            for request in waiting:
+                if not request.over and request.deadline > now:
+                    level.append(request)
+                    continue
+                self._forget(request)
+                if request.over:
+                    self.dropped += 1
+                else:
+                    late.append(request)
+        return late
+
+    def clear(self) -> list[Request]:
+        """Take out all."""
+        return self.expired(float("inf"))
+
+    def _by_urgency(self) -> Iterator[deque[Request]]:
+        yield from self._levels.values()
+        yield self._ordinary
+
+    def _pop(self) -> Request | None:
+        for level in self._by_urgency():
+            while level:
+                request = level.popleft()
+                self._forget(request)
+                if not request.over:
+                    return request
+                self.dropped += 1
+        return None
+
+    def _forget(self, request: Request) -> None:
+        self.requests -= 1
+        self.rows -= request.rows

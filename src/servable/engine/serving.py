@@ -1,0 +1,91 @@
+"""Serving: one version of one model, loaded, measured, proven, and open for requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import time
+from typing import NamedTuple
+
+from servable.domain.bundle import Bundle
+from servable.domain.model import Model
+from servable.domain.record import Record
+from servable.domain.signature import Signature
+from servable.engine.lane import Lane
+from servable.engine.plan import State, Target
+from servable.engine.policy import CostCurve
+from servable.engine.request import Request
+from servable.engine.stats import Stats
+from servable.wire.open_inference import Codec
+
+
+class Loaded(NamedTuple):
+    """A model that is ready to serve, as it comes from the thread that loaded it."""
+
+    bundle: Bundle
+    model: Model
+    curve: CostCurve
+
+
+class Limits(NamedTuple):
+    """What a lane may hold and how it may run; from the settings."""
+
+    inline_s: float = 0.0005
+    max_queue: int = 1024
+    max_elements: int = 2**25
+
+
+class Serving:
+    """What a door needs to answer for a version: its names, its contract, its codec and its lane."""
+
+    def __init__(
+        self, target: Target, loaded: Loaded, limits: Limits, on_record: Callable[[Record], None] | None = None
+    ) -> None:
+        self.name = target.name
+        self.version = target.version
+        self.generation = target.generation
+        self.bundle = loaded.bundle
+        self.signature: Signature = loaded.bundle.signature
+        self.state = "READY"
+        self.reason = ""
+        self.loaded_at = time()
+        self.stats = Stats()
+        self.codec = Codec(
+            self.signature, self.name, self.version, loaded.bundle.manifest.labels, max_elements=limits.max_elements
+        )
+        self._on_record = on_record
+        self.lane = Lane(
+            loaded.model,
+            self.signature,
+            loaded.curve,
+            self.stats,
+            inline_s=limits.inline_s,
+            max_queue=limits.max_queue,
+            on_over=None if on_record is None else self._record,
+        )
+        self.submit: Callable[[Request], None] = self.lane.submit
+
+    def as_state(self) -> State:
+        return State(self.name, self.version, self.state, self.reason)
+
+    async def retire(self) -> None:
+        """Answer what was let in, then give back the model. The caller has taken this version out of its Route."""
+        self.state = "UNLOADING"
+        await self.lane.drain()
+        self.lane.close()
+
+    def _record(self, request: Request) -> None:
+        assert self._on_record is not None
+        self._on_record(
+            Record(
+                request.id,
+                self.name,
+                self.version,
+                time(),
+                request.rows,
+                request.queue_s,
+                request.compute_s,
+                request.batch,
+                request.answer,
+                "" if request.error is None else request.error.code,
+            )
+        )
