@@ -11,6 +11,9 @@ class Model(Protocol):
     """A loaded model. Synchronous; the lane that owns it decides on which thread it is called, one call at a time
     unless `concurrent` is true."""
 
+    concurrent: bool
+    """Whether `predict` may be called from several threads at the same time."""
+
     def predict(self, batch: Batch) -> Batch:
         """Outputs for the rows of `batch`, in the same order and number, by the names of the Signature's outputs.
 

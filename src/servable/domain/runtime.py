@@ -13,12 +13,16 @@ from servable.domain.signature import Signature
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """What a runtime reads from a model file without a sample: its signature, and more for the manifest."""
+    """What a runtime reads from a model file without a sample: its signature, and more for the manifest.
+
+    `files` are the other files that loading will read, as paths relative to the model file's folder.
+    """
 
     signature: Signature
     labels: dict[str, tuple[str, ...]] = {}
     libraries: dict[str, str] = {}
     options: dict[str, Any] = {}
+    files: tuple[str, ...] = ()
 
 
 class Runtime(Protocol):

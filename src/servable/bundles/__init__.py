@@ -1,0 +1,1 @@
+"""Bundles: pack, open, verify, convert, prove."""

@@ -1,0 +1,82 @@
+"""The manifest as TOML: read with errors a person can act on, written the same way every time."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+import tomli_w
+
+from servable.domain.bundle import Manifest
+from servable.errors import BundleError
+
+SCHEMA: Final = 1
+"""The newest layout of a manifest that this program reads."""
+
+
+def loads(data: bytes, source: str = "manifest.toml") -> Manifest:
+    """Read a manifest. Raises BundleError that names the key, and the nearest one there is.
+
+    >>> loads(b'nmae = "churn"')
+    Traceback (most recent call last):
+    ...
+    servable.errors.BundleError: manifest.toml: unknown key 'nmae': did you mean 'name'?
+    """
+    try:
+        tree = tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{source} is not valid TOML: {error}") from error
+    schema = tree.get("schema", SCHEMA)
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise BundleError(f"{source} has schema {schema}, this program reads up to {SCHEMA}: install a newer servable")
+    _no_unknown_keys(tree, Manifest, "", source)
+    try:
+        return msgspec.convert(tree, Manifest)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at ")
+        place = where.strip("`").removeprefix("$").removeprefix(".")
+        raise BundleError(f"{source}: {f'key {place!r}: ' if place else ''}{what[0].lower()}{what[1:]}") from error
+
+
+def dumps(manifest: Manifest) -> bytes:
+    """The manifest as TOML. Equal manifests give equal bytes. Raises BundleError for a value TOML cannot hold."""
+    try:
+        return tomli_w.dumps(msgspec.to_builtins(manifest, builtin_types=())).encode()
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the manifest of {manifest.name!r} cannot be written as TOML: {error}") from error
+
+
+def _no_unknown_keys(tree: Any, kind: Any, place: str, source: str) -> None:
+    """Raise for the first key that no struct has, wherever it is."""
+    struct, repeated = _struct(kind)
+    if struct is None:
+        return
+    if repeated:
+        for index, item in enumerate(tree if isinstance(tree, list) else ()):
+            _no_unknown_keys(item, struct, f"{place}[{index}]", source)
+        return
+    if not isinstance(tree, dict):
+        return
+    known = typing.get_type_hints(struct)
+    for key, value in tree.items():
+        here = f"{place}.{key}" if place else key
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            advice = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
+            raise BundleError(f"{source}: unknown key {here!r}: {advice}")
+        _no_unknown_keys(value, known[key], here, source)
+
+
+def _struct(kind: Any) -> tuple[type[msgspec.Struct] | None, bool]:
+    """The struct inside an annotation, and whether there is a list of it."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind, False
+    if get_origin(kind) is tuple and get_args(kind):
+        return _struct(get_args(kind)[0])[0], True
+    if get_origin(kind) in {typing.Union, types.UnionType}:
+        return next((found for found in map(_struct, get_args(kind)) if found[0] is not None), (None, False))
+    return None, False

@@ -1,0 +1,109 @@
+"""Names what a file or folder holds, by its first bytes, for the error that says it is no model we know.
+
+Used only to explain a refusal: deciding what *is* a model belongs to each runtime.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Final
+
+HEAD_BYTES: Final = 4096
+
+_MAGIC: Final = (
+    (b"version https://git-lfs", "a git-lfs pointer, not the file itself: run  git lfs pull"),
+    (b"\x1f\x8b", "gzip-compressed data: unpack it first"),
+    (b"\x89HDF\r\n", "an HDF5 file (an old Keras model?): convert it to ONNX with tf2onnx"),
+    (b"\x93NUMPY", "a numpy array"),
+    (b"PAR1", "a Parquet table: that is data, not a model"),
+    (b"ARROW1", "an Arrow table: that is data, not a model"),
+    (b"GGUF", "a GGUF language model, which is not served here"),
+    (b"%PDF", "a PDF document"),
+    (b"\x7fELF", "a program or shared library"),
+    (b"BZh", "bzip2-compressed data: unpack it first"),
+    (b"\xfd7zXZ", "xz-compressed data: unpack it first"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"binf", "an XGBoost file in the old binary format: save it with XGBoost's save_model('model.ubj')"),
+)
+_PICKLE: Final = (
+    "a pickle, which runs code when it is opened: in the environment that made it, load it and give the object to "
+    "servable.pack(model, sample=...)"
+)
+_FOLDERS: Final = (
+    ("manifest.toml", "a Servable bundle"),
+    ("MLmodel", "an MLflow model folder"),
+    ("saved_model.pb", "a TensorFlow SavedModel: convert it to ONNX with tf2onnx"),
+    ("config.json", "a Hugging Face model folder: export it to ONNX with optimum"),
+)
+
+
+def looks_like(path: Path, head: bytes) -> str:
+    """A phrase: `an HTML page: …`. `head` is the file's first 4 KiB, empty for a folder."""
+    if path.is_dir():
+        return _folder(path)
+    if not head:
+        return "an empty file"
+    for magic, phrase in _MAGIC:
+        if head.startswith(magic):
+            return phrase
+    if head[0] == 0x80 and head[1:2] <= b"\x05" or head.startswith((b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"ZF0x")):
+        return _PICKLE
+    if head.startswith(b"PK\x03\x04"):
+        return _archive(path)
+    if head[4:8] == b"TFL3":
+        return "a TFLite model, which is not served here"
+    if head[4:8] == b"ORTM":
+        return "an ORT-format model: serve the .onnx file it was made from"
+    if head[257:262] == b"ustar":
+        return "a tar archive: unpack it first"
+    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
+        return "a safetensors file: weights without a model that uses them"
+    return _text(head)
+
+
+def _text(head: bytes) -> str:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:400].lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page, probably a download that answered with an error or a login"
+    if b"<pmml" in start:
+        return "a PMML model, which is not served here"
+    if start.startswith(b"<"):
+        return "an XML document"
+    if start.startswith((b"{", b"[")):
+        return "JSON that is not a model of XGBoost"
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 4:
+            return "unknown binary data"
+        text = head[: error.start].decode()
+    if not text.isprintable() and any(ord(letter) < 9 for letter in text):
+        return "unknown binary data"
+    return f"plain text that starts with {text.splitlines()[0][:60]!r}" if text.strip() else "blank text"
+
+
+def _archive(path: Path) -> str:
+    """What a zip file holds, by the names in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return "a broken or cut off zip file"
+    if any(name.endswith("data.pkl") for name in names):
+        return "a PyTorch file (a pickle inside a zip): export the model to ONNX with torch.onnx.export"
+    if "config.json" in names and "metadata.json" in names:
+        return "a Keras 3 model: export it with  model.export(path, format='onnx')"
+    if names and all(name.endswith(".npy") for name in names):
+        return "a numpy .npz archive"
+    if "[Content_Types].xml" in names:
+        return "an Office document"
+    return f"a zip archive ({', '.join(names[:3])}{', …' if len(names) > 3 else ''}): unpack it first"
+
+
+def _folder(path: Path) -> str:
+    names = sorted(entry.name for entry in path.iterdir())
+    for name, phrase in _FOLDERS:
+        if name in names:
+            return phrase
+    return f"a folder with {', '.join(names[:5])}{', …' if len(names) > 5 else ''}" if names else "an empty folder"

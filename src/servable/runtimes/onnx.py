@@ -1,0 +1,235 @@
+"""ONNX models, by onnxruntime: the format nearly every other one is converted to.
+
+One thread, sequential, no spinning: the lanes own the cores. The session is made from verified bytes, so what is loaded
+is what was checked. Reading the file itself is `onnx_file.py`; files beside it, `onnx_external.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+from servable.domain.bundle import Bundle
+from servable.domain.datatypes import FLOATS
+from servable.domain.field import Field
+from servable.domain.model import Model
+from servable.domain.runtime import Inspection
+from servable.domain.signature import Signature
+from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, ModelFailed
+from servable.runtimes import onnx_external, verified
+from servable.runtimes.agreement import agree
+from servable.runtimes.onnx_file import OnnxFile, is_onnx, read
+from servable.runtimes.protobuf import Malformed
+from servable.runtimes.rows import probe
+
+_DATATYPES: Final = {
+    "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64", "tensor(int8)": "INT8", "tensor(int16)": "INT16", "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64", "tensor(float16)": "FP16", "tensor(float)": "FP32", "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}  # fmt: skip
+_PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_NEWER: Final = ("Unsupported model IR version", "only *guarantees* support", "is not a registered function/op")
+_SILENT: Final = 3
+
+
+class OnnxRuntime:
+    """The plugin."""
+
+    name = "onnx"
+    platform = "onnx_onnxv1"
+    isolated = False
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        return path.is_file() and is_onnx(head, path.stat().st_size)
+
+    def inspect(self, path: Path) -> Inspection:
+        """The file's own inputs and outputs; whether rows may be joined is tried out."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CorruptModel(f"cannot read {path.name!r}: {error.strerror or error}") from error
+        file = _read(data, path.name)
+        outside = onnx_external.locations(data)
+        content = {location: onnx_external.mapped(path.parent, location) for location in outside}
+        session = _session(file, content, "cpu", 1, path.name)
+        libraries = {file.producer: file.producer_version} if file.producer and file.producer_version else {}
+        signature = _signature(session, path.name)
+        return Inspection(signature, _labels(file, signature), libraries, files=outside)
+
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        data = verified.read(bundle)
+        file = _read(data, bundle.manifest.model)
+        content = {}
+        for location in onnx_external.locations(data):
+            folder = bundle.model_path.parent
+            content[location] = onnx_external.mapped(folder, location)
+            verified.check(bundle, folder / location, memoryview(content[location]))
+        options = bundle.manifest.options
+        session = _session(file, content, device, int(options.get("threads", 1)), bundle.manifest.model)
+        agree(bundle, _fields(session.get_inputs(), bundle.name), _fields(session.get_outputs(), bundle.name))
+        return OnnxModel(session, bundle.signature, options.get("missing_text"))
+
+
+class OnnxModel:
+    """A session, its names bound once. `predict` adds a few microseconds to the session's own call."""
+
+    concurrent = True
+
+    def __init__(self, session: Any, signature: Signature, missing_text: str | None = None) -> None:
+        import onnxruntime  # noqa: PLC0415 - loaded with the first model, not with the program
+
+        self._run = session._sess.run  # the call below `InferenceSession.run`: that one costs 2 us more
+        self._options = onnxruntime.RunOptions()
+        self._options.log_severity_level = _SILENT
+        self._names = [field.name for field in signature.outputs]
+        self._texts = [field.name for field in signature.inputs if field.datatype == "BYTES"]
+        self._missing_text = missing_text
+        self._signature = signature
+
+    def predict(self, batch: Batch) -> Batch:
+        rows = batch.rows
+        if not rows:
+            return self.predict(self._signature.example()).slice(0, 0)
+        feeds = self._plain(batch.columns) if self._texts else batch.columns
+        try:
+            arrays = self._run(self._names, feeds, self._options)
+        except Exception as error:
+            raise ModelFailed(f"onnxruntime: {reason(error)}") from error
+        return Batch(dict(zip(self._names, arrays, strict=True)), rows)
+
+    def close(self) -> None:
+        self._run = _closed
+
+    def _plain(self, columns: Mapping[str, Array]) -> dict[str, Array]:
+        """Texts as onnxruntime takes them: of anything but `str` it would take the printed form, None as 'None'."""
+        feeds = dict(columns)
+        for name in self._texts:
+            array = feeds[name]
+            if set(map(type, array.flat)) - {str}:
+                feeds[name] = np.asarray(np.frompyfunc(self._text, 1, 1)(array), object)
+        return feeds
+
+    def _text(self, value: object) -> str:
+        if value is None and self._missing_text is not None:
+            return self._missing_text
+        if not isinstance(value, str):
+            what = "a missing value" if value is None else "bytes that are not UTF-8"
+            raise ModelFailed(f"the model takes text, got {what}")
+        return value
+
+
+def reason(error: Exception) -> str:
+    """onnxruntime's message without its source locations and codes."""
+    text = str(error).replace("\n", " ").strip()
+    if text.startswith("[ONNXRuntimeError]"):
+        text = text.split(" : ", 3)[-1]
+    marks = [text.find(mark) for mark in ("Unsupported model", "ONNX Runtime only")]
+    return text[max(0, *marks) :][:400]
+
+
+def _closed(*_: object) -> list[Array]:
+    raise ModelFailed("the model is closed")
+
+
+def _read(data: bytes, name: str) -> OnnxFile:
+    try:
+        return read(data)
+    except Malformed as error:
+        raise CorruptModel(f"{name!r} is a broken or cut off ONNX file: {error}") from error
+
+
+def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: int, name: str) -> Any:
+    """An InferenceSession over the file's bytes and the mapped files beside it."""
+    import onnxruntime  # noqa: PLC0415 - loaded with the first model, not with the program
+
+    provider = _PROVIDERS.get(device.partition(":")[0])
+    if provider not in onnxruntime.get_available_providers():
+        raise EnvironmentFault(
+            f"onnxruntime here cannot use device {device!r}: install onnxruntime-gpu, or load on 'cpu'"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _SILENT
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    if content:
+        places = list(content)
+        options.add_external_initializers_from_files_in_memory(
+            places, [content[place] for place in places], [len(content[place]) for place in places]
+        )
+    try:
+        return onnxruntime.InferenceSession(file.model, options, providers=[provider])
+    except Exception as error:
+        why = reason(error)
+        if any(mark in why for mark in _NEWER):
+            opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in file.opsets.items())
+            raise IncompatibleModel(
+                f"{name!r} (ONNX format {file.ir_version}, opsets {opsets}) needs more than onnxruntime "
+                f"{onnxruntime.__version__} knows: {why}; update onnxruntime, or save the model with an older opset"
+            ) from error
+        raise CorruptModel(f"onnxruntime {onnxruntime.__version__} cannot load {name!r}: {why}") from error
+
+
+def _fields(nodes: list[Any], name: str) -> tuple[Field, ...]:
+    """Inputs or outputs as the session declares them; axes without a fixed size are -1."""
+    fields = []
+    for node in nodes:
+        datatype = _DATATYPES.get(node.type)
+        if datatype is None:
+            raise IncompatibleModel(
+                f"{name!r}: {node.name!r} is a {node.type}; only tensors of numbers, booleans and text can be served. "
+                "Save the model with that input or output as a tensor"
+            )
+        shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
+        fields.append(Field(node.name, datatype, shape, values="any" if datatype in FLOATS else "finite"))
+    return tuple(fields)
+
+
+def _signature(session: Any, name: str) -> Signature:
+    """The declared fields, corrected by what a run shows: declared output shapes are often absent, and sometimes wrong."""
+    inputs, outputs = _fields(session.get_inputs(), name), _fields(session.get_outputs(), name)
+    names = [field.name for field in outputs]
+
+    def predict(values: Mapping[str, Array]) -> Mapping[str, Array]:
+        return dict(zip(names, session.run(names, dict(values)), strict=True))
+
+    symbols = {node.shape[0] for node in (*session.get_inputs(), *session.get_outputs()) if node.shape}
+    batched = bool(inputs) and all(field.shape and field.shape[0] == -1 for field in inputs)
+    seen = probe(predict, inputs, batched=batched)
+    if seen is None:
+        batched = batched and len(symbols) == 1 and all(field.shape for field in outputs)
+    elif batched and not seen.independent:
+        batched, seen = False, probe(predict, inputs, batched=False)
+    if seen is not None:
+        outputs = tuple(_as_seen(field, seen.shapes[field.name], inputs, batched=batched) for field in outputs)
+    return Signature(inputs, outputs, batched)
+
+
+def _as_seen(field: Field, shape: tuple[int, ...], inputs: tuple[Field, ...], *, batched: bool) -> Field:
+    """The field with a shape that is true: the declared one where it fits what came."""
+    declared = (-1, *field.shape[1:]) if batched and field.shape else field.shape
+    if not Field("", field.datatype, declared).fits(shape):
+        fixed = (
+            all(-1 not in given.shape[1:] for given in inputs) if batched else all(-1 not in g.shape for g in inputs)
+        )
+        sizes = shape if fixed else tuple(-1 for _ in shape)
+        declared = (-1, *sizes[1:]) if batched else sizes
+    return Field(field.name, field.datatype, declared, values=field.values)
+
+
+def _labels(file: OnnxFile, signature: Signature) -> dict[str, tuple[str, ...]]:
+    """Class names of the outputs that hold a number for each class."""
+    known = {name: classes for name, classes in file.maps.items() if signature.output(name)}
+    if not known and len(file.classes) == 1:
+        classes = file.classes[0]
+        for field in signature.outputs:
+            if len(field.shape) == 2 and field.shape[1] == len(classes) and field.datatype in {"FP32", "FP64"}:
+                known[field.name] = classes
+    return known
