@@ -176,7 +176,7 @@ def _text(data: Any) -> Array:
     array = np.empty(len(level), object)
     array[:] = level
     for value in level:
-        if value is not None and not isinstance(value, str):
+        if value is not None and not isinstance(value, (str, bytes)):
             raise BadTensor("strings", _kind_of(value))
     return array.reshape(shape)
 
