@@ -44,6 +44,7 @@ class Host:
         self._on_record = on_record
         self._plan = Plan()
         self._unavailable: dict[tuple[str, str], State] = {}
+        self._failures: dict[tuple[str, str], State] = {}
         self._retiring: set[asyncio.Task[None]] = set()
         self._converging = asyncio.Lock()
         self._loader = ThreadPoolExecutor(1, "servable-load")
@@ -72,6 +73,10 @@ class Host:
         loaded = {(serving.name, serving.version): serving.as_state() for serving in self.servings()}
         return [state for _, state in sorted((self._unavailable | loaded).items())]
 
+    def failures(self) -> tuple[State, ...]:
+        """Targets that could not be brought up, also where an older version still answers in their place."""
+        return tuple(state for _, state in sorted(self._failures.items()))
+
     def state_of(self, name: str, version: str | None = None) -> State | None:
         """What became of a version that does not answer; of any of the name, without a version."""
         found = (s for s in self._unavailable.values() if s.name == name and version in (None, s.version))
@@ -86,6 +91,7 @@ class Host:
             self._plan = plan
             wanted = {(target.name, target.version) for target in plan.targets}
             self._unavailable = {key: state for key, state in self._unavailable.items() if key in wanted}
+            self._failures = {key: state for key, state in self._failures.items() if key in wanted}
             for target in plan.targets:
                 await self._bring(target)
             self._flip(plan)
@@ -110,10 +116,12 @@ class Host:
             self._failed(target, f"{type(error).__name__}: {error}")
         else:
             self._unavailable.pop(key, None)
+            self._failures.pop(key, None)
             self._put(Serving(target, loaded, self._limits, self._on_record))
 
     def _failed(self, target: Target, reason: str) -> None:
-        self._unavailable[target.name, target.version] = State(target.name, target.version, "UNAVAILABLE", reason)
+        state = State(target.name, target.version, "UNAVAILABLE", reason)
+        self._unavailable[target.name, target.version] = self._failures[target.name, target.version] = state
         logger.error("%s:%s is not available: %s", target.name, target.version, reason)
 
     def _put(self, serving: Serving) -> None:

@@ -1,1 +1,1 @@
-"""The doors: HTTP, gRPC, health, admin, access, limits; and the supervisor of their processes."""
+"""The doors: HTTP, gRPC, health, admin, access, limits; and the supervisor of the processes."""

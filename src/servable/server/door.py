@@ -1,0 +1,153 @@
+"""Door: one process that answers. HTTP and gRPC on ports it shares with its siblings, over one host of models.
+
+It does what the supervisor says over the control channel, and exits when that channel closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Protocol, cast
+
+import uvicorn
+from uvicorn._types import ASGIApplication
+
+from servable.engine.host import Host
+from servable.engine.plan import Plan
+from servable.server.control import Answer, Ask, Beat, Channel, Converge, Converged, Drain, Start
+from servable.server.http import DoorProtocol, DoorState
+
+SWEEP_S: Final = 1.0
+
+logger = logging.getLogger("servable.server")
+
+
+class GrpcPort(Protocol):
+    """What a Door needs of the gRPC door."""
+
+    async def start(self, host: str, port: int) -> int: ...
+
+    async def drain(self, grace_s: float) -> None: ...
+
+
+class Door:
+    """Runs until it is drained or its supervisor is gone."""
+
+    def __init__(
+        self,
+        start: Start,
+        channel: Channel,
+        host: Host,
+        state: DoorState,
+        app: ASGIApplication,
+        grpc: GrpcPort | None,
+        snapshot: Callable[[], dict[str, Any]],
+        every_second: Callable[[], None],
+    ) -> None:
+        self._start = start
+        self._channel = channel
+        self._host = host
+        self._state = state
+        self._grpc = grpc
+        self._snapshot = snapshot
+        self._every_second = every_second
+        self._settings = start.settings
+        self._tasks: set[asyncio.Task[Any]] = set()
+        config = uvicorn.Config(
+            app,
+            http=cast("type[asyncio.Protocol]", functools.partial(DoorProtocol, state)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=int(self._settings.keep_alive_s),
+            timeout_graceful_shutdown=max(int(self._settings.grace_s), 1),
+            backlog=4096,
+        )
+        self._server = _Server(config)
+
+    async def run(self) -> int:
+        """Serve. Returns the exit code: 0 if everything accepted was answered."""
+        start = self._start
+        sockets = [socket.socket(fileno=fd) for fd in start.http_fds]
+        beating = self._spawn(self._beat())
+        # The ports open before the models are loaded: probes are told "not ready" instead of being refused.
+        serving = self._spawn(self._server.serve(sockets=sockets))
+        if self._grpc is not None and start.grpc_port >= 0:
+            await self._grpc.start(self._settings.host, start.grpc_port)
+        self._spawn(self._converge(start.plan, 0))
+        sweeping = self._spawn(self._sweep())
+        async for message in self._channel:
+            match message:
+                case Converge(plan, number):
+                    self._spawn(self._converge(plan, number))
+                case Ask("stats", number):
+                    self._channel.send(Answer(number, self._snapshot()))
+                case Drain(delay_s, timeout_s):
+                    self._spawn(self._drain(delay_s, timeout_s))
+                    break
+        else:
+            self._server.should_exit = True  # the supervisor is gone: nobody would restart or stop us
+        await serving
+        for task in (beating, sweeping):
+            task.cancel()
+        return 0
+
+    async def _converge(self, plan: Plan, number: int) -> None:
+        states = await self._host.converge(plan)
+        failures = tuple(state for state in states if state.state != "READY")
+        self._channel.send(Beat(self._host.ready, states=failures))
+        self._channel.send(Converged(number, tuple(states), self._host.failures()))
+
+    async def _drain(self, delay_s: float, timeout_s: float) -> None:
+        self._host.refuse_new()
+        await asyncio.sleep(delay_s)
+        self._state.draining = True
+        self._server.should_exit = True
+        if self._grpc is not None:
+            await self._grpc.drain(timeout_s)
+        await self._host.drain(timeout_s)
+
+    async def _beat(self) -> None:
+        while True:
+            busy_s = self._host.stuck_s()
+            stuck = f"a model call has been running for {busy_s:.0f} s" if busy_s > self._settings.stuck_after_s else ""
+            unready = tuple(state for state in self._host.states() if state.state != "READY")
+            self._channel.send(Beat(self._host.ready, stuck, unready))
+            await asyncio.sleep(self._start.beat_s)
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            now = loop.time()
+            for connection in list(self._server.server_state.connections):
+                if isinstance(connection, DoorProtocol):
+                    connection.sweep(now)
+            self._every_second()
+
+    def _spawn(self, work: Awaitable[Any]) -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("the door cannot go on", exc_info=task.exception())
+            self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the supervisor speaks for the whole."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

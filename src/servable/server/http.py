@@ -1,0 +1,300 @@
+"""The HTTP door: uvicorn's own protocol, extended.
+
+A request for an inference route never becomes an ASGI scope: it is answered here, by `Inference`, without a task.
+Everything else is plain ASGI, and uvicorn's. What uvicorn lacks is added for both: limits on header, body and
+connections, and receive, idle and write timeouts (kept by one sweep a second, not by a timer a request).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections import deque
+from http import HTTPStatus
+from typing import Any, Final
+
+import httptools
+import orjson
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from servable.engine.request import Request
+from servable.server.hosts import Hosts
+from servable.server.infer import JSON, Answer, Inference, asked
+from servable.settings import Settings
+
+INFER: Final = re.compile(rb"/v2/models/([A-Za-z0-9][\w.-]{0,127})(?:/versions/([A-Za-z0-9][\w.-]{0,127}))?/infer")
+KNOWN_URLS: Final = 4096
+PIPELINED: Final = 64
+"""Requests of one connection that may be under way at once; beyond, it is not read from."""
+
+_STATUS_LINES: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
+
+logger = logging.getLogger("servable.server")
+
+
+class Exchange:
+    """One inference request on a connection, and its place in the order of answers."""
+
+    __slots__ = ("body", "keep_alive", "name", "reply", "request", "size", "version")
+
+    def __init__(self, name: str, version: str | None) -> None:
+        self.name = name
+        self.version = version
+        self.body: list[bytes] = []
+        self.size = 0
+        self.keep_alive = True
+        self.request: Request | None = None
+        self.reply: Answer | None = None
+
+
+class DoorState:
+    """What all connections of a door share."""
+
+    def __init__(self, inference: Inference, hosts: Hosts, settings: Settings) -> None:
+        self.inference = inference
+        self.hosts = hosts
+        self.settings = settings
+        self.draining = False
+        self.urls: dict[bytes, tuple[str, str | None] | None] = {}
+
+    def route(self, url: bytes) -> tuple[str, str | None] | None:
+        """The model and version of an inference URL; None for any other."""
+        known = self.urls.get(url)
+        if known is None and url not in self.urls:
+            found = INFER.fullmatch(url)
+            known = None
+            if found:
+                version = found[2].decode() if found[2] else None
+                known = (found[1].decode(), version)
+            if len(self.urls) >= KNOWN_URLS:
+                self.urls.clear()
+            self.urls[url] = known
+        return known
+
+
+class DoorProtocol(HttpToolsProtocol):
+    """One connection. `functools.partial(DoorProtocol, state)` is what uvicorn takes as its `http`."""
+
+    def __init__(self, door: DoorState, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any) -> None:
+        super().__init__(config=config, server_state=server_state, app_state=app_state, **more)
+        self.door = door
+        self._max_header = door.settings.max_header_bytes
+        self._max_body = door.settings.max_body_bytes
+        self._exchanges: deque[Exchange] = deque()
+        self._receiving: Exchange | None = None
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._since = 0.0
+        """When the present phase began: a request being received, or the connection idle."""
+        self._in_request = False
+        self._refused = False
+        self._unsent = (0, 0.0)
+
+    # ---- the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        if len(self.connections) > self.door.settings.max_connections:
+            self.refuse(503, "too many connections: ask again", "overloaded")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        for exchange in self._exchanges:
+            if exchange.request is not None:
+                exchange.request.cancel()
+        self._exchanges.clear()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        if not self._in_request:
+            self._since = self.loop.time()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._unsupported_upgrade_warning()
+        except httptools.HttpParserError as error:
+            if not self._refused:
+                self.refuse(400, f"this is not HTTP/1.1 as it should be: {error}", "invalid_input")
+
+    def shutdown(self) -> None:
+        """The server is going: close once nothing is under way."""
+        if self._exchanges or self._in_request:
+            return
+        super().shutdown()
+
+    def sweep(self, now: float) -> None:
+        """Once a second: close whoever sends too slowly, idles too long, or does not read."""
+        settings = self.door.settings
+        unsent = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        if unsent == 0 or unsent != self._unsent[0]:
+            self._unsent = (unsent, now)
+        elif now - self._unsent[1] > settings.write_timeout_s:
+            self.transport.abort()
+            return
+        waited = now - self._since
+        if self._in_request:
+            too_slow = self._body_bytes < settings.min_receive_rate * waited
+            if waited > settings.receive_timeout_s and too_slow:
+                self.refuse(408, f"the request did not arrive in full: {waited:.0f} s, {self._body_bytes} bytes", "timeout")
+        elif not self._exchanges and (self.cycle is None or self.cycle.response_complete):
+            limit = 1.0 if self.door.draining else settings.keep_alive_s
+            if waited > limit and unsent == 0:
+                self.transport.close()
+
+    # ---- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._header_bytes = 0
+        self._body_bytes = 0
+        self._in_request = True
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+        self._count_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_header(len(name) + len(value))
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size + 4
+        if self._header_bytes > self._max_header and not self._refused:
+            self.refuse(431, f"the request's header is longer than {self._max_header} bytes", "too_large")
+
+    def on_headers_complete(self) -> None:
+        if self._refused:
+            return
+        for name, value in self.headers:
+            if name == b"content-length" and int(value) > self._max_body:
+                self._too_large()
+                return
+            if name == b"host" and not self.door.hosts.allows(value):
+                self.refuse(403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden")
+                return
+        route = self.door.route(self.url)
+        fast = route is not None and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
+        # Behind an ordinary request that is still being answered, an inference takes the ordinary way: answers keep their order.
+        if fast and route is not None and (self.cycle is None or self.cycle.response_complete) and not self.pipeline:
+            self._receiving = Exchange(*route)
+            if self.expect_100_continue:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return
+        self._receiving = None
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expect
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._exchanges:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        if self._refused:
+            return
+        if self._body_bytes > self._max_body:
+            self._too_large()
+        elif self._receiving is not None:
+            self._receiving.body.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        self._since = self.loop.time()
+        if self._refused:
+            return
+        exchange = self._receiving
+        if exchange is None:
+            super().on_message_complete()
+            return
+        self._receiving = None
+        exchange.keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        self._exchanges.append(exchange)
+        if len(self._exchanges) >= PIPELINED:
+            self.flow.pause_reading()
+        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        exchange.body.clear()
+
+        def respond(answer: Answer) -> None:
+            exchange.reply = answer
+            if self._exchanges and self._exchanges[0] is exchange:
+                self._flush()
+
+        exchange.request = self.door.inference.start(exchange.name, exchange.version, asked(self.headers), body, respond)
+
+    # ---- answers
+
+    def _flush(self) -> None:
+        """Send every answer whose turn has come."""
+        exchanges = self._exchanges
+        while exchanges and (answer := exchanges[0].reply) is not None:
+            exchange = exchanges.popleft()
+            self.server_state.total_requests += 1
+            close = not exchange.keep_alive or self.door.draining
+            self.transport.write(_render(answer, close=close))
+            if close:
+                self.transport.close()
+                return
+        self._since = self.loop.time()
+        if len(exchanges) < PIPELINED and self.flow.read_paused and not self.flow.write_paused:
+            self.flow.resume_reading()
+        if self.pipeline and not exchanges:
+            cycle, app = self.pipeline.pop()
+            super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        """The client does not read: nor do we, until it does."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.flow.resume_reading()
+
+    def _too_large(self) -> None:
+        self.refuse(413, f"the body is longer than {self._max_body} bytes", "too_large")
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(400, msg, "invalid_input")
+
+    def refuse(self, status: int, message: str, code: str) -> None:
+        """Answer with an error and close: what follows on this connection cannot be trusted, or is not wanted."""
+        self._refused = True
+        self._in_request = False
+        self._receiving = None
+        if not self.transport.is_closing():
+            body = orjson.dumps({"error": message, "code": code})
+            self.transport.write(_render(Answer(status, body), close=True))
+            self.transport.close()
+
+
+def _render(answer: Answer, *, close: bool) -> bytes:
+    """An HTTP/1.1 response."""
+    status, body, content_type, headers = answer
+    if status == 200 and not headers and content_type is JSON and not close:  # noqa: PLR2004 - nearly all
+        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+    lines = [_STATUS_LINES[status], b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    if close:
+        lines.append(b"connection: close\r\n")
+    return b"".join((*lines, b"\r\n", body))
