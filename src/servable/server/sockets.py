@@ -1,0 +1,199 @@
+"""The ports: opened once by the supervisor, before any door, and kept open over the death of doors.
+
+Linux: each door has its own listening socket on the one HTTP port (SO_REUSEPORT), so the kernel spreads connections,
+and those that come while a door is being replaced wait in its queue. Elsewhere, and when the service manager passes
+sockets, all doors accept from the same ones. gRPC listens by itself: its port is only reserved here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import socket
+import sys
+import time
+from collections.abc import MutableMapping
+from typing import Final
+
+import msgspec
+
+from servable.errors import EnvironmentFault, UsageError
+from servable.settings import Settings
+
+BACKLOG: Final = 4096
+"""Connections that may wait to be accepted; the kernel lowers it to its own limit (net.core.somaxconn)."""
+
+FIRST_PASSED_FD: Final = 3
+"""The service manager passes sockets from here on. Source: sd_listen_fds(3)."""
+
+BUSY_RETRY_S: Final = 0.5
+"""A port in use is tried for this long: the doors of a server that was just killed may take a moment to die."""
+
+
+class Addresses(msgspec.Struct, frozen=True):
+    """Where the server is reached: URLs for HTTP, `host:port` for gRPC, None when it is off."""
+
+    http: tuple[str, ...]
+    grpc: str | None
+
+
+class Listeners:
+    """`http[slot]` are the sockets of that door; `grpc_port` is what all doors bind, -1 for none."""
+
+    def __init__(self, http: list[list[socket.socket]], grpc: socket.socket | None) -> None:
+        self.http = http
+        self.grpc_port = grpc.getsockname()[1] if grpc else -1
+        self._grpc = grpc
+
+    def addresses(self) -> Addresses:
+        """Where a client should turn to."""
+        http = tuple(f"http://{_name(sock)}" for sock in self.http[0])
+        return Addresses(http, _name(self._grpc) if self._grpc else None)
+
+    def close(self) -> None:
+        """Close this process's copies; the doors have their own."""
+        for sock in {sock for socks in self.http for sock in socks} | ({self._grpc} if self._grpc else set()):
+            sock.close()
+
+
+def open_listeners(settings: Settings, environ: MutableMapping[str, str] | None = None) -> Listeners:
+    """Bind what the settings ask for, or take what the service manager passed.
+
+    Raises EnvironmentFault that names the address and what to do: in use, not permitted, not of this machine.
+    """
+    passed = passed_sockets(os.environ if environ is None else environ)
+    if any(name == "grpc" for name, _ in passed):
+        raise EnvironmentFault(
+            "the service manager passed a socket named 'grpc', but gRPC opens its port itself: "
+            "remove it from the socket unit and set grpc_port (SERVABLE_GRPC_PORT) instead"
+        )
+    if not passed and settings.http_port == settings.grpc_port != 0:
+        raise UsageError(f"http_port and grpc_port are both {settings.http_port}: give them different ports, or 0")
+    opened: list[socket.socket] = [sock for _, sock in passed]
+    try:
+        if passed:
+            http = [opened] * settings.workers
+        else:
+            http = [[sock] for sock in _http_sockets(settings)]
+            opened = [sock for socks in http for sock in socks]
+        return Listeners(http, _reserve(settings) if settings.grpc_port >= 0 else None)
+    except BaseException:
+        for sock in opened:
+            sock.close()
+        raise
+
+
+def passed_sockets(environ: MutableMapping[str, str]) -> list[tuple[str, socket.socket]]:
+    """Sockets from the service manager with their names; its variables are taken out of `environ`."""
+    names = environ.pop("LISTEN_FDNAMES", "").split(":")
+    count = environ.pop("LISTEN_FDS", "")
+    pid = environ.pop("LISTEN_PID", "")
+    environ.pop("LISTEN_PIDFDID", None)
+    if pid != str(os.getpid()) or not (count.isascii() and count.isdigit()):
+        return []
+    sockets = []
+    for number in range(int(count)):
+        sock = socket.socket(fileno=FIRST_PASSED_FD + number)
+        sock.set_inheritable(False)
+        sockets.append((names[number] if number < len(names) else "", sock))
+    return sockets
+
+
+def raise_file_limit() -> None:
+    """Let this process and its doors open as many files (connections) as the hard limit allows."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):  # macOS says "unlimited" and means less
+        return
+
+
+def _http_sockets(settings: Settings) -> list[socket.socket]:
+    """One listening socket a door; elsewhere than on Linux one for all, which doors race to accept from."""
+    flag = "--http-port"
+    family, host = _resolve(settings.host, settings.http_port)
+    if sys.platform != "linux":
+        sock = _bind(family, host, settings.http_port, flag, shared=False)
+        sock.listen(BACKLOG)
+        return [sock] * settings.workers
+    _check_free(family, host, settings.http_port, flag)
+    sockets: list[socket.socket] = []
+    port = settings.http_port
+    for _ in range(settings.workers):
+        sock = _bind(family, host, port, flag, shared=True)
+        sockets.append(sock)
+        sock.listen(BACKLOG)
+        port = sock.getsockname()[1]
+    return sockets
+
+
+def _reserve(settings: Settings) -> socket.socket:
+    """A socket that is bound and never listens: it keeps the port ours while no door holds it."""
+    family, host = _resolve(settings.host, settings.grpc_port)
+    _check_free(family, host, settings.grpc_port, "--grpc-port")
+    return _bind(family, host, settings.grpc_port, "--grpc-port", shared=True)
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
+    """The address to bind for a host's name; IPv4 where a name has both, as clients try both."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise EnvironmentFault(f"cannot listen on host {host!r}: it has no address ({error}); see --host") from error
+    family, *_, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, str(address[0])
+
+
+def _check_free(family: socket.AddressFamily, host: str, port: int, flag: str) -> None:
+    """Fail if anybody listens there: two servers of one user would otherwise share port and requests, unnoticed."""
+    if port == 0:
+        return
+    give_up = time.monotonic() + BUSY_RETRY_S
+    while True:
+        try:
+            _bind(family, host, port, flag, shared=False).close()
+        except EnvironmentFault as fault:
+            busy = isinstance(fault.__cause__, OSError) and fault.__cause__.errno == errno.EADDRINUSE
+            if not busy or time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int, flag: str, *, shared: bool) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != "::"))  # "::" means all, IPv4 too
+        sock.setblocking(False)
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise EnvironmentFault(_why(error, host, port, flag)) from error
+    return sock
+
+
+def _why(error: OSError, host: str, port: int, flag: str) -> str:
+    """What keeps us from this port, and what to do."""
+    where = f"cannot listen on {host} port {port}: "
+    if error.errno == errno.EADDRINUSE:
+        return where + f"it is in use (by whom: ss -ltnp 'sport = :{port}'); stop that program, or choose with {flag}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return where + f"not permitted (ports below 1024 need privileges); choose another with {flag}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return where + "no interface of this machine has that address; choose another with --host"
+    return where + (error.strerror or str(error))
+
+
+def _name(sock: socket.socket) -> str:
+    """`host:port` of a bound socket, or the path of a Unix socket."""
+    address = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return f"unix:{address}"
+    host = f"[{address[0]}]" if sock.family == socket.AF_INET6 else address[0]
+    return f"{host}:{address[1]}"
