@@ -129,7 +129,7 @@ class Codec:
             # The parser is used again only when nothing of the last document is held.
             del document, tensors, tensor, data
             outputs = parameters = None
-        return self._checked(columns, options, wanted)
+        return self.checked(columns, options, wanted)
 
     def _decode_document(self, document: dict[str, Any], tail: memoryview, head: bytes | None = None) -> Inquiry:
         """The general way, which reports every fault."""
@@ -171,7 +171,7 @@ class Codec:
             raise self.refusal(faults, [str(fault) for fault in error.detail.get("faults", ())]) from error
         if faults:
             raise self.refusal(faults)
-        inquiry = self._checked(columns, options, wanted)
+        inquiry = self.checked(columns, options, wanted)
         if head is not None and len(plan) == len(columns):
             if len(self._headers) >= MEMO_SIZE:
                 self._headers.clear()
@@ -207,7 +207,7 @@ class Codec:
             position += size
         if position != len(tail):
             raise self.refusal([Fault("body", f"{position} bytes of binary data", f"{len(tail)} bytes")])
-        return self._checked(columns, inquiry.options, inquiry.wanted)
+        return self.checked(columns, inquiry.options, inquiry.wanted)
 
     def _decode_raw(self, body: bytes) -> Inquiry:
         """A body that is one tensor's bytes and nothing else: a model with a single input, one row."""
@@ -230,16 +230,17 @@ class Codec:
 
     def _raw_inquiry(self, field: Field, array: Array) -> Inquiry:
         wanted = tuple(Wanted(output, binary=True) for output in self.signature.outputs)
-        return self._checked({field.name: array}, Options(), wanted)
+        return self.checked({field.name: array}, Options(), wanted)
 
     def _decode_rows(self, document: dict[str, Any]) -> Inquiry:
         columns, faults = row_form.columns_of(document["rows"], self.signature, self.max_elements)
         if faults:
             raise self.refusal(faults)
         options = read_options(document.get("id"), document.get("parameters"))
-        return self._checked(columns, options, None)._replace(by_rows=True)
+        return self.checked(columns, options, None)._replace(by_rows=True)
 
-    def _checked(self, columns: dict[str, Array], options: Options, wanted: tuple[Wanted, ...] | None) -> Inquiry:
+    def checked(self, columns: dict[str, Array], options: Options, wanted: tuple[Wanted, ...] | None) -> Inquiry:
+        """The Inquiry, if these columns pass the signature. Raises InvalidInput with every fault."""
         signature = self.signature
         batch = Batch(columns, _rows(columns) if signature.batched else 1, options.parameters)
         faults = signature.check(batch)

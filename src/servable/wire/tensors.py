@@ -15,6 +15,8 @@ from servable.domain.field import all_finite
 from servable.errors import ModelFailed
 
 _LENGTH: Final = struct.Struct("<I")
+MAX_AXES: Final = 32
+"""No tensor has more axes: numpy stops at 64, and before its second version at 32."""
 _EXACT_IN_FLOAT32: Final = 1e76
 """If the squares of some numbers add up to less, each of them is finite and fits a 32-bit float (3.4e38 squared is 1.2e77)."""
 
@@ -40,7 +42,9 @@ def checked_shape(shape: Any, max_elements: int) -> tuple[int, ...]:
     """The shape as a tuple of whole numbers >= 0, no more than `max_elements` values together."""
     if not isinstance(shape, list) or not all(type(length) is int and length >= 0 for length in shape):
         raise BadTensor("'shape' to be a list of whole numbers, 0 or more", f"{shape!r:.80}")
-    if size_of(shape) > max_elements:
+    if len(shape) > MAX_AXES:
+        raise BadTensor(f"at most {MAX_AXES} axes", f"{len(shape)}")
+    if size_of(max(length, 1) for length in shape) > max_elements:
         raise BadTensor(f"at most {max_elements} values", f"shape {shape!r:.80}")
     return tuple(shape)
 
