@@ -42,7 +42,8 @@ class FakeDoor:
             elif kind == "slow":
                 await asyncio.sleep(float(rest))
             if kind == "bad":
-                failures.append(State(target.name, target.version, "UNAVAILABLE", rest))
+                code = "missing_extra" if rest == "extra" else ""
+                failures.append(State(target.name, target.version, "UNAVAILABLE", rest, code))
             else:
                 self.loaded[target.name] = (target.version, target.generation)
         self.loaded = {name: held for name, held in self.loaded.items() if name in plan.routes}

@@ -110,17 +110,17 @@ class Host:
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, target)
         except ServableError as error:
-            self._failed(target, error.message)
+            self._failed(target, error.message, error.code)
         except Exception as error:  # the wall: a format's library may raise anything
             logger.exception("loading %s:%s failed", target.name, target.version)
-            self._failed(target, f"{type(error).__name__}: {error}")
+            self._failed(target, f"{type(error).__name__}: {error}", ServableError.code)
         else:
             self._unavailable.pop(key, None)
             self._failures.pop(key, None)
             self._put(Serving(target, loaded, self._limits, self._on_record))
 
-    def _failed(self, target: Target, reason: str) -> None:
-        state = State(target.name, target.version, "UNAVAILABLE", reason)
+    def _failed(self, target: Target, reason: str, code: str) -> None:
+        state = State(target.name, target.version, "UNAVAILABLE", reason, code)
         self._unavailable[target.name, target.version] = self._failures[target.name, target.version] = state
         logger.error("%s:%s is not available: %s", target.name, target.version, reason)
 

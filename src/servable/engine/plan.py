@@ -29,9 +29,13 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """What became of one version: `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`, and why if it is not ready."""
+    """What became of one version: `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`, and why if it is not ready.
+
+    `code` is that of the error (see `errors`) if one is the reason.
+    """
 
     name: str
     version: str
     state: str
     reason: str = ""
+    code: str = ""

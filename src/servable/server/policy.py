@@ -108,7 +108,7 @@ def merge(states: Iterable[Iterable[State]]) -> list[State]:
     """The states of several doors as one list: for each version the worst there is.
 
     >>> merge([[State("m", "1", "READY")], [State("m", "1", "LOADING")]])
-    [State(name='m', version='1', state='LOADING', reason='')]
+    [State(name='m', version='1', state='LOADING', reason='', code='')]
     """
     worst: dict[tuple[str, str], State] = {}
     for state in (state for door in states for state in door):

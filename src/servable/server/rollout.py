@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from servable.engine.plan import Plan, State
 from servable.errors import BundleError, NotFound, ServableError, Unsupported
 from servable.server.child import Child
-from servable.server.control import ChannelClosed
+from servable.server.control import ChannelClosed, Problem
 from servable.server.policy import changed, graft, merge, names, stamp
 
 logger = logging.getLogger("servable.supervisor")
@@ -123,7 +123,7 @@ class Rollout:
             raise BundleError(f"not taken up, what served before still serves: {reasons}", models=sorted(failures))
 
 
-def start_failure(states: Iterable[State]) -> ServableError:
-    """The error of a server that could not bring up its first plan."""
+def start_failure(states: Sequence[State]) -> ServableError:
+    """The error of a server that could not bring up its first plan: of the first version's kind, with all reasons."""
     reasons = [f"{state.name}:{state.version} cannot be served: {state.reason}" for state in states]
-    return BundleError("\n".join(reasons))
+    return Problem(states[0].code or BundleError.code, "\n".join(reasons)).error()
