@@ -12,7 +12,11 @@ KEEPS_RISING: Final = 1.10
 """A larger batch must bring at least this many times the rows per second, or the cap stays where it is."""
 LARGEST: Final = 1024
 """Rows in one call at the most, where the curve was still rising at its end."""
-LEARNING_RATE: Final = 0.05
+FASTER: Final = 0.2
+SLOWER: Final = 0.01
+"""How far the curve follows a call that was faster, or slower, than it said. Noise (another process had the core, the
+interpreter's lock was elsewhere) only ever adds time, so good news counts for more: a model that has truly become slower
+is slower every time, and is believed after some hundred calls."""
 
 
 class CostCurve:
@@ -43,10 +47,9 @@ class CostCurve:
         return low_s * self.scale * rows / low_rows
 
     def observe(self, rows: int, seconds: float) -> None:
-        """A call took this long: the whole curve follows, slowly, and never by more than fourfold a step."""
-        expected = self.seconds(rows)
-        ratio = min(max(seconds / expected, 0.25), 4.0) if expected > 0 else 1.0
-        self.scale *= 1 + LEARNING_RATE * (ratio - 1)
+        """A call took this long: the whole curve follows, slowly, one step counting for twice the time at the most."""
+        ratio = min(seconds / self.seconds(rows), 2.0)
+        self.scale *= 1 + (ratio - 1) * (FASTER if ratio < 1 else SLOWER)
 
 
 def cap_of(curve: CostCurve, *, batched: bool) -> int:

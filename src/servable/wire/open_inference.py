@@ -21,12 +21,25 @@ from servable.errors import InvalidInput
 from servable.wire import rows as row_form
 from servable.wire.classification import classify
 from servable.wire.options import Options, read_options
-from servable.wire.tensors import BadTensor, checked_shape, from_json, from_numbers, from_raw, size_of, to_json, to_raw
+from servable.wire.tensors import (
+    EXACT_IN_FLOAT32,
+    BadTensor,
+    checked_shape,
+    from_json,
+    from_numbers,
+    from_raw,
+    size_of,
+    to_json,
+    to_raw,
+)
 
 SIMD_FROM_BYTES: Final = 200
 """From this length on a body of flat numbers is read by simdjson into one buffer; shorter ones are faster by orjson."""
 MEMO_SIZE: Final = 256
 """Distinct binary headers remembered: a client's header repeats exactly, request after request."""
+
+
+NO_OPTIONS: Final = Options()
 
 
 class Wanted(NamedTuple):
@@ -62,6 +75,7 @@ class Codec:
         self.max_elements = max_elements
         self._fields = {field.name: field for field in signature.inputs}
         self._parser = simdjson.Parser()
+        self._flat = _flat_fields(signature)
         self._headers: dict[bytes, tuple[list[Any], Inquiry]] = {}
         self._head = b'{"model_name":%b,"model_version":%b,"id":' % (orjson.dumps(model), orjson.dumps(version))
         self._heads = {
@@ -75,7 +89,7 @@ class Codec:
     def decode(self, body: bytes, header_length: int | None = None) -> Inquiry:
         """A request body to an Inquiry whose batch passes the signature. Raises InvalidInput with every fault."""
         if header_length is None:
-            if len(body) >= SIMD_FROM_BYTES:
+            if self._flat and len(body) >= SIMD_FROM_BYTES and b'"parameters"' not in body and b'"outputs"' not in body:
                 inquiry = self._decode_flat(body)
                 if inquiry is not None:
                     return inquiry
@@ -101,35 +115,48 @@ class Codec:
         return document
 
     def _decode_flat(self, body: bytes) -> Inquiry | None:
-        """The common case, fast: every input's data a flat list of numbers. None: let the general way decide, or refuse."""
+        """The common case, fast: each input's data a flat list of numbers, and no parameters.
+
+        None: not that, or not good; the general way decides, and tells every fault.
+        """
         document = tensors = tensor = data = None
+        columns: dict[str, Array] = {}
+        rows = 0
+        request_id = ""
         try:
             document = self._parser.parse(body)
             tensors = document["inputs"]
-            outputs = document.get("outputs")
             # As many brackets as flat data has, and no more: simdjson would flatten what is nested or ragged.
-            if body.count(b"[") != 1 + 2 * len(tensors) + (outputs is not None):
+            if body.count(b"[") != 1 + 2 * len(tensors) or len(tensors) != len(self._flat):
                 return None
-            columns: dict[str, Array] = {}
             for tensor in tensors:
-                field = self._fields[tensor["name"]]
-                shape = tuple(tensor["shape"].as_list())
-                kind = "d" if field.datatype in FLOATS else "i" if field.datatype in INTEGERS else None
-                if kind is None or tensor["datatype"] != field.datatype or field.name in columns or "parameters" in tensor:
+                name = tensor["name"]
+                datatype, dtype, kind, source, trailing = self._flat[name]
+                if tensor["datatype"] != datatype:
                     return None
+                shape = tensor["shape"].as_list()
                 data = tensor["data"]
-                flat = np.frombuffer(data.as_buffer(of_type=kind), np.float64 if kind == "d" else np.int64)
-                columns[field.name] = from_numbers(flat, field.datatype, shape)
-            parameters = document.get("parameters")
-            options = read_options(document.get("id"), None if parameters is None else parameters.as_dict())
-            wanted = None if outputs is None else self._wanted(outputs.as_list(), parameters and parameters.as_dict())
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, InvalidInput):
+                flat = np.frombuffer(data.as_buffer(of_type=kind), source)
+                if kind != "d":
+                    array = from_numbers(flat, datatype, tuple(shape))
+                elif flat.dot(flat) < EXACT_IN_FLOAT32:
+                    array = flat.astype(dtype).reshape(shape)
+                else:
+                    return None
+                if array.shape[1:] != trailing or name in columns:
+                    return None
+                rows = array.shape[0]
+                columns[name] = array
+            if b'"id"' in body:
+                request_id = document["id"]
+        except (KeyError, TypeError, ValueError, RuntimeError):
             return None
         finally:
-            # The parser is used again only when nothing of the last document is held.
-            del document, tensors, tensor, data
-            outputs = parameters = None
-        return self.checked(columns, options, wanted)
+            # The parser can be used again only when nothing of the last document is held.
+            document = tensors = tensor = data = None
+        if type(request_id) is not str or (len(columns) > 1 and any(len(array) != rows for array in columns.values())):
+            return None
+        return Inquiry(Batch(columns, rows), _plain_options(request_id))
 
     def _decode_document(self, document: dict[str, Any], tail: memoryview, head: bytes | None = None) -> Inquiry:
         """The general way, which reports every fault."""
@@ -318,6 +345,26 @@ class Codec:
         if not tail:
             return body, None
         return b"".join((body, *tail)), len(body)
+
+
+def _flat_fields(signature: Signature) -> dict[str, tuple[str, np.dtype[Any], str, np.dtype[Any], tuple[int, ...]]]:
+    """For `_decode_flat`: the inputs by name, if all are plain: numbers with no limits, of a fixed size past the rows.
+
+    Datatype, dtype, and what simdjson's buffer of them is: its letter and its dtype; then the shape past the rows.
+    """
+    plain = {}
+    for field in signature.inputs:
+        number = field.datatype in {"FP32", "FP64"} or field.datatype in INTEGERS
+        limited = field.low is not None or field.high is not None or field.categories
+        if not signature.batched or not number or limited or -1 in field.shape[1:]:
+            return {}
+        kind, source = ("d", np.dtype(np.float64)) if field.datatype in FLOATS else ("i", np.dtype(np.int64))
+        plain[field.name] = (field.datatype, field.dtype, kind, source, field.shape[1:])
+    return plain
+
+
+def _plain_options(request_id: str) -> Options:
+    return Options(request_id) if request_id else NO_OPTIONS
 
 
 def _rows(columns: dict[str, Array]) -> int:

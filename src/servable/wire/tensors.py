@@ -17,7 +17,7 @@ from servable.errors import ModelFailed
 _LENGTH: Final = struct.Struct("<I")
 MAX_AXES: Final = 32
 """No tensor has more axes: numpy stops at 64, and before its second version at 32."""
-_EXACT_IN_FLOAT32: Final = 1e76
+EXACT_IN_FLOAT32: Final = 1e76
 """If the squares of some numbers add up to less, each of them is finite and fits a 32-bit float (3.4e38 squared is 1.2e77)."""
 
 
@@ -55,7 +55,7 @@ def from_numbers(flat: Array, datatype: str, shape: tuple[int, ...]) -> Array:
         raise BadTensor(f"{size_of(shape)} values for shape {list(shape)}", f"{flat.size} values")
     dtype = DTYPES[datatype]
     if datatype in FLOATS:
-        if datatype == "FP32" and flat.dtype.kind == "f" and flat.dot(flat) < _EXACT_IN_FLOAT32:
+        if datatype == "FP32" and flat.dtype.kind == "f" and flat.dot(flat) < EXACT_IN_FLOAT32:
             return flat.astype(dtype).reshape(shape)
         with np.errstate(over="ignore"):
             array = flat.astype(dtype)
@@ -134,16 +134,18 @@ def to_json(name: str, array: Array, *, missing: bool) -> bytes:
             raise ModelFailed(
                 f"output {name!r} holds bytes that are not text, which JSON cannot carry: ask for it as binary data"
             ) from error
-    if flat.dtype.kind == "f" and not all_finite(flat) and not (missing and not np.isinf(flat).any()):
+    if not flat.flags.c_contiguous or not flat.dtype.isnative:
+        flat = np.ascontiguousarray(flat, flat.dtype.newbyteorder("="))
+    data = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    # orjson writes what JSON lacks as null: looking for that is cheaper than looking at the numbers first.
+    if b"null" in data and not (missing and not np.isinf(flat).any()):
         value = flat[~np.isfinite(flat)][0]
         raise ModelFailed(
             f"output {name!r} holds {value}, which JSON cannot carry: ask for it as binary data, or declare the output "
-            "with values = \"missing\" to get null",
+            'with values = "missing" to get null',
             output=name,
         )
-    if not flat.flags.c_contiguous or not flat.dtype.isnative:
-        flat = np.ascontiguousarray(flat, flat.dtype.newbyteorder("="))
-    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    return data
 
 
 def _str(value: object) -> str:

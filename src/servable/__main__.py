@@ -1,0 +1,5 @@
+"""`python -m servable` is `servable`."""
+
+from servable.cli import main
+
+main()

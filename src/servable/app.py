@@ -1,0 +1,178 @@
+"""The one file that wires everything: which parts a door is made of, and what a server is asked to serve.
+
+`python -m servable.app --control-fd N` is a door process; the supervisor starts it. Heavy parts are imported by the
+door only: the supervisor stays small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from servable.domain.route import Route
+from servable.engine.plan import Plan, Target
+from servable.errors import ServableError, UsageError
+from servable.server.control import Channel, Failed, Problem, Start, die_with_parent
+from servable.server.logs import set_up_logs
+from servable.settings import Settings
+
+if TYPE_CHECKING:
+    from servable.server.door import Door
+
+MANIFEST: Final = "manifest.toml"
+
+
+# ---- what to serve
+
+
+def resolve(settings: Settings, targets: Sequence[str]) -> Plan:
+    """The Plan for the targets of `servable serve`: paths and Refs; none: all that the registry deploys.
+
+    Raises UsageError for a target that is neither, and what the registry raises.
+    """
+    plans = [_from_path(Path(text)) if _is_path(text) else _from_registry(settings, text) for text in targets]
+    if not targets:
+        plans = [_from_registry(settings, None)]
+    names = [name for plan in plans for name in plan.routes]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two targets are named {name!r}: a name has one meaning; rename a file, or pack one with --name")
+    return Plan(
+        tuple(target for plan in plans for target in plan.targets),
+        {name: route for plan in plans for name, route in plan.routes.items()},
+        {name: aliases for plan in plans for name, aliases in plan.aliases.items()},
+    )
+
+
+def _is_path(text: str) -> bool:
+    return os.sep in text or "." in Path(text).suffix or Path(text).exists()
+
+
+def _from_path(path: Path) -> Plan:
+    """A bare model file serves under its stem, a bundle under its own name; both as version 1."""
+    path = path.expanduser().absolute()
+    if not path.exists():
+        raise UsageError(f"there is no file or folder {str(path)!r}: give a model file, a bundle, or the name of a packed model")
+    name = _bundle_name(path) or _file_name(path.stem)
+    return Plan((Target(name, "1", str(path)),), {name: Route("1")})
+
+
+def _bundle_name(path: Path) -> str | None:
+    try:
+        return str(tomllib.loads((path / MANIFEST).read_text(encoding="utf-8"))["name"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return None  # no bundle, or a broken one, of which opening it will tell
+
+
+def _file_name(stem: str) -> str:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "-" for c in stem)[:128]
+    return name if name[:1].isalnum() else f"m{name}"[:128]
+
+
+def _from_registry(settings: Settings, ref: str | None) -> Plan:
+    from servable.registry import plan_of
+
+    return plan_of(settings.home_path, ref)
+
+
+# ---- a door
+
+
+def build_door(start: Start, channel: Channel) -> Door:
+    """All parts of a door, each given what it needs and nothing else."""
+    from servable.engine.host import Host
+    from servable.engine.loading import load
+    from servable.engine.router import Router
+    from servable.engine.serving import Limits
+    from servable.server.access import Access, keys_required
+    from servable.server.audit import Audit
+    from servable.server.door import Door
+    from servable.server.hosts import Hosts
+    from servable.server.http import DoorState
+    from servable.server.infer import Inference
+    from servable.server.keys import Keys
+    from servable.server.rest import RestDoor
+    from servable.server.report import Report
+    from servable.server.supervised import SupervisedRepository
+
+    settings = start.settings
+    records = _records(settings)
+    host = Host(
+        lambda target: load(target, warm_up=settings.warm_up),
+        Limits(settings.inline_ms / 1000, settings.max_queue, settings.max_elements),
+        None if records is None else records.put,
+    )
+    router = Router(host)
+    keys = Keys(settings.home_path)
+    access = Access(keys, required=keys_required(settings), audit=Audit(settings.home_path))
+    repository = SupervisedRepository(channel)
+    report = Report(host, start.slot, records)
+    inference = Inference(router, access, settings)
+    hosts = Hosts(settings)
+    rest = RestDoor(router, host, access, repository, inference, report, settings, doors=repository.doors)
+    grpc = None
+    if start.grpc_port >= 0:
+        from servable.server.grpc import GrpcDoor
+
+        grpc = GrpcDoor(router, host, access, repository, settings)
+    return Door(
+        start,
+        channel,
+        host,
+        DoorState(inference, hosts, settings),
+        rest.app,
+        grpc,
+        report.snapshot,
+        access.refresh,
+    )
+
+
+def _records(settings: Settings) -> Any:
+    if not settings.record_file:
+        return None
+    from servable.monitoring.json_lines import JsonLines
+    from servable.monitoring.record_queue import RecordQueue
+
+    sink = JsonLines(Path(settings.record_file).expanduser())
+    return RecordQueue(sink, settings.record_queue, asyncio.get_running_loop().call_later)
+
+
+async def _door(control: socket.socket) -> int:
+    channel = await Channel.open(control)
+    start = await anext(aiter(channel))
+    if not isinstance(start, Start):
+        return 3
+    set_up_logs(start.settings)
+    try:
+        door = build_door(start, channel)
+        return await door.run()
+    except ServableError as error:
+        channel.send(Failed(Problem.of(error)))
+        channel.close()
+        return error.exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """A door process: take the control socket by its number and do what comes through it."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] != ["--control-fd"] or len(words) != 2:  # noqa: PLR2004 - a flag and its value
+        raise UsageError("this is a door process of `servable serve`, which starts it: not for people")
+    die_with_parent()
+    control = socket.socket(fileno=int(words[1]))
+    try:
+        import uvloop
+    except ImportError:  # not on this platform: the standard loop does
+        return asyncio.run(_door(control))
+    return uvloop.run(_door(control))
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Report: what one door has done, as plain values, for `/metrics` and statistics; and the same of all doors together."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from typing import Any, Protocol
+
+from servable import __version__
+from servable.engine.host import Host
+
+
+class Counted(Protocol):
+    """Something that counts records on their way to a sink."""
+
+    def counts(self) -> dict[str, int]: ...
+
+
+class Report:
+    """The snapshot of this door."""
+
+    def __init__(self, host: Host, slot: int, records: Counted | None) -> None:
+        self._host = host
+        self._slot = slot
+        self._records = records
+        self._started = time.time()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything countable, JSON-ready. `models` holds `Stats.snapshot()` of each version by name and version."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "slot": self._slot,
+            "pid": os.getpid(),
+            "version": __version__,
+            "started": self._started,
+            "ready": self._host.ready,
+            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "rss_bytes": _resident(usage.ru_maxrss),
+            "open_fds": _open_fds(),
+            "records": None if self._records is None else self._records.counts(),
+            "models": [
+                {
+                    "name": serving.name,
+                    "version": serving.version,
+                    "state": serving.state,
+                    "loaded_at": serving.loaded_at,
+                    "stats": serving.stats.snapshot(),
+                }
+                for serving in self._host.servings()
+            ],
+        }
+
+
+def _resident(peak: int) -> int:
+    """Bytes of memory in use now; where the kernel does not say, the peak."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 - a hundred bytes, each scrape
+            return int(statm.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _open_fds() -> int:
+    try:
+        return len(os.listdir("/dev/fd"))  # noqa: PTH208 - a count, no paths
+    except OSError:
+        return 0
