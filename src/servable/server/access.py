@@ -71,6 +71,12 @@ class Access:
                 return known
         return self._judge(token, role, model, act, peer)
 
+    def permit(self, principal: Principal, model: str, act: str = "", peer: str = "") -> None:
+        """The last part of `check`, for a call whose model is known only later. Raises Forbidden."""
+        if not principal.sees(model):
+            self._denied(principal.name, act, peer, f"not for model {model}")
+            raise Forbidden(f"key {principal.name!r} is not for model {model!r}", model=model)
+
     def refresh(self) -> None:
         """Take up keys made or revoked since. Call it every second."""
         if self.keys is not None:
@@ -91,9 +97,8 @@ class Access:
         if role not in principal.roles:
             self._denied(who, act, peer, f"lacks role {role}")
             raise Forbidden(f"key {who!r} lacks the role {role!r}", role=role)
-        if model is not None and not principal.sees(model):
-            self._denied(who, act, peer, f"not for model {model}")
-            raise Forbidden(f"key {who!r} is not for model {model!r}", model=model)
+        if model is not None:
+            self.permit(principal, model, act, peer)
         if len(self._known) >= MEMORY:
             self._known.clear()
         self._known[token, role, model] = principal

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Audit:
-    """Appends to one file. A disk that refuses is logged and counted in `lost`; it stops neither predictions nor acts."""
+    """Appends to one file. A disk that refuses is logged and counted in `lost`; it stops no prediction and no act."""
 
     def __init__(self, home: Path, now: Callable[[], float] = time.time) -> None:
         self.path = home / "log" / FILE
@@ -124,13 +124,13 @@ def verify(path: Path, head: str = "") -> Verdict:
                 except (orjson.JSONDecodeError, KeyError, TypeError):
                     return _broken(number, "is not an entry")
                 if claimed != previous:
-                    return _broken(number, "does not follow the one before: a line was changed, removed or slipped in")
+                    return _broken(number, "does not follow the one before it: one was changed, removed or added")
                 previous = hashlib.sha256(line.removesuffix(b"\n")).hexdigest()
                 met = met or previous == head
     except FileNotFoundError:
         pass
     if not met:
-        return _broken(number, f"is the last, and the entry known as {head[:LONGEST]} was never met: the end was cut off")
+        return _broken(number, f"is the last, and the entry {head[:LONGEST]} was never met: the end was cut off")
     return Verdict("audit", True, f"{number} entries, none changed or missing", {"entries": number}, {"head": previous})
 
 

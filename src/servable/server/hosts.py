@@ -33,8 +33,8 @@ class Hosts:
     def allows(self, host: bytes) -> bool:
         """Whether a Host header is one of ours: of the address bound, or in `allowed_hosts`. Any port will do.
 
-        Bound to more than loopback and with no list, all are: there keys are demanded, which no page has. No Host at all
-        is well too (HTTP/1.0): no browser calls so.
+        Bound to more than loopback and with no list, all are: there keys are demanded, which no page has. No Host at
+        all is well too (HTTP/1.0): no browser calls so.
         """
         known = self._known.get(host)
         if known is None:

@@ -66,6 +66,7 @@ class Keys:
         self._now = now
         self._seen = self._mark()
         self._found: dict[bytes, Key] = {}
+        self._were_alive = 0
         self._take(self._read())
 
     @property

@@ -15,7 +15,7 @@ ACCEPTED: Final = "gzip, deflate"
 """What is spoken, as the `Accept-Encoding` header of a refusal says it."""
 
 WORTH_BYTES: Final = 2048
-"""Answers shorter than this are sent as they are: they fit one or two packets, and packing them costs more than it saves."""
+"""Answers shorter than this are sent as they are: they fit a packet or two, and packing costs more than it saves."""
 
 MAX_MEMBERS: Final = 16
 """A gzip body may be several gzip files one after the other; each costs a copy of what follows it."""

@@ -1,6 +1,6 @@
 """TensorFlow Serving's and KServe's V1 `:predict`: `instances` (rows) or `inputs` (columns) to a Batch, and back.
 
-Source: tensorflow/serving, g3doc/api_rest.md and util/json_tensor.h; kserve's V1 protocol, which differs in nothing here.
+Source: tensorflow/serving, g3doc/api_rest.md and util/json_tensor.h; kserve's V1 protocol is the same here.
 Beyond it: an instance may name the features of a matrix input instead of the input; a value stands for a list of one.
 Called by `server/v1.py`. Every answer also names the model, its version and the request, as all answers here do.
 """
@@ -40,16 +40,20 @@ class Ask(NamedTuple):
 
 
 def decode(body: bytes, signature: Signature, max_elements: int) -> Ask:
-    """A request body to a batch that passes the signature. Raises InvalidInput with every fault and a body that works."""
+    """A request body to a batch that passes the signature. Raises InvalidInput: every fault, and a body that works."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise refusal(signature, [Fault("body", "valid JSON (null for a missing value, not NaN)", str(error))]) from error
+        raise refusal(
+            signature, [Fault("body", "valid JSON (null for a missing value, not NaN)", str(error))]
+        ) from error
     if not isinstance(document, dict):
         raise refusal(signature, [Fault("body", "a JSON object", _shown(document))])
     given = [form for form in ("instances", "inputs") if form in document]
     if len(given) != 1:
-        raise refusal(signature, [Fault("body", "'instances' (rows) or 'inputs' (columns)", " and ".join(given) or "neither")])
+        raise refusal(
+            signature, [Fault("body", "'instances' (rows) or 'inputs' (columns)", " and ".join(given) or "neither")]
+        )
     return decode_document(document, signature, max_elements)
 
 
@@ -109,17 +113,23 @@ def refusal(signature: Signature, faults: list[Fault]) -> InvalidInput:
 def _from_instances(instances: Any, signature: Signature, max_elements: int) -> tuple[dict[str, Array], list[Fault]]:
     if not signature.batched:
         return {}, [Fault("instances", "'inputs': this model has no rows", "'instances'")]
-    if not isinstance(instances, list):
-        return {}, [Fault("instances", "a list, one item a row", _shown(instances))]
-    if len(instances) > max_elements:
-        return {}, [Fault("instances", f"at most {max_elements} values", f"{len(instances)} rows")]
+    if not isinstance(instances, list) or len(instances) > max_elements:
+        got = f"{len(instances)} of them" if isinstance(instances, list) else _shown(instances)
+        return {}, [Fault("instances", f"a list, one item a row, of at most {max_elements} values", got)]
     named = [isinstance(instance, dict) and set(instance) != {B64} for instance in instances]
     if not any(named):
         return _single(instances, signature, "instances", max_elements)
     if not all(named):
         return {}, [Fault("instances", "all objects or all values", f"both (row {named.index(not named[0])})")]
-    if not any(isinstance(value, (list, dict)) for value in instances[0].values()):
-        return row_form.columns_of(instances, signature, max_elements)
+    if any(isinstance(value, (list, dict)) for value in instances[0].values()):
+        return _from_tensors_by_row(instances, signature, max_elements)
+    return row_form.columns_of(instances, signature, max_elements)
+
+
+def _from_tensors_by_row(
+    instances: list[dict[str, Any]], signature: Signature, max_elements: int
+) -> tuple[dict[str, Array], list[Fault]]:
+    """Objects of input name to the tensor of one row."""
     names = {name for instance in instances for name in instance}
     if strange := names.difference(field.name for field in signature.inputs):
         return {}, [_unknown(name, signature) for name in sorted(strange)[:SHOWN]]
@@ -219,10 +229,10 @@ def _values(field: Field, array: Array) -> bytes:
     if array.dtype == object:
         as_bytes = field.name.endswith(AS_BYTES)
         return orjson.dumps(np.frompyfunc(lambda value: _readable(value, as_bytes), 1, 1)(array).tolist())
-    if array.ndim == 1 or (array.dtype.kind == "f" and not all_finite(array)):
+    if array.ndim < 2 or (array.dtype.kind == "f" and not all_finite(array)):  # noqa: PLR2004 - flat is as it should be
         flat = to_json(field.name, array, missing=field.values != "finite")
-        if array.ndim == 1:
-            return flat
+        if array.ndim < 2:  # noqa: PLR2004 - the same
+            return flat if array.ndim else flat[1:-1]
     return orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -241,4 +251,3 @@ def _readable(value: Any, as_bytes: bool) -> Any:
 
 def _shown(value: Any) -> str:
     return f"{value!r:.80}"
-
