@@ -46,7 +46,9 @@ def _compare(name: str, expected: Array, got: Array | None, relative: float, abs
     if got is None:
         return Difference(name, np.inf, (0,), len(expected), "the output is absent")
     if expected.shape != got.shape:
-        return Difference(name, np.inf, (0,), max(1, len(expected)), f"shape {expected.shape} expected, {got.shape} came")
+        return Difference(
+            name, np.inf, (0,), max(1, len(expected)), f"shape {expected.shape} expected, {got.shape} came"
+        )
     if expected.dtype.kind == "f" and got.dtype.kind == "f":
         wrong, largest = _floats(expected, got, relative, absolute)
     else:
