@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from servable.engine.plan import Plan, State
-from servable.server.control import Beat, Channel, ChannelClosed, Converge, Converged, Drain, Problem, Start
+from servable.errors import ServableError
+from servable.server.control import Beat, Channel, ChannelClosed, Converge, Converged, Drain, Start
 
 LAST_WORDS_S: Final = 1.0
 """After its death, what a door had said before is still read for this long."""
@@ -43,7 +44,7 @@ class Child:
         self.silent_s = 0.0
         self.stuck = ""
         self.states: tuple[State, ...] = ()
-        self.failure: Problem | None = None
+        self.failure: ServableError | None = None
         """Why it could not serve at all, in its own words."""
         self.blame = ""
         """Why the supervisor killed it."""
@@ -134,13 +135,19 @@ class Child:
             self.blame = self.blame or blame
             self.process.kill()
 
+    async def lost(self) -> None:
+        """It hung up: wait for its end, and help if it does not come."""
+        await asyncio.wait((self.exited,), timeout=LAST_WORDS_S)
+        self.kill("it hung up")
+        await self.end()
+
     async def end(self) -> int:
         """Wait for its death, and for its last words. Returns the exit code."""
-        code = await self.exited
+        await asyncio.wait((self.exited,))  # not awaited itself: a cancelled waiter must not cancel the fact
         if self.heard is not None:
             await asyncio.wait((self.heard,), timeout=LAST_WORDS_S)
         self.channel.close()
-        return code
+        return self.exited.result()
 
     def obituary(self) -> str:
         """How it ended, in words.

@@ -24,13 +24,14 @@ logger = logging.getLogger("servable.supervisor")
 class Rollout:
     """`plan` is what stands: a new door starts with it. Changes are made one at a time, in the order of their asking.
 
-    `resolve` reads configuration and registry anew; it may block, and raise. `doors` gives those alive.
+    `resolve` reads configuration and registry anew; it may block, and raise.
     """
 
-    def __init__(self, resolve: Callable[[], Plan], doors: Callable[[], Iterable[Child]]) -> None:
+    def __init__(self, resolve: Callable[[], Plan]) -> None:
         self.plan = Plan()
+        self.doors: Callable[[], Iterable[Child]] = tuple
+        """Those alive."""
         self._resolve = resolve
-        self._doors = doors
         self._generations = itertools.count(1)
         self._unloaded: set[str] = set()
         self._changing = asyncio.Lock()
@@ -80,7 +81,7 @@ class Rollout:
 
     def states(self, model: str | None = None) -> list[State]:
         """What the doors said last, the worst of each version; of one name or of all."""
-        merged = merge(door.states for door in self._doors())
+        merged = merge(door.states for door in self.doors())
         return [state for state in merged if model in (None, state.name)]
 
     async def _read(self) -> Plan:
@@ -100,13 +101,12 @@ class Rollout:
         """
         old, wanted = self.plan, new
         failures: dict[str, str] = {}
-        while door := next((door for door in self._doors() if door.plan != wanted), None):
+        while door := next((door for door in self.doors() if door.plan != wanted), None):
             touched = changed(old, wanted)
             try:
                 converged = await door.converge(wanted)
             except ChannelClosed:
-                door.kill("it hung up")
-                await door.end()
+                await door.lost()
                 failed = dict.fromkeys(touched, f"door {door.slot} {door.obituary()} while it took up the change")
             else:
                 bad = [state for state in converged.failures if state.name in touched]
