@@ -12,7 +12,7 @@ import typer
 
 from servable import __version__
 
-from servable.cli import serve
+from servable.cli import keys, serve
 from servable.errors import ServableError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()
