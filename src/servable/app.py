@@ -98,6 +98,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     from servable.server.http import DoorState
     from servable.server.infer import Inference
     from servable.server.keys import Keys
+    from servable.server.parts import Parts
     from servable.server.rest import RestDoor
     from servable.server.report import Report
     from servable.server.supervised import SupervisedRepository
@@ -116,7 +117,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     report = Report(host, start.slot, records)
     inference = Inference(router, access, settings)
     hosts = Hosts(settings)
-    rest = RestDoor(router, host, access, repository, inference, report, settings, doors=repository.doors)
+    rest = RestDoor(Parts(router, host, access, repository, inference, settings, repository.doors))
     grpc = None
     if start.grpc_port >= 0:
         from servable.server.grpc import GrpcDoor

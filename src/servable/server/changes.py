@@ -1,5 +1,6 @@
-"""Triton's repository routes: what there is, load, unload. Each change is written down in the audit log, whatever comes
-of it. What a change does is `repository.py`'s.
+"""Triton's repository routes: what there is, load, unload.
+
+Each change is written down in the audit log, whatever comes of it. What a change does is `repository.py`'s.
 """
 
 from __future__ import annotations

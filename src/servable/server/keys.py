@@ -36,8 +36,10 @@ log = logging.getLogger(__name__)
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What is known of a key: all but its secret. `models` are patterns as in a shell; `expires` and `created` are
-    seconds since the epoch."""
+    """What is known of a key: all but its secret.
+
+    `models` are patterns as in a shell; `expires` and `created` are seconds since the epoch.
+    """
 
     id: str
     name: str
@@ -103,9 +105,11 @@ class Keys:
     def create(
         self, name: str, roles: Sequence[Role], models: Sequence[str] = ("*",), expires: float | None = None
     ) -> tuple[str, Key]:
-        """A new key and its secret, which is kept nowhere. Raises UsageError for a bad argument, Conflict for a name
-        that is taken."""
-        if not name.isprintable() or not 0 < len(name) <= 128:  # noqa: PLR2004 - as long as any name here
+        """A new key and its secret, which is kept nowhere.
+
+        Raises UsageError for a bad argument, Conflict for a name that is taken.
+        """
+        if not name.isprintable() or not 0 < len(name) <= 128:
             raise UsageError(f"a key's name is 1 to 128 printable characters, not {name!r:.200}")
         if not roles or not set(roles) <= set(ROLES):
             raise UsageError(f"a key's roles are one or more of {', '.join(ROLES)}, not {', '.join(roles) or 'none'}")

@@ -1,9 +1,8 @@
-"""Metrics: what every door has done, as Prometheus' text. Rendered when asked for, from plain counters; the hot path
-knows nothing of it.
+"""Metrics: what every door has done, as Prometheus' text.
 
-What each door tells of itself (`report.py`) comes here from all of them and is added up, so that a scrape of one port
-tells of the whole. Labels are names of models, versions and error codes: as many as are served and written in the code,
-and never what a caller sent.
+Rendered when asked for, from plain counters; the hot path knows nothing of it. What each door tells of itself
+(`report.py`) comes here from all of them and is added up, so that a scrape of one port tells of the whole. Labels are
+names of models, versions and error codes: as many as are served and written in the code, never what a caller sent.
 """
 
 from __future__ import annotations

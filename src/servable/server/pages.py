@@ -1,5 +1,7 @@
-"""Pages: the metrics, the contract, and a page to try it in. The page is one file, needs nothing from elsewhere, and
-holds no data: it asks for the contract, with the key that its reader gives it. So a browser gets it without a key too.
+"""Pages: the metrics, the contract, and a page to try it in.
+
+The page is one file, needs nothing from elsewhere, and holds no data: it asks for the contract, with the key that its
+reader gives it. So a browser gets it without a key too.
 """
 
 from __future__ import annotations

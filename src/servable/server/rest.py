@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final, cast
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -17,22 +17,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn._types import ASGIApplication
 
 from servable.domain.ref import NAME
-from servable.engine.host import Host
-from servable.engine.router import Router
 from servable.errors import NotFound, ServableError, Unauthenticated
 from servable.server import changes, invocations, pages, triton, v1, v2
-from servable.server.access import Access
 from servable.server.guard import guard, walk
 from servable.server.hosts import Hosts
-from servable.server.infer import Inference
 from servable.server.parts import Handler, Parts
 from servable.server.replies import reply, reply_error
-from servable.server.report import Report
-from servable.server.repository import Repository
 from servable.server.routes import ROUTES, Endpoint, by_path
-from servable.settings import Settings
 
 SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -66,31 +60,10 @@ register_url_convertor("name", _Name())
 class RestDoor:
     """`app` is the ASGI application, `table` what every route of it demands."""
 
-    def __init__(
-        self,
-        router: Router,
-        host: Host,
-        access: Access,
-        repository: Repository,
-        inference: Inference,
-        report: Report,
-        settings: Settings,
-        *,
-        doors: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]] | None = None,
-        routes: Iterable[BaseRoute] = (),
-        endpoints: Iterable[Endpoint] = (),
-    ) -> None:
-        """`routes` are those of other shelves, and `endpoints` their rows: a route without a row is refused to all.
-
-        `doors` asks every door for its report; without it, this one alone tells.
-        """
-
-        async def alone() -> Sequence[Mapping[str, Any]]:
-            return [report.snapshot()]
-
+    def __init__(self, parts: Parts, routes: Iterable[BaseRoute] = (), endpoints: Iterable[Endpoint] = ()) -> None:
+        """`routes` are those of other shelves, and `endpoints` their rows: a route without a row is refused to all."""
         self.endpoints = (*ROUTES, *endpoints)
         self.table = by_path(self.endpoints)
-        parts = Parts(router, host, access, repository, inference, settings, doors or alone)
         named = (
             v2.handlers(parts)
             | changes.handlers(parts)
@@ -104,7 +77,7 @@ class RestDoor:
             for path, rows in by_path(ROUTES).items()
         ]
         self.routes: list[BaseRoute] = [*own, *routes]
-        guard(self.routes, self.table, access)
+        guard(self.routes, self.table, parts.access)
         known = sorted({path for path, _ in walk(self.routes)})
         starlette = Starlette(
             routes=self.routes,
@@ -115,7 +88,8 @@ class RestDoor:
             },
         )
         starlette.router.redirect_slashes = False
-        self.app: ASGIApp = _Outermost(starlette, Hosts(settings))
+        # The same protocol by two names: uvicorn types its messages, Starlette does not.
+        self.app = cast("ASGIApplication", _Outermost(starlette, Hosts(parts.settings)))
 
 
 class _Outermost:
@@ -162,7 +136,8 @@ def _route(path: str, methods: Mapping[str, Handler]) -> Route:
 
 async def _refused(request: Request, error: Exception) -> Response:
     """A ServableError, with what the platform's own clients look for beside it."""
-    assert isinstance(error, ServableError)
+    if not isinstance(error, ServableError):
+        raise error
     if isinstance(error, Unauthenticated) and "text/html" in request.headers.get("accept", ""):
         return pages.page(error.status)
     if request.url.path == invocations.PATH:
@@ -177,7 +152,8 @@ async def _failed(_: Request, __: Exception) -> Response:
 
 def _http_refused(known: Sequence[str]) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
+        if not isinstance(error, HTTPException):
+            raise error
         path = request.url.path[:LONGEST]
         if error.status_code == NotFound.status:
             near = difflib.get_close_matches(path, known, 3, 0.5)

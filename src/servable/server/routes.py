@@ -1,5 +1,7 @@
-"""ROUTES: every route of the REST door, the role it demands, and what it takes and gives. One table, read three times:
-`rest.py` builds the routes from it, the guard refuses what is not in it, `openapi.py` writes the contract from it.
+"""ROUTES: every route of the REST door, the role it demands, and what it takes and gives.
+
+One table, read three times: `rest.py` builds the routes from it, the guard refuses what is not in it, `openapi.py`
+writes the contract from it.
 
 A shelf that answers over HTTP brings rows of its own. Templates are Starlette's; `{model}` is what patterns of keys
 apply to. Only the three routes that are OPEN answer without a key.

@@ -229,9 +229,9 @@ def _values(field: Field, array: Array) -> bytes:
     if array.dtype == object:
         as_bytes = field.name.endswith(AS_BYTES)
         return orjson.dumps(np.frompyfunc(lambda value: _readable(value, as_bytes), 1, 1)(array).tolist())
-    if array.ndim < 2 or (array.dtype.kind == "f" and not all_finite(array)):  # noqa: PLR2004 - flat is as it should be
+    if array.ndim < 2 or (array.dtype.kind == "f" and not all_finite(array)):
         flat = to_json(field.name, array, missing=field.values != "finite")
-        if array.ndim < 2:  # noqa: PLR2004 - the same
+        if array.ndim < 2:
             return flat if array.ndim else flat[1:-1]
     return orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
 
