@@ -178,7 +178,10 @@ class DoorProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._refused:
             return
+        from_page = False
         for name, value in self.headers:
+            if name == b"origin":
+                from_page = True  # a browser's page: the ordinary way asks whether it may
             if name == b"content-length" and int(value) > self._max_body:
                 self._too_large()
                 return
@@ -186,7 +189,7 @@ class DoorProtocol(HttpToolsProtocol):
                 self.refuse(403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden")
                 return
         route = self.door.route(self.url)
-        fast = route is not None and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
+        fast = not from_page and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
         # Behind an ordinary request that is still being answered, an inference takes the ordinary way: answers keep their order.
         if fast and route is not None and (self.cycle is None or self.cycle.response_complete) and not self.pipeline:
             self._receiving = Exchange(*route)
