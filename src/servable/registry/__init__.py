@@ -1,0 +1,1 @@
+"""Names, versions, aliases and where their bundles lie: append-only events, from which wanted state is read."""
