@@ -87,6 +87,8 @@ def _from_registry(settings: Settings, ref: str | None) -> Plan:
 
 def build_door(start: Start, channel: Channel) -> Door:
     """All parts of a door, each given what it needs and nothing else."""
+    import numpy as np
+
     from servable.engine.host import Host
     from servable.engine.loading import load
     from servable.engine.router import Router
@@ -103,6 +105,8 @@ def build_door(start: Start, channel: Channel) -> Door:
     from servable.server.report import Report
     from servable.server.supervised import SupervisedRepository
 
+    # Numbers too large for a tensor are looked for and refused; numpy need not warn of them on standard error as well.
+    np.seterr(over="ignore")
     settings = start.settings
     records = _records(settings)
     host = Host(

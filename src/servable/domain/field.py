@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
@@ -13,6 +14,10 @@ from servable.domain.datatypes import DTYPES, FLOATS, INTEGERS, datatype_of
 
 MAX_ROWS_NAMED: Final = 5
 """A fault names at most this many rows: enough to find the cause, short enough to read."""
+
+
+SHORT: Final = 128
+"""Values up to which Python's floats are faster than numpy's call."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -101,9 +106,9 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
                 dated = np.frompyfunc(_is_date, 1, 1)
                 yield self._fault(array, ~(absent | dated(array).astype(bool)), "ISO 8601 dates")
         if self.datatype in FLOATS | INTEGERS:
-            if self.low is not None and (under := array < self.low).any():
+            if self.low is not None and (under := (array < self.low) & np.isfinite(array)).any():
                 yield self._fault(array, under, f"at least {self.low:g}")
-            if self.high is not None and (over := array > self.high).any():
+            if self.high is not None and (over := (array > self.high) & np.isfinite(array)).any():
                 yield self._fault(array, over, f"at most {self.high:g}")
         if self.categories and known.size:
             unknown = np.isin(array.astype(str), [str(category) for category in self.categories], invert=True)
@@ -130,14 +135,11 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 def all_finite(array: Array) -> bool:
     """Whether a float array is free of NaN and infinity.
 
-    A dot product first: half a microsecond for a short row, and not finite only if a value is not, or is too large to
-    square; then the exact test decides.
+    A short one is summed as Python floats first, at a third of the time: the sum is finite unless a value is not, or the
+    values are huge; then the exact test decides.
     """
-    if array.dtype.itemsize > 2 and array.flags.c_contiguous:
-        flat = array.ravel()
-        square = float(flat.dot(flat))
-        if square - square == 0.0:
-            return True
+    if array.size <= SHORT and math.isfinite(sum(array.ravel().tolist())):
+        return True
     return bool(np.isfinite(array).all())
 
 

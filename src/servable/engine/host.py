@@ -117,7 +117,7 @@ class Host:
         else:
             self._unavailable.pop(key, None)
             self._failures.pop(key, None)
-            self._put(Serving(target, loaded, self._limits, self._on_record))
+            self._put(Serving(target, loaded, self._limits, self._on_record, present.stats if present else None))
 
     def _failed(self, target: Target, reason: str, code: str) -> None:
         state = State(target.name, target.version, "UNAVAILABLE", reason, code)
@@ -163,7 +163,7 @@ class Host:
 
     def stuck_s(self) -> float:
         """How long the longest model call has been running."""
-        return max((serving.lane.busy_s() for serving in self.servings()), default=0.0)
+        return max((serving.lane.stuck_s() for serving in self.servings()), default=0.0)
 
     def refuse_new(self) -> None:
         """Turn not-ready, and go on answering: balancers look elsewhere before the doors close."""

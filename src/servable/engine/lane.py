@@ -2,15 +2,13 @@
 
 All that arrived in one turn of the event loop shares one model call: nobody waits when the lane is idle, and no timer
 needs tuning. A call expected to be short runs on the loop; a longer one on the lane's own thread, while the next batch
-gathers. Runs on one event loop; only `_Thread` touches another thread.
+gathers; both are an Executor's affair. Runs on one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import queue
-import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
@@ -19,9 +17,10 @@ from servable.domain.batch import Batch
 from servable.domain.field import Fault
 from servable.domain.model import Model
 from servable.domain.signature import Signature
-from servable.engine.policy import CostCurve, admit, cap_of
+from servable.engine.executor import Executor, Outcome, Thread
+from servable.engine.policy import CostCurve, Refusal, admit, cap_of
 from servable.engine.queue import Queue
-from servable.engine.request import NEVER, Request
+from servable.engine.request import Request
 from servable.engine.stats import Stats
 from servable.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded, ServableError
 
@@ -46,26 +45,27 @@ class Lane:
         inline_s: float,
         max_queue: int,
         on_over: Callable[[Request], None] | None = None,
+        executor: Executor | None = None,
     ) -> None:
+        """Without an `executor`, short calls run on the loop and longer ones on a thread; with one, all calls run there."""
         self.model = model
         self.curve = curve
         self.cap = cap_of(curve, batched=signature.batched)
+        self._full_s = curve.seconds(self.cap)
         self.stats = stats
         self._signature = signature
         self._uniform = all(-1 not in field.shape[1:] for field in signature.inputs)
-        self._inline_s = inline_s
+        self._inline_s = inline_s if executor is None else -1.0
         self._max_queue = max_queue
         self._on_over = on_over
         self._loop = asyncio.get_running_loop()
-        self._queue = Queue()
+        self._queue = Queue(stats)
         self._scheduled = False
         self._running: list[Request] = []
         self._started = 0.0
-        self._thread: _Thread | None = None
+        self._executor = executor
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
-        self._unheard = 0
-        """Answers that came after their callers had gone."""
 
     @property
     def idle(self) -> bool:
@@ -73,8 +73,16 @@ class Lane:
         return not self._running and self._queue.requests == 0
 
     def busy_s(self) -> float:
-        """How long the call on the thread has been running; 0 if none is."""
+        """How long the executor's call has been running; 0 if none is."""
         return monotonic() - self._started if self._running else 0.0
+
+    def stuck_s(self) -> float:
+        """The same, where nobody would end that call but whoever ends this process."""
+        return 0.0 if self._executor is not None and self._executor.bounded else self.busy_s()
+
+    def unready(self) -> str:
+        """Why calls cannot be answered at present; empty if they can."""
+        return "" if self._executor is None else self._executor.unready()
 
     def submit(self, request: Request) -> None:
         """Let a request in, or finish it with the reason why not."""
@@ -82,12 +90,12 @@ class Lane:
         if self._closed:
             self._fail(request, NotReady("this version is being unloaded: ask again", retry_after_s=0.1))
             return
-        if waiting.requests:
-            left_s = request.deadline - monotonic() if request.deadline != NEVER else NEVER
-            remaining_s = max(self.curve.seconds(len(self._running)) - self.busy_s(), 0.0) if self._running else 0.0
-            refusal = admit(
-                waiting.requests, self._max_queue, waiting.rows, request.rows, self.cap, self.curve, remaining_s, left_s
-            )
+        # With plenty of time and room, as nearly always, the question need not be asked.
+        full_batches = waiting.rows / self.cap + 2.0
+        if (waiting.requests or self._running) and (
+            waiting.requests >= self._max_queue or request.deadline - request.arrived < full_batches * self._full_s
+        ):
+            refusal = self._refusal(request)
             if refusal is not None:
                 reason = f"the model has no room for this request: {refusal.reason}"
                 self._fail(request, Overloaded(reason, retry_after_s=refusal.retry_after_s))
@@ -97,6 +105,15 @@ class Lane:
         if not self._scheduled and not self._running:
             self._scheduled = True
             self._loop.call_soon(self._turn)
+
+    def _refusal(self, request: Request) -> Refusal | None:
+        waiting = self._queue
+        running_s = self.curve.seconds(sum(waited.rows for waited in self._running)) if self._running else 0.0
+        left_s = request.deadline - monotonic()
+        remaining_s = max(running_s - self.busy_s(), 0.0)
+        return admit(
+            waiting.requests, self._max_queue, waiting.rows, request.rows, self.cap, self.curve, remaining_s, left_s
+        )
 
     async def drain(self) -> None:
         """Return when all that was let in is answered. Nothing more is let in."""
@@ -111,8 +128,8 @@ class Lane:
             self._fail(request, NotReady("this version was unloaded: ask again", retry_after_s=0.1))
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if self._thread is not None:
-            self._thread.close(self.model)
+        if self._executor is not None:
+            self._executor.close()
         else:
             self.model.close()
 
@@ -129,7 +146,7 @@ class Lane:
             rows = sum(request.rows for request in taken)
             expected = self.curve.seconds(rows)
             if expected > self._inline_s:
-                self._send(taken, now)
+                self._send(taken, now, expected)
                 return
             try:
                 answer: Batch | Exception = self._predict(taken)
@@ -151,7 +168,6 @@ class Lane:
 
     def _count(self) -> None:
         self.stats.pending = self._queue.requests + len(self._running)
-        self.stats.cancelled = self._queue.dropped + self._unheard
 
     def _predict(self, requests: list[Request]) -> Batch:
         return self.model.predict(Batch.join([request.batch for request in requests]))
@@ -162,6 +178,7 @@ class Lane:
         stats = self.stats
         stats.executed(rows, compute_s)
         self.curve.observe(rows, compute_s)
+        self._full_s = self.curve.seconds(self.cap)
         if isinstance(answer, Batch):
             faults = self._misshapen(answer, rows)
             if faults:
@@ -178,7 +195,7 @@ class Lane:
         for request in requests:
             stop = start + request.rows
             if request.over:
-                self._unheard += 1
+                stats.cancelled += 1
             else:
                 request.queue_s = started - request.arrived
                 request.compute_s = compute_s
@@ -199,20 +216,24 @@ class Lane:
                 faults.append(Fault(field.name, f"{rows} rows", f"shape {list(array.shape)}"))
         return faults
 
-    # ---- on the thread
+    # ---- on the executor
 
-    def _send(self, requests: list[Request], now: float) -> None:
-        if self._thread is None:
-            self._thread = _Thread(self._loop)
+    def _send(self, requests: list[Request], now: float, expected_s: float) -> None:
+        if self._executor is None:
+            self._executor = Thread(self._loop, self.model)
         self._running = requests
         self._started = now
-        self._thread.run(lambda: self._predict(requests), self._returned)
+        self._executor.run(requests, expected_s, self._returned)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
 
-    def _returned(self, answer: Batch | Exception, seconds: float) -> None:
+    def _returned(self, answer: Outcome | list[Outcome], seconds: float) -> None:
         requests, self._running = self._running, []
-        self._deliver(requests, answer, self._started, seconds)
+        if isinstance(answer, list):
+            for request, own in zip(requests, answer, strict=True):
+                self._deliver([request], own, self._started, seconds / len(requests))
+        else:
+            self._deliver(requests, answer, self._started, seconds)
         if self._queue.requests and not self._scheduled:
             self._turn()
         else:
@@ -235,40 +256,6 @@ class Lane:
             request.finish(None, error)
             if self._on_over is not None:
                 self._on_over(request)
-
-
-class _Thread:
-    """The lane's one worker. Calls go in, and come back on the loop with their answer and duration."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._calls: queue.SimpleQueue[tuple[Callable[[], Batch], Callable[[Batch | Exception, float], None]] | Model]
-        self._calls = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="servable-lane", daemon=True).start()
-
-    def run(self, call: Callable[[], Batch], returned: Callable[[Batch | Exception, float], None]) -> None:
-        self._calls.put((call, returned))
-
-    def close(self, model: Model) -> None:
-        """Close the model after the calls before it, on this thread: it may be in the middle of one."""
-        self._calls.put(model)
-
-    def _work(self) -> None:
-        while True:
-            job = self._calls.get()
-            if not isinstance(job, tuple):
-                job.close()
-                return
-            call, returned = job
-            start = monotonic()
-            try:
-                answer: Batch | Exception = call()
-            except Exception as error:  # noqa: BLE001 - the wall: a model may raise anything
-                answer = error
-            try:
-                self._loop.call_soon_threadsafe(returned, answer, monotonic() - start)
-            except RuntimeError:  # the loop is closed: nobody is left to tell
-                return
 
 
 def _too_late(request: Request, now: float) -> DeadlineExceeded:

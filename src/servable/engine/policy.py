@@ -83,13 +83,14 @@ def admit(
 
     `busy_s`: what remains of the call that runs now. `left_s`: until the deadline, infinite for none.
     A wait that is expected to be longer than the time left is refused at once, while the caller can still go elsewhere.
+    An idle model is always tried: an estimate that is wrong must be able to learn so.
     """
     if waiting >= max_waiting:
         return Refusal(f"{waiting} requests wait already, and no more may", max(wait_s(rows_waiting, cap, curve), 0.05))
     if left_s == float("inf"):
         return None
     expected = busy_s + wait_s(rows_waiting, cap, curve) + curve.seconds(min(rows, cap))
-    if expected > left_s and waiting:
+    if expected > left_s and (waiting or busy_s > 0.0):
         return Refusal(f"its {left_s:.3f} s would run out: the wait alone is about {expected:.3f} s", expected - left_s)
     return None
 

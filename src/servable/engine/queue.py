@@ -6,16 +6,17 @@ from collections import deque
 from collections.abc import Iterator
 
 from servable.engine.request import Request
+from servable.engine.stats import Stats
 
 
 class Queue:
     """Urgent before ordinary, first come first served within a priority. Requests that are over (their
     callers are gone) are dropped as met, and counted."""
 
-    __slots__ = ("_levels", "_ordinary", "dropped", "requests", "rows")
+    __slots__ = ("_levels", "_ordinary", "_stats", "requests", "rows")
 
-    def __init__(self) -> None:
-        self.dropped = 0
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
         self._ordinary: deque[Request] = deque()
         self._levels: dict[int, deque[Request]] = {}
         self.requests = 0
@@ -51,7 +52,7 @@ class Queue:
                 request = level[0]
                 if request.over:
                     self._forget(level.popleft())
-                    self.dropped += 1
+                    self._stats.cancelled += 1
                     continue
                 if rows + request.rows > cap:
                     break
@@ -79,7 +80,7 @@ class Queue:
                     continue
                 self._forget(request)
                 if request.over:
-                    self.dropped += 1
+                    self._stats.cancelled += 1
                 else:
                     late.append(request)
         return late
@@ -99,7 +100,7 @@ class Queue:
                 self._forget(request)
                 if not request.over:
                     return request
-                self.dropped += 1
+                self._stats.cancelled += 1
         return None
 
     def _forget(self, request: Request) -> None:

@@ -38,8 +38,14 @@ class Serving:
     """What a door needs to answer for a version: its names, its contract, its codec and its lane."""
 
     def __init__(
-        self, target: Target, loaded: Loaded, limits: Limits, on_record: Callable[[Record], None] | None = None
+        self,
+        target: Target,
+        loaded: Loaded,
+        limits: Limits,
+        on_record: Callable[[Record], None] | None = None,
+        stats: Stats | None = None,
     ) -> None:
+        """`stats`: those of the same version loaded before, which go on."""
         self.name = target.name
         self.version = target.version
         self.generation = target.generation
@@ -48,7 +54,7 @@ class Serving:
         self.state = "READY"
         self.reason = ""
         self.loaded_at = time()
-        self.stats = Stats()
+        self.stats = stats or Stats()
         self.codec = Codec(
             self.signature, self.name, self.version, loaded.bundle.manifest.labels, max_elements=limits.max_elements
         )
