@@ -19,8 +19,19 @@ import msgspec
 from servable.engine.plan import Plan, State
 from servable.errors import EnvironmentFault, ServableError
 from servable.server.control import (
-    Answer, Ask, Beat, Channel, Converge, Converged, Drain, Failed, Problem, Start, Want, die_with_parent,
-)  # fmt: skip
+    Answer,
+    Ask,
+    Beat,
+    Channel,
+    Converge,
+    Converged,
+    Drain,
+    Failed,
+    Problem,
+    Start,
+    Want,
+    die_with_parent,
+)
 
 
 class FakeDoor:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Server:
         self.http = ("", 0)
         self.grpc: str | None = None
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -76,7 +76,7 @@ class Server:
     def declare(self, plan: Mapping[str, str]) -> None:
         self.plan_file.write_text(json.dumps(plan))
 
-    def ready(self) -> Server:
+    def ready(self) -> Self:
         """Wait for the line that says where it listens."""
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -133,7 +133,7 @@ class Load:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

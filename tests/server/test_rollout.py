@@ -1,8 +1,9 @@
-"""Changes of the plan, through the whole server: SIGHUP and the words of doors, with models that fail, crash or are slow."""
+"""Changes of the plan, through a whole server: SIGHUP and what doors want, with models that fail, crash or are slow."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -147,8 +148,6 @@ def test_numbers_of_all_doors_come_in_one_reply_without_those_that_hang(server: 
     hung = server.pids()[0]
     asked: list[Any] = []
     eventually(lambda: asked.append(server.get()["slot"]) or asked[-1] == 1)
-    import os
-
     os.kill(hung, signal.SIGSTOP)
     try:
         answers: list[Any] = []

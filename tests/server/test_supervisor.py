@@ -17,6 +17,13 @@ import pytest
 from tests.server.supervised import Load, Server, alive, eventually, get
 
 
+def test_it_imports_no_model_library_and_no_server() -> None:
+    code = "import sys, servable.server.supervisor; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    heavy = {"numpy", "onnxruntime", "uvicorn", "uvloop", "starlette", "grpc", "google", "orjson", "httptools"}
+    assert heavy & set(done.stdout.split()) == set()
+
+
 def test_doors_share_one_port_and_inherit_no_words_of_the_service_manager(tmp_path: Path) -> None:
     with Server(tmp_path, workers=2).ready() as server:
         seen: dict[int, int] = {}
@@ -204,7 +211,7 @@ from servable.server.child import reap_orphans
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans come to us, as they do to process 1
 ours = subprocess.Popen(["true"])
 os.waitid(os.P_PID, ours.pid, os.WEXITED | os.WNOWAIT)
-middle = subprocess.run(["sh", "-c", "true & echo $!"], capture_output=True, text=True, check=True)
+middle = subprocess.run(["sh", "-c", "sleep 0.2 & echo $!"], capture_output=True, text=True, check=True)
 orphan = int(middle.stdout)
 while not (state := open(f"/proc/{orphan}/stat").read().rpartition(")")[2].split()[0]) == "Z":
     time.sleep(0.01)

@@ -65,18 +65,10 @@ class Child:
         with theirs:
             channel = await Channel.open(ours)
             try:
-                process = subprocess.Popen(  # noqa: S603 - the command is ours
-                    [*command, "--control-fd", str(theirs.fileno())],
-                    pass_fds=(theirs.fileno(), *http_fds),
-                    stdin=subprocess.DEVNULL,
-                    process_group=0,
-                )
+                process = _start([*command, "--control-fd", str(theirs.fileno())], (theirs.fileno(), *http_fds))
             except BaseException:
                 channel.close()
                 raise
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):  # it may be dead already, or /proc hidden
-                Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
         return Child(slot, process, channel)
 
     @property
@@ -158,6 +150,14 @@ class Child:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
         cause = self.blame or (self.failure.message if self.failure else "")
         return f"{how} ({cause})" if cause else how
+
+
+def _start(command: Sequence[str], fds: Sequence[int]) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, process_group=0)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):  # it may be dead already, or /proc hidden
+            Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
+    return process
 
 
 def reap_orphans(known: set[int]) -> None:

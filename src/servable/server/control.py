@@ -13,37 +13,18 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any, Final, Literal, cast
 
 import msgspec
 
 from servable.engine.plan import Plan, State
-from servable.errors import MissingExtra, ServableError
+from servable.engine.problem import Problem
 from servable.settings import Settings
 
 logger = logging.getLogger("servable.control")
 
 PR_SET_PDEATHSIG: Final = 1
-
-
-class Problem(msgspec.Struct, frozen=True):
-    """A ServableError on the wire."""
-
-    code: str
-    message: str
-    detail: dict[str, Any] = {}
-
-    @staticmethod
-    def of(error: ServableError) -> Problem:
-        """The error as a message."""
-        return Problem(error.code, error.message, error.detail)
-
-    def error(self) -> ServableError:
-        """The message as an error of the same code; one of an unknown code is a plain ServableError."""
-        kinds = {kind.code: kind for kind in _tree(ServableError) if kind is not MissingExtra}
-        kind = kinds.get("environment" if self.code == MissingExtra.code else self.code, ServableError)
-        return kind(self.message, **self.detail)
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -228,7 +209,7 @@ class Channel(asyncio.Protocol):
         else:
             self._inbox.put_nowait(message)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's; why it ended changes nothing
         self._transport = None
         for answer in self._asked.values():
             if not answer.done():
@@ -237,13 +218,9 @@ class Channel(asyncio.Protocol):
 
 
 def die_with_parent() -> None:
-    """Called by a door first of all: the kernel kills it when the supervisor dies. Elsewhere than on Linux nothing
-    happens, and the door must exit when its channel closes, which it does anyway."""
+    """Called by a door first of all: the kernel kills it when the supervisor dies.
+
+    Elsewhere than on Linux nothing happens: the door must exit when its channel closes, which it does anyway.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _tree(kind: type[ServableError]) -> Iterator[type[ServableError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _tree(child)

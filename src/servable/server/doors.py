@@ -48,8 +48,8 @@ class Doors:
         self.proven = asyncio.Event()
         """A door has been ready: the models and the machine are good, so a later death is worth a replacement."""
         self.stopping = False
-        self.on_beat: Callable[[], None] = lambda: None
-        self.on_want: Callable[[Child, Want], None] = lambda door, want: None
+        self.on_beat: Callable[[], None]
+        self.on_want: Callable[[Child, Want], None]
 
     def living(self) -> list[Child]:
         """Those that have not ended, by slot."""

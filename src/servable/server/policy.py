@@ -5,7 +5,8 @@ Pure functions, no clock, socket or process: `supervisor.py` calls them, their t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -19,8 +20,10 @@ SEVERITY: Final = {"UNAVAILABLE": 3, "LOADING": 2, "UNLOADING": 1, "READY": 0}
 
 
 class Restarts(msgspec.Struct, frozen=True):
-    """How fast dead doors are replaced: at once, then after `first_s`, doubled up to `longest_s`; a door that lived for
-    `stable_s` starts the series anew."""
+    """How fast dead doors are replaced: at once, then after `first_s`, doubled up to `longest_s`.
+
+    A door that lived for `stable_s` starts the series anew.
+    """
 
     first_s: float = 0.1
     longest_s: float = 10.0
@@ -82,7 +85,7 @@ def names(plan: Plan) -> set[str]:
     return {target.name for target in plan.targets} | set(plan.routes) | set(plan.aliases)
 
 
-def graft(plan: Plan, source: Plan, chosen: Set[str]) -> Plan:
+def graft(plan: Plan, source: Plan, chosen: AbstractSet[str]) -> Plan:
     """The plan, with all that concerns the `chosen` names as it is in `source`, be it nothing."""
     targets = [target for target in plan.targets if target.name not in chosen]
     targets += [target for target in source.targets if target.name in chosen]

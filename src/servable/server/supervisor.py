@@ -42,7 +42,7 @@ MARGIN_S: Final = 1.0
 def run(
     settings: Settings,
     resolve: Callable[[], Plan],
-    on_ready: Callable[[Addresses], None] = lambda addresses: None,
+    on_ready: Callable[[Addresses], None] = lambda _: None,
     command: Sequence[str] = DOOR,
     restarts: Restarts | None = None,
 ) -> int:
@@ -67,7 +67,7 @@ def run(
 class Supervisor:
     """One server's life. `run` is its story: keep the doors, watch them, and at the end drain them."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - its parts; only `run` puts them together
+    def __init__(
         self,
         settings: Settings,
         listeners: Listeners,
