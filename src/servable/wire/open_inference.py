@@ -40,6 +40,7 @@ MEMO_SIZE: Final = 256
 
 
 NO_OPTIONS: Final = Options()
+_INT: Final = {int}
 
 
 class Wanted(NamedTuple):
@@ -76,7 +77,7 @@ class Codec:
         self._fields = {field.name: field for field in signature.inputs}
         self._parser = simdjson.Parser()
         self._flat = _flat_fields(signature)
-        self._headers: dict[bytes, tuple[list[Any], Inquiry]] = {}
+        self._headers: dict[bytes, tuple[list[Any], Inquiry, int]] = {}
         self._head = b'{"model_name":%b,"model_version":%b,"id":' % (orjson.dumps(model), orjson.dumps(version))
         self._heads = {
             field.name: b'{"name":%b,"datatype":"%b","shape":' % (orjson.dumps(field.name), field.datatype.encode())
@@ -101,7 +102,7 @@ class Codec:
         head = bytes(body[:header_length])
         tail = memoryview(body)[header_length:]
         known = self._headers.get(head)
-        if known is not None:
+        if known is not None and known[2] == len(tail):
             return self._from_memo(known, tail)
         return self._decode_document(self._parse(head), tail, head)
 
@@ -143,7 +144,8 @@ class Codec:
                     array = flat.astype(dtype).reshape(shape)
                 else:
                     return None
-                if array.shape[1:] != trailing or name in columns:
+                # numpy would also take -1 (as many as there are) and true (as 1) in a shape.
+                if array.shape[1:] != trailing or name in columns or set(map(type, shape)) != _INT or min(shape) < 0:
                     return None
                 rows = array.shape[0]
                 columns[name] = array
@@ -170,10 +172,10 @@ class Codec:
         if not isinstance(tensors, list):
             raise self.refusal([Fault("inputs", "a list of tensors, or 'rows'", "nothing" if tensors is None else "no list")])
         for index, tensor in enumerate(tensors):
-            where = f"inputs[{index}]"
+            named = isinstance(tensor, dict) and isinstance(tensor.get("name"), str)
+            where = tensor["name"] if named else f"inputs[{index}]"
             try:
                 name, datatype, shape, size = self._tensor_head(tensor)
-                where = name
                 if name in columns:
                     raise BadTensor("each input once", "it twice")
                 if size is None:
@@ -199,10 +201,11 @@ class Codec:
         if faults:
             raise self.refusal(faults)
         inquiry = self.checked(columns, options, wanted)
-        if head is not None and len(plan) == len(columns):
+        # Text has lengths of its own inside, which differ from body to body.
+        if head is not None and len(plan) == len(columns) and all(datatype != "BYTES" for _, datatype, _, _ in plan):
             if len(self._headers) >= MEMO_SIZE:
                 self._headers.clear()
-            self._headers[head] = (plan, inquiry._replace(batch=Batch({}, 0)))
+            self._headers[head] = (plan, inquiry._replace(batch=Batch({}, 0)), position)
         return inquiry
 
     def _tensor_head(self, tensor: Any) -> tuple[str, str, tuple[int, ...], int | None]:
@@ -225,8 +228,8 @@ class Codec:
             raise BadTensor("'binary_data_size' to be a whole number, 0 or more", f"{size!r:.80}")
         return tensor["name"], datatype, shape, size
 
-    def _from_memo(self, known: tuple[list[Any], Inquiry], tail: memoryview) -> Inquiry:
-        plan, inquiry = known
+    def _from_memo(self, known: tuple[list[Any], Inquiry, int], tail: memoryview) -> Inquiry:
+        plan, inquiry, _ = known
         columns = {}
         position = 0
         for name, datatype, shape, size in plan:
