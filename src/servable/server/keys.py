@@ -187,6 +187,7 @@ class Keys:
                 os.close(folder)
         except OSError as error:
             raise EnvironmentFault(f"cannot write {self.path}: {error.strerror}") from error
+        self._seen = self._mark()
         self._take(keys)
 
     @contextmanager

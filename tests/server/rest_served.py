@@ -1,0 +1,184 @@
+"""An HTTP door with real models behind it, on a free port, in a thread of its own, for ordinary clients to call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import threading
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import numpy as np
+import onnx
+import uvicorn
+from starlette.routing import BaseRoute
+
+from servable.engine.host import Host
+from servable.engine.loading import load
+from servable.engine.router import Router
+from servable.server.access import Access
+from servable.server.audit import Audit
+from servable.server.hosts import Hosts
+from servable.server.http import DoorProtocol, DoorState
+from servable.server.infer import Inference
+from servable.server.keys import Keys
+from servable.server.parts import Parts
+from servable.server.report import Report
+from servable.server.rest import RestDoor
+from servable.server.routes import Endpoint
+from servable.settings import Settings
+from tests.server.grpc_served import Files, save
+
+
+class Served:
+    """What a test may reach of a door that is open."""
+
+    def __init__(self, host: Host, repository: Files, access: Access, rest: RestDoor, home: Path) -> None:
+        self.host = host
+        self.repository = repository
+        self.access = access
+        self.rest = rest
+        self.home = home
+        self.url = ""
+        self.loop = asyncio.get_running_loop()
+        self.stop = asyncio.Event()
+        self.http = httpx.Client()
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something on the door's own loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def get(self, path: str, **more: Any) -> httpx.Response:
+        return self.http.get(self.url + path, **more)
+
+    def post(self, path: str, **more: Any) -> httpx.Response:
+        return self.http.post(self.url + path, **more)
+
+
+@contextlib.contextmanager
+def served(
+    home: Path,
+    models: Mapping[str, Mapping[str, Path]],
+    *,
+    routes: Iterable[BaseRoute] = (),
+    endpoints: Iterable[Endpoint] = (),
+    **settings: Any,
+) -> Iterator[Served]:
+    """A door with these models: name to version to file. `require_key=True` asks for the keys in `home`."""
+    chosen = Settings(home=str(home), **settings)
+    ready = threading.Event()
+    made: list[Served | BaseException] = []
+    thread = threading.Thread(target=_run, args=(chosen, models, tuple(routes), tuple(endpoints), made, ready))
+    thread.start()
+    ready.wait(60)
+    if not made or isinstance(made[0], BaseException):
+        raise RuntimeError("the door did not open") from (made[0] if made else None)
+    door = made[0]
+    try:
+        yield door
+    finally:
+        door.http.close()
+        door.loop.call_soon_threadsafe(door.stop.set)
+        thread.join(30)
+
+
+def _run(
+    settings: Settings,
+    models: Mapping[str, Mapping[str, Path]],
+    routes: Sequence[BaseRoute],
+    endpoints: Sequence[Endpoint],
+    made: list[Any],
+    ready: threading.Event,
+) -> None:
+    try:
+        asyncio.run(_serve(settings, models, routes, endpoints, made, ready))
+    except BaseException as error:
+        made.insert(0, error)
+        ready.set()
+        raise
+
+
+async def _serve(
+    settings: Settings,
+    models: Mapping[str, Mapping[str, Path]],
+    routes: Sequence[BaseRoute],
+    endpoints: Sequence[Endpoint],
+    made: list[Any],
+    ready: threading.Event,
+) -> None:
+    host = Host(load)
+    repository = Files(host, models)
+    await repository.converge()
+    router = Router(host)
+    access = Access(Keys(settings.home_path), required=settings.require_key, audit=Audit(settings.home_path))
+    inference = Inference(router, access, settings)
+    report = Report(host, 0, None)
+
+    async def doors() -> list[dict[str, Any]]:
+        return [report.snapshot()]
+
+    rest = RestDoor(Parts(router, host, access, repository, inference, settings, doors), routes, endpoints)
+    door = Served(host, repository, access, rest, settings.home_path)
+    state = DoorState(inference, Hosts(settings), settings)
+    config = uvicorn.Config(
+        rest.app,
+        port=0,
+        http=cast("type[asyncio.Protocol]", functools.partial(DoorProtocol, state)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    door.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    made.append(door)
+    ready.set()
+    await door.stop.wait()
+    server.should_exit = True
+    await serving
+    await host.drain(5)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def linear(folder: Path) -> Path:
+    """x [n, 3] to y [n, 1]: the sum."""
+    axis = onnx.numpy_helper.from_array(np.array([1]), "axis")
+    nodes = [onnx.helper.make_node("ReduceSum", ["x", "axis"], ["y"], keepdims=1)]
+    return save(folder / "linear.onnx", [("x", "FP32", ["n", 3])], [("y", "FP32", ["n", 1])], nodes, [axis])
+
+
+def mixed(folder: Path) -> Path:
+    """age [n, 1] and job (text) [n, 1] to job_bytes (the same text), double [n, 1]."""
+    nodes = [
+        onnx.helper.make_node("Identity", ["job"], ["job_bytes"]),
+        onnx.helper.make_node("Add", ["age", "age"], ["double"]),
+    ]
+    inputs = [("age", "FP32", ["n", 1]), ("job", "BYTES", ["n", 1])]
+    return save(folder / "mixed.onnx", inputs, [("job_bytes", "BYTES", ["n", 1]), ("double", "FP32", ["n", 1])], nodes)
+
+
+def reciprocal(folder: Path) -> Path:
+    """x [n, 1] to y [n, 1]: 1/x, so that 0 gives infinity."""
+    nodes = [onnx.helper.make_node("Reciprocal", ["x"], ["y"])]
+    return save(folder / "reciprocal.onnx", [("x", "FP32", ["n", 1])], [("y", "FP32", ["n", 1])], nodes)
+
+
+def models(folder: Path) -> dict[str, dict[str, Path]]:
+    """`linear` in two versions, `mixed` and `reciprocal`."""
+    return {
+        "linear": {"1": linear(folder), "2": linear(folder)},
+        "mixed": {"1": mixed(folder)},
+        "reciprocal": {"1": reciprocal(folder)},
+    }
