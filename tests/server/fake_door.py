@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from servable.engine.plan import Plan, State
+from servable.engine.problem import Problem
 from servable.errors import EnvironmentFault, ServableError
 from servable.server.control import (
     Answer,
@@ -27,7 +28,6 @@ from servable.server.control import (
     Converged,
     Drain,
     Failed,
-    Problem,
     Start,
     Want,
     die_with_parent,

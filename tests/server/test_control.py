@@ -11,6 +11,7 @@ import uvloop
 
 from servable.domain.route import Route
 from servable.engine.plan import Plan, State, Target
+from servable.engine.problem import Problem
 from servable.errors import EnvironmentFault, InvalidInput, MissingExtra, NotFound, Overloaded, ServableError
 from servable.server.control import (
     Answer,
@@ -21,7 +22,6 @@ from servable.server.control import (
     Converge,
     Converged,
     Drain,
-    Problem,
     Reply,
     Start,
     Want,

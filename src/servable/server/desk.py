@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
+from servable.engine.problem import Problem
 from servable.errors import ServableError, Unavailable, UsageError
 from servable.server.child import Child
-from servable.server.control import Answer, Ask, ChannelClosed, Problem, Reply, Want
+from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want
 from servable.server.rollout import Rollout
 
 STATS_TIMEOUT_S: Final = 0.3

@@ -67,10 +67,10 @@ class Doors:
     async def keep(self, slot: int) -> None:
         """One door after another in this slot. Raises, once, what keeps the very first ones from being ready."""
         crashes = 0
-        while not self.stopping:
+        while True:
             born = asyncio.get_running_loop().time()
             end = await self._one_life(slot)
-            if self.stopping:
+            if end is None:
                 return
             crashes = self._restarts.crashes(crashes, asyncio.get_running_loop().time() - born)
             pause_s = self._restarts.pause_s(crashes)
@@ -79,8 +79,8 @@ class Doors:
             logger.error("door %d %s; the next starts %s", slot, end, again, extra={"event": "door_died", "door": slot})
             await asyncio.sleep(pause_s)
 
-    async def _one_life(self, slot: int) -> str:
-        """Start a door and wait for its end. Returns how it ended; raises if no door has ever been ready."""
+    async def _one_life(self, slot: int) -> str | None:
+        """Start a door and wait for its end. Returns how it ended, None if it should; raises if none was ever ready."""
         fds = tuple(sock.fileno() for sock in self._listeners.http[slot])
         try:
             child = self._children[slot] = await Child.spawn(slot, self._command, fds)
@@ -97,7 +97,9 @@ class Doors:
         else:
             child.start(Start(self._settings, self._plan(), slot, fds, self._listeners.grpc_port, self.beat_s))
         await child.end()
-        if not self.proven.is_set() and not self.stopping:
+        if self.stopping:
+            return None
+        if not self.proven.is_set():
             why = f"door {slot} {child.obituary()} before it was ready: the server cannot start"
             raise child.failure or ServableError(why)
         return child.obituary()

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from servable.engine.plan import Plan, State
+from servable.engine.problem import Problem
 from servable.errors import BundleError, NotFound, ServableError, Unsupported
 from servable.server.child import Child
-from servable.server.control import ChannelClosed, Problem
+from servable.server.control import ChannelClosed
 from servable.server.policy import changed, graft, merge, names, stamp
 
 logger = logging.getLogger("servable.supervisor")
