@@ -183,6 +183,8 @@ def _unknown(name: str, signature: Signature) -> Fault:
 def _tensor(data: Any, field: Field, max_elements: int) -> Array:
     """Nested lists to an array of their own shape; values where lists of one are due are put into lists."""
     shape = _shape_of(data)
+    if len(shape) > len(field.shape):
+        raise BadTensor(f"shape {list(field.shape)}", f"lists nested {len(shape)} deep")
     if size_of(shape) > max_elements:
         raise BadTensor(f"at most {max_elements} values", f"shape {list(shape)}")
     if field.datatype == "BYTES":
