@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.plan import Plan, Target
 from servable.errors import ServableError, UsageError
@@ -76,10 +77,20 @@ def _file_name(stem: str) -> str:
     return name if name[:1].isalnum() else f"m{name}"[:128]
 
 
-def _from_registry(settings: Settings, ref: str | None) -> Plan:
-    from servable.registry import plan_of
+def _from_registry(settings: Settings, text: str | None) -> Plan:
+    from servable.registry.registry import Registry
 
-    return plan_of(settings.home_path, ref)
+    registry = Registry(settings.home_path)
+    wanted = registry.wanted(None if text is None else Ref.parse(text))
+    return Plan(
+        tuple(
+            Target(one.name, version.version, str(registry.folder(version)), version.digest)
+            for one in wanted
+            for version in one.versions
+        ),
+        {one.name: Route(one.live) for one in wanted},
+        {one.name: one.aliases for one in wanted},
+    )
 
 
 # ---- a door

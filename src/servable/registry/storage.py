@@ -1,0 +1,112 @@
+"""Storage: the registered bundles' folders, `<home>/bundles/<digest>/`. A folder is there as a whole, or not at all.
+
+Copies go to a hidden folder first; when every byte is on disk and proven, one rename makes it visible. Who dies before
+leaves a hidden folder behind, which the next one sweeps. Not the judge of who may come in: `registry.py` holds the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Final
+
+from servable.bundles.open import open_bundle
+from servable.domain.bundle import MANIFEST, Bundle
+from servable.errors import BundleError, DigestMismatch, EnvironmentFault
+
+INCOMING: Final = ".incoming-"
+
+
+class Storage:
+    """The folders of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.root = home / "bundles"
+
+    def folder(self, digest: str) -> Path:
+        """Where the bundle of this digest lies, or would."""
+        return self.root / digest
+
+    def take_in(self, bundle: Bundle) -> Path:
+        """Copy a bundle in; its folder, on disk when this returns. One that is there already stays, if it is undamaged.
+
+        Call it under the registry's lock. Raises EnvironmentFault (disk), and BundleError for what changed meanwhile.
+        """
+        target = self.folder(bundle.digest)
+        try:
+            self._sweep()
+            if target.exists():
+                try:
+                    _prove(target, bundle.digest)
+                except BundleError:
+                    self.remove(bundle.digest)  # damaged; and here comes a good one
+                else:
+                    return target
+            copy = self.root / f"{INCOMING}{secrets.token_hex(8)}"
+            try:
+                _copy(bundle, copy)
+                _prove(copy, bundle.digest)
+                copy.rename(target)
+            except BaseException:
+                shutil.rmtree(copy, ignore_errors=True)
+                raise
+            sync_folder(self.root)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot store the bundle {bundle.name!r} in {self.root}: {error.strerror or error}"
+            ) from error
+        return target
+
+    def remove(self, digest: str) -> None:
+        """Let go of a folder: out of sight with one rename, then its files. Call it under the registry's lock."""
+        gone = self.root / f"{INCOMING}{secrets.token_hex(8)}"
+        try:
+            self.folder(digest).rename(gone)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise EnvironmentFault(f"cannot remove {self.folder(digest)}: {error.strerror or error}") from error
+        sync_folder(self.root)
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Make the root, and remove what others died over."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for left in self.root.glob(f"{INCOMING}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _copy(bundle: Bundle, target: Path) -> None:
+    """The manifest and the files that it lists, each synced, then every folder."""
+    target.mkdir(mode=0o700)
+    folders = {target}
+    for path in (MANIFEST, *(file.path for file in bundle.manifest.files)):
+        copy = target / path
+        for folder in reversed(copy.relative_to(target).parents[:-1]):
+            (target / folder).mkdir(mode=0o700, exist_ok=True)
+            folders.add(target / folder)
+        handle = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(handle, "wb") as written, (bundle.folder / path).open("rb") as read:
+            shutil.copyfileobj(read, written, 1024 * 1024)
+            written.flush()
+            os.fsync(handle)
+    for folder in folders:
+        sync_folder(folder)
+
+
+def _prove(folder: Path, digest: str) -> None:
+    """Read it all back. Raises BundleError and what is below it."""
+    found = open_bundle(folder).digest
+    if found != digest:
+        raise DigestMismatch(f"the bundle in {folder} has digest {found}, expected was {digest}: it was changed")
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
