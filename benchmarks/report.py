@@ -1,0 +1,83 @@
+"""The table: Figures and the machine as Markdown for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from benchmarks.figure import Figure
+
+OURS = ("servable", "onnxruntime", "numpy", "uvicorn", "uvloop", "httptools", "grpcio")
+
+HEADING = """\
+# Benchmarks
+
+Made by `make bench`; [benchmarks/README.md](../benchmarks/README.md) says how each figure is measured.
+One core for the server, the other for the load generator; 64 connections; JSON bodies of the Open Inference Protocol V2
+(a peer without it is asked in its own JSON); gradient boosting on 30 features, as ONNX, unless a line says otherwise.
+Each figure is the median of {repeats} runs of {seconds:g} s, taken in turns; *spread* is the least and the most seen.
+Ratios hold from machine to machine; rates do not.
+
+"""
+
+
+def document(figures: Sequence[Figure], machine: dict[str, str], repeats: int, seconds: float) -> dict[str, Any]:
+    """Everything that is known of a run."""
+    return {
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine,
+        "versions": {name: version(name) for name in OURS},
+        "repeats": repeats,
+        "seconds": seconds,
+        "figures": [figure.as_json() for figure in figures],
+    }
+
+
+def markdown(figures: Sequence[Figure], known: dict[str, Any]) -> str:
+    """The page."""
+    machine = known["machine"]
+    lines = [HEADING.format(repeats=known["repeats"], seconds=known["seconds"])]
+    lines.append("| figure | goal | seen | spread | what was measured | holds |\n|---|---|---|---|---|---|\n")
+    lines += [_line(figure) for figure in figures]
+    lines.append(_peers(figures))
+    lines.append("\n## Machine and versions\n\n")
+    lines.append(f"{known['made'][:10]}. " + ", ".join(f"{key}: {value}" for key, value in machine.items()) + ".\n\n")
+    lines.append("Ours: " + ", ".join(f"{name} {number}" for name, number in known["versions"].items()) + ".\n")
+    return "".join(lines)
+
+
+def as_json(known: dict[str, Any]) -> str:
+    """The same for a program."""
+    return json.dumps(known, indent=1) + "\n"
+
+
+def _line(figure: Figure) -> str:
+    if figure.missing:
+        return f"| {figure.name} | {figure.goal()} | not measured | | {_cell(figure.missing)} | |\n"
+    holds = {True: "yes", False: "**no**", None: ""}[figure.passed]
+    limited = " (the generator was the limit)" if figure.detail.get("generator_limited") else ""
+    cells = (figure.name, figure.goal(), figure.show(figure.seen), figure.spread(), figure.absolute + limited, holds)
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _peers(figures: Sequence[Figure]) -> str:
+    """How the peers were set up, and what they did by themselves."""
+    rows = [_peer(figure.detail) for figure in figures if "peer" in figure.detail]
+    if not rows:
+        return ""
+    head = "| peer | versions | set up as | requests/s | p50 ms | p99 ms | first answer s | memory MiB |\n"
+    note = "\nMemory is the PSS of all of the peer's processes after the load.\n"
+    return f"\n## The peers\n\n{head}|---|---|---|---|---|---|---|---|\n{''.join(rows)}{note}"
+
+
+def _peer(seen: dict[str, Any]) -> str:
+    numbers = (f"{seen['rate']:,.0f}", *(f"{seen[key]:.1f}" for key in ("p50_ms", "p99_ms", "start_s")))
+    versions = ", ".join(f"{name} {number}" for name, number in seen["versions"].items())
+    return f"| {' | '.join((seen['peer'], versions, seen['settings'], *numbers, str(round(seen['pss_mib']))))} |\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:300]

@@ -1,0 +1,107 @@
+"""`python -m benchmarks.run`: measure every figure and write docs/benchmarks.md and benchmarks/results.json.
+
+A run of chosen figures (`--only`) shows them and writes nothing: the page is always of one whole run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks import report
+from benchmarks.bench import Bench
+from benchmarks.figure import Figure
+from benchmarks.figures import all_on, binary, grpc, latency, limits, peers, start
+from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share, describe
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+RESULTS: Final = ROOT / "benchmarks" / "results.json"
+
+FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
+    **{peer.id: functools.partial(peers.against, peer=peer) for peer in peers.PEERS},
+    "door": limits.door,
+    "dense": limits.dense,
+    "mobile": limits.mobile,
+    "latency": latency.latency,
+    "start": start.start,
+    "all-on": all_on.all_on,
+    "binary": binary.binary,
+    "grpc-mlserver": grpc.grpc_peer,
+    "grpc-echo": grpc.grpc_echo,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 if every goal that was measured holds, 1 if one does not, 3 without two cores."""
+    options = _options(arguments)
+    if len(os.sched_getaffinity(0) & {SERVER_CORE, LOAD_CORE}) < 2:
+        print(f"cores {SERVER_CORE} and {LOAD_CORE} are needed: one for the server, one for the load", file=sys.stderr)
+        return 3
+    machine = describe() | {"other work at the start": f"{busy_share():.0%} of the cores"}
+    figures = _measure(options.only or list(FIGURES), options.repeats, options.seconds)
+    known = report.document(figures, machine, options.repeats, options.seconds)
+    if options.json:
+        print(report.as_json(known), end="")
+    else:
+        _show(figures)
+    if not options.only:
+        PAGE.write_text(report.markdown(figures, known), encoding="utf-8")
+        RESULTS.write_text(report.as_json(known), encoding="utf-8")
+        print(f"wrote {PAGE.relative_to(ROOT)} and {RESULTS.relative_to(ROOT)}", file=sys.stderr)
+    return 0 if all(figure.passed is not False for figure in figures) else 1
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    names = ", ".join(FIGURES)
+    parser.add_argument("--only", action="append", choices=list(FIGURES), metavar="NAME", help=f"one of {names}")
+    parser.add_argument("--repeats", type=int, default=5, help="samples of each figure (default 5)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each sample (default 4)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser.parse_args(arguments)
+
+
+def _measure(names: Sequence[str], repeats: int, seconds: float) -> list[Figure]:
+    """All figures, in order. One that breaks is a line that says why, and the rest go on."""
+    figures: list[Figure] = []
+    columns = (TextColumn("{task.description:48.48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(names))
+        for name in names:
+            progress.update(task, description=name)
+
+            def tell(what: str, name: str = name) -> None:
+                progress.update(task, description=f"{name}: {what}")
+
+            bench = Bench(repeats, seconds, tell)
+            try:
+                figures += FIGURES[name](bench)
+            except Exception as error:  # noqa: BLE001 - the wall: the table must come out, whatever one figure does
+                figures.append(Figure(name, missing=f"{type(error).__name__}: {error}", broken=True))
+            progress.advance(task)
+    return figures
+
+
+def _show(figures: Sequence[Figure]) -> None:
+    table = Table("figure", "goal", "seen", "spread", "measured", "holds")
+    for figure in figures:
+        if figure.missing:
+            table.add_row(figure.name, figure.goal(), "-", "", figure.missing, "")
+            continue
+        holds = {True: "yes", False: "[red]no[/]", None: ""}[figure.passed]
+        table.add_row(figure.name, figure.goal(), figure.show(figure.seen), figure.spread(), figure.absolute, holds)
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
