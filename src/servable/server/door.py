@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -101,6 +102,7 @@ class Door:
 
     async def _converge(self, plan: Plan, number: int) -> None:
         states = await self._host.converge(plan)
+        _settle()
         failures = tuple(state for state in states if state.state != "READY")
         self._channel.send(Beat(self._host.ready, states=failures))
         self._channel.send(Converged(number, tuple(states), self._host.failures()))
@@ -143,6 +145,16 @@ class Door:
         if not task.cancelled() and task.exception() is not None:
             logger.critical("the door cannot go on", exc_info=task.exception())
             self._server.should_exit = True
+
+
+def _settle() -> None:
+    """Tell the garbage collector that what is loaded now stays, and to look at the rest less often.
+
+    A request makes no cycles, so its memory comes back without it; by default it took an eighth of a busy door's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
 
 
 class _Server(uvicorn.Server):

@@ -239,11 +239,14 @@ class DoorProtocol(HttpToolsProtocol):
         exchange.body.clear()
 
         def respond(answer: Answer) -> None:
+            exchange.request = None  # it refers to us: without this each answer would wait for the garbage collector
             exchange.reply = answer
             if self._exchanges and self._exchanges[0] is exchange:
                 self._flush()
 
-        exchange.request = self.door.inference.start(exchange.name, exchange.version, asked(self.headers), body, respond)
+        request = self.door.inference.start(exchange.name, exchange.version, asked(self.headers), body, respond)
+        if exchange.reply is None:
+            exchange.request = request
 
     # ---- answers
 
