@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.figure import Figure
 
+LONGEST = 300
 OURS = ("servable", "onnxruntime", "numpy", "uvicorn", "uvloop", "httptools", "grpcio")
 
 HEADING = """\
@@ -55,9 +56,9 @@ def as_json(known: dict[str, Any]) -> str:
 
 
 def _line(figure: Figure) -> str:
-    if figure.missing:
-        return f"| {figure.name} | {figure.goal()} | not measured | | {_cell(figure.missing)} | |\n"
     holds = {True: "yes", False: "**no**", None: ""}[figure.passed]
+    if figure.missing:
+        return f"| {figure.name} | {figure.goal()} | not measured | | {brief(figure.missing)} | {holds} |\n"
     limited = " (the generator was the limit)" if figure.detail.get("generator_limited") else ""
     cells = (figure.name, figure.goal(), figure.show(figure.seen), figure.spread(), figure.absolute + limited, holds)
     return f"| {' | '.join(cells)} |\n"
@@ -79,5 +80,7 @@ def _peer(seen: dict[str, Any]) -> str:
     return f"| {' | '.join((seen['peer'], versions, seen['settings'], *numbers, str(round(seen['pss_mib']))))} |\n"
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:300]
+def brief(reason: str) -> str:
+    """A reason on one line, of a length for a cell: its beginning and its end say most."""
+    words = " ".join(reason.split()).replace("|", "/")
+    return words if len(words) <= LONGEST else f"{words[: LONGEST // 3]} … {words[-LONGEST * 2 // 3 :]}"

@@ -96,7 +96,9 @@ def _show(figures: Sequence[Figure]) -> None:
     table = Table("figure", "goal", "seen", "spread", "measured", "holds")
     for figure in figures:
         if figure.missing:
-            table.add_row(figure.name, figure.goal(), "-", "", figure.missing, "")
+            table.add_row(
+                figure.name, figure.goal(), "-", "", report.brief(figure.missing), "[red]no[/]" if figure.broken else ""
+            )
             continue
         holds = {True: "yes", False: "[red]no[/]", None: ""}[figure.passed]
         table.add_row(figure.name, figure.goal(), figure.show(figure.seen), figure.spread(), figure.absolute, holds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,17 +11,17 @@ from time import sleep
 
 import grpc
 
-from benchmarks import ours, venv
+from benchmarks import ours
 from benchmarks.bench import Bench, rate_of
 from benchmarks.case import trees_case
 from benchmarks.figure import Figure, thousands
-from benchmarks.figures.peers import running
+from benchmarks.figures.peers import Missing, running
 from benchmarks.grpc_call import METHOD, await_calls, message
 from benchmarks.load.h2load import Calls, closed_loop
 from benchmarks.load.load import Load
 from benchmarks.machine import LOAD_CORE
 from benchmarks.peers import mlserver
-from benchmarks.process import NotServing, free_port, started
+from benchmarks.process import free_port, started
 from benchmarks.traffic import HOST
 
 CONNECTIONS, STREAMS = 8, 8
@@ -42,7 +41,7 @@ def grpc_peer(bench: Bench) -> list[Figure]:
             pairs = bench.turns(
                 _calls(bench, mine.grpc_port, my_body, my_size), _calls(bench, theirs.place.grpc_port, body, their_size)
             )
-    except (venv.NotInstalled, NotServing, OSError, subprocess.CalledProcessError) as problem:
+    except Missing as problem:
         return [Figure(name, at_least=3.0, missing=str(problem))]
     return [_figure(name, pairs, 3.0)]
 

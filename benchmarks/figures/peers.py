@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import ours, venv
-from benchmarks.bench import Bench, limited_by_generator, rate_of
-from benchmarks.case import Case, trees_case
+from benchmarks.bench import Bench, limited_by_generator, median, rate_of
+from benchmarks.case import Case, WrongAnswer, trees_case
 from benchmarks.figure import Figure, thousands
 from benchmarks.machine import tree_memory_mib
 from benchmarks.peers import bentoml, kserve, litserve, mlflow, mlserver, nginx, pytriton
@@ -34,9 +34,23 @@ class Running:
     start_s: float
 
 
+class Missing(Exception):
+    """A peer that this machine cannot have, or that does not serve the model; the reason stands in the table."""
+
+
 @contextlib.contextmanager
 def running(peer: Peer, case: Case) -> Iterator[Running]:
-    """Install the peer if it is not, serve the case's model, wait for the first right answer."""
+    """Install the peer if it is not, serve the case's model, wait for the first right answer. Raises Missing."""
+    with contextlib.ExitStack() as stack:
+        try:
+            serving = stack.enter_context(_running(peer, case))
+        except (venv.NotInstalled, NotServing, WrongAnswer, OSError, subprocess.CalledProcessError) as problem:
+            raise Missing(str(problem)) from problem
+        yield serving
+
+
+@contextlib.contextmanager
+def _running(peer: Peer, case: Case) -> Iterator[Running]:
     python = venv.python_of(peer.id, peer.packages) if peer.packages else Path(sys.executable)
     for program in peer.programs:
         if shutil.which(program, path="/usr/sbin:/usr/bin:/usr/local/bin") is None:
@@ -64,7 +78,7 @@ def against(bench: Bench, peer: Peer) -> list[Figure]:
             pairs = bench.turns(lambda: bench.load(my_traffic), lambda: bench.load(theirs.traffic))
             memory = tree_memory_mib(theirs.process.pid)
             start_s = theirs.start_s
-    except (venv.NotInstalled, NotServing, OSError, subprocess.CalledProcessError) as problem:
+    except Missing as problem:
         return [Figure(name, at_least=peer.goal, missing=str(problem))]
     my_loads, their_loads = [mine for mine, _ in pairs], [theirs for _, theirs in pairs]
     figure = Figure(
@@ -77,8 +91,8 @@ def against(bench: Bench, peer: Peer) -> list[Figure]:
             "settings": peer.settings,
             "versions": _versions(peer),
             "rate": rate_of(their_loads),
-            "p50_ms": min(load.p50_ms for load in their_loads),
-            "p99_ms": min(load.p99_ms for load in their_loads),
+            "p50_ms": median([load.p50_ms for load in their_loads]),
+            "p99_ms": median([load.p99_ms for load in their_loads]),
             "start_s": start_s,
             "pss_mib": memory[1],
             "generator_limited": limited_by_generator([*my_loads, *their_loads]),

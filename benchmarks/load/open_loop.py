@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from time import perf_counter
 
 import uvloop
-from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
+from hdrh.histogram import HdrHistogram
 
 from benchmarks.load.connection import Connection
 from benchmarks.load.load import Load, LoadFailed
