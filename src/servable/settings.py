@@ -69,6 +69,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     inline_ms: float = 0.5
     """Model calls expected to be shorter run on the event loop; longer ones on the lane's thread."""
 
+    isolate: Literal["foreign", "all"] = "foreign"
+    """Which models live in processes of their own: those that run foreign code, or all."""
+    sandbox: Literal["auto", "required", "off"] = "auto"
+    """Of model processes: what the machine offers; refuse to load a model with less than all of it; or none."""
+    process_recycle_bytes: int = 0
+    """A model process that holds more memory is replaced, without a lost request; 0: none is."""
+    process_limit_bytes: int = 0
+    """Address space that a model process may take, beyond which its own requests for memory fail; 0: no limit."""
+    load_timeout_s: float = 600.0
+    """For a model process to load its model."""
+    max_answer_bytes: int = 256 * MIB
+    """What a model process may answer to one call."""
+
     drain_delay_s: float = 0.0
     """Between turning not-ready and closing the ports, so that balancers look elsewhere."""
     grace_s: float = 30.0

@@ -1,7 +1,8 @@
 """The wire between the supervisor and a door: messages as JSON lines over a Unix socketpair.
 
 Neither side trusts the other to be alive: a closed channel ends every wait. Not for other machines, not for tensors.
-The parent sends Start, Converge, Drain, Ask, Reply; a door sends Beat, Converged, Failed, Answer, Want.
+The parent sends Start, Converge, Drain, Ask, Reply, Notice; a door sends Beat, Converged, Failed, Answer, Want. What is
+said to a model process and by it stands in `engine/process/messages.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import msgspec
 
 from servable.engine.plan import Plan, State
 from servable.engine.problem import Problem
+from servable.engine.process.messages import Down, Load, Pulse, Retire, Up
 from servable.settings import Settings
 
 logger = logging.getLogger("servable.control")
@@ -107,17 +109,30 @@ class Want(msgspec.Struct, frozen=True, tag=True):
 
     load, unload (of `model`), reload: the reply is a list of State. stats: a list of what each door answered.
     doors: a list of facts about each door process.
+    process: where the model process of a version listens, started if there is none (parameters: a Launch; reply: Hosted).
+    stuck: that process does not answer and must be killed (parameters: its `pid`).
     """
 
-    action: Literal["load", "unload", "reload", "stats", "doors"]
+    action: Literal["load", "unload", "reload", "stats", "doors", "process", "stuck"]
     model: str | None = None
     parameters: dict[str, Any] = {}
     id: int = 0
 
 
+class Notice(msgspec.Struct, frozen=True, tag=True):
+    """To a door: the model process at this address has died, and is not back before `retry_after_s`."""
+
+    address: str
+    reason: str
+    retry_after_s: float
+
+
 Question = Converge | Ask | Want
 Reaction = Converged | Answer | Reply
-Message = Start | Converge | Drain | Ask | Reply | Beat | Converged | Failed | Answer | Want
+Message = (
+    Start | Converge | Drain | Ask | Reply | Notice | Beat | Converged | Failed | Answer | Want
+    | Load | Retire | Up | Down | Pulse
+)  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
 _decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)

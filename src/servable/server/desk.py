@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from servable.engine.problem import Problem
+from servable.engine.problem import Problem
 from servable.errors import ServableError, Unavailable, UsageError
 from servable.server.child import Child
 from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want

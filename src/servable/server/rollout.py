@@ -14,6 +14,7 @@ from typing import Any
 
 from servable.engine.plan import Plan, State
 from servable.engine.problem import Problem
+from servable.engine.problem import Problem
 from servable.errors import BundleError, NotFound, ServableError, Unsupported
 from servable.server.child import Child
 from servable.server.control import ChannelClosed
