@@ -1,6 +1,6 @@
-"""Registry: what may be done with names, versions and aliases. Each act is decided, written down and on disk, or not done.
+"""Registry: what may be done with names, versions and aliases. An act is decided, written and on disk, or not done.
 
-One act at a time: a lock on `<home>/.registry.lock`, which the kernel gives back if its holder dies. Reading takes none.
+One act at a time: a lock on `<home>/.registry.lock`, which the kernel takes back from the dead. Reading takes none.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Registry:
         bundle = open_bundle(folder)
         if bundle.digest != version.digest:
             raise DigestMismatch(
-                f"the bundle of {version.name}:{version.version} in {folder} has digest {bundle.digest}, registered was "
-                f"{version.digest}: it was changed; pack it again"
+                f"the bundle of {version.name}:{version.version} in {folder} has digest {bundle.digest}, registered "
+                f"was {version.digest}: it was changed; pack it again"
             )
         return version, bundle
 

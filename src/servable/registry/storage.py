@@ -1,7 +1,7 @@
 """Storage: the registered bundles' folders, `<home>/bundles/<digest>/`. A folder is there as a whole, or not at all.
 
 Copies go to a hidden folder first; when every byte is on disk and proven, one rename makes it visible. Who dies before
-leaves a hidden folder behind, which the next one sweeps. Not the judge of who may come in: `registry.py` holds the lock.
+leaves a hidden folder behind, which the next one sweeps. `registry.py` holds the lock, and judges who comes in.
 """
 
 from __future__ import annotations
