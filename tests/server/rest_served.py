@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
-import numpy as np
-import onnx
 import uvicorn
 from starlette.routing import BaseRoute
 
@@ -30,7 +28,7 @@ from servable.server.report import Report
 from servable.server.rest import RestDoor
 from servable.server.routes import Endpoint
 from servable.settings import Settings
-from tests.server.grpc_served import Files, save
+from tests.server.declared import Files
 
 
 class Served:
@@ -150,35 +148,3 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def linear(folder: Path) -> Path:
-    """x [n, 3] to y [n, 1]: the sum."""
-    axis = onnx.numpy_helper.from_array(np.array([1]), "axis")
-    nodes = [onnx.helper.make_node("ReduceSum", ["x", "axis"], ["y"], keepdims=1)]
-    return save(folder / "linear.onnx", [("x", "FP32", ["n", 3])], [("y", "FP32", ["n", 1])], nodes, [axis])
-
-
-def mixed(folder: Path) -> Path:
-    """age [n, 1] and job (text) [n, 1] to job_bytes (the same text), double [n, 1]."""
-    nodes = [
-        onnx.helper.make_node("Identity", ["job"], ["job_bytes"]),
-        onnx.helper.make_node("Add", ["age", "age"], ["double"]),
-    ]
-    inputs = [("age", "FP32", ["n", 1]), ("job", "BYTES", ["n", 1])]
-    return save(folder / "mixed.onnx", inputs, [("job_bytes", "BYTES", ["n", 1]), ("double", "FP32", ["n", 1])], nodes)
-
-
-def reciprocal(folder: Path) -> Path:
-    """x [n, 1] to y [n, 1]: 1/x, so that 0 gives infinity."""
-    nodes = [onnx.helper.make_node("Reciprocal", ["x"], ["y"])]
-    return save(folder / "reciprocal.onnx", [("x", "FP32", ["n", 1])], [("y", "FP32", ["n", 1])], nodes)
-
-
-def models(folder: Path) -> dict[str, dict[str, Path]]:
-    """`linear` in two versions, `mixed` and `reciprocal`."""
-    return {
-        "linear": {"1": linear(folder), "2": linear(folder)},
-        "mixed": {"1": mixed(folder)},
-        "reciprocal": {"1": reciprocal(folder)},
-    }

@@ -122,7 +122,8 @@ def test_all_faults_come_at_once() -> None:
     [
         b"", b"{", b"[]", b"null", b"5", b"\xff", b'{"instances": [[NaN, 1, 2]]}', b"\xef\xbb\xbf{}",
         b'{"instances": [1e400]}', b'{"instances": ["\\ud800"]}', b'{"instances": [18446744073709551616]}',
-        b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", b'{"instances": [' + b"[" * 900 + b"]" * 900 + b"]}",
+        b'{"instances": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"instances": [' + b"[" * 900 + b"]" * 900 + b"]}",
         b'{"inputs": ' + b'{"x":' * 10_000 + b"1" + b"}" * 10_001,
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ does is in `v2.py`, `changes.py`, `triton.py`, `v1.py`, `invocations.py` and `pa
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, cast
 
@@ -26,7 +26,7 @@ from servable.server.guard import guard, walk
 from servable.server.hosts import Hosts
 from servable.server.parts import Handler, Parts
 from servable.server.replies import reply, reply_error
-from servable.server.routes import ROUTES, Endpoint, by_path
+from servable.server.routes import ROUTES, Endpoint, by_path, near
 
 SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -131,7 +131,10 @@ def _route(path: str, methods: Mapping[str, Handler]) -> Route:
         return await methods["GET" if request.method == "HEAD" else request.method](request)
 
     template = path.replace("{model}", "{model:name}").replace("{version}", "{version:name}")
-    return Route(template, handle, methods=list(methods))
+    route = Route(template, handle, methods=list(methods))
+    # To the very end: a `$` lets a newline follow.
+    route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
+    return route
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -156,9 +159,9 @@ def _http_refused(known: Sequence[str]) -> Callable[[Request, Exception], Awaita
             raise error
         path = request.url.path[:LONGEST]
         if error.status_code == NotFound.status:
-            near = difflib.get_close_matches(path, known, 3, 0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else "/docs and /openapi.json tell which there are"
-            return reply_error(NotFound(f"no route {path!r}: {hint}", near=near or None))
+            meant = near(path, known)
+            hint = f"did you mean {' or '.join(meant)}?" if meant else "/docs and /openapi.json tell which there are"
+            return reply_error(NotFound(f"no route {path!r}: {hint}", near=meant or None))
         allow = (error.headers or {}).get("Allow", "")
         told = f"{request.method[:20]} is not a method of {path!r}: use {allow}" if allow else error.detail
         return reply({"error": told, "code": "method_not_allowed"}, error.status_code, error.headers)

@@ -10,11 +10,15 @@ apply to. Only the three routes that are OPEN answer without a key.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import Final, Literal, NamedTuple
 
 from servable.server.roles import Role
 
 OPEN: Final = "open"
+LIKE: Final = 0.6
+"""How alike a path and a template must be for the one to have been meant as the other, of 1."""
+
 ANY: Final = "Any"
 """The schema of a body that may be anything, or nothing."""
 
@@ -126,6 +130,24 @@ PAGES: Final = (
 )
 
 ROUTES: Final = (*V2, *REPOSITORY, *TRITON, *V1, *PLATFORMS, *PAGES)
+
+
+def near(path: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """The known templates that a path may have been meant to be, likeliest first. Compared segment by segment.
+
+    >>> near("/v2/model/iris/infer", by_path(ROUTES))[0]
+    '/v2/models/{model}/infer'
+    """
+    segments = path.strip("/").split("/")
+
+    def likeness(template: str) -> float:
+        wanted = template.strip("/").split("/")
+        pairs = zip(segments, wanted, strict=False)
+        alike = sum(0.5 if "{" in want else SequenceMatcher(None, got, want).ratio() for got, want in pairs)
+        return alike / max(len(segments), len(wanted))
+
+    ranked = sorted(((likeness(template), template) for template in known), key=lambda pair: (-pair[0], pair[1]))
+    return [template for score, template in ranked[:most] if score >= LIKE]
 
 
 def by_path(endpoints: Iterable[Endpoint]) -> dict[str, dict[str, Endpoint]]:
