@@ -1,4 +1,4 @@
-"""The command line. One file a command; this one gathers them and turns errors into one clear line and an exit code."""
+"""The command line: one file a command. This one turns errors into one clear line and an exit code."""
 
 from __future__ import annotations
 
@@ -6,51 +6,45 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
-
-import typer
 
 from servable import __version__
-
-from servable.cli import keys, serve
-from servable.errors import ServableError
-
-app = typer.Typer(
-    name="servable",
-    help="Pack a trained model once; serve it as a service, offline, online-learning or at the edge.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
-app.command("serve")(serve.serve)
-app.add_typer(keys.app, name="keys")
-
-
-@app.callback()
-def version_of(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
-    """Pack a trained model once; serve it as a service, offline, online-learning or at the edge."""
-    if version:
-        print(__version__)
-        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. A failure prints what, where and what to do, and ends with 1, 2 (usage) or 3 (environment)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words == ["--version"]:
+        print(__version__)
+        return
     try:
-        app(words, standalone_mode=True)
-    except ServableError as error:
-        if "--json" in words:
-            print(json.dumps(error.body(), default=str))
-        else:
-            print(f"servable: {error.message}", file=sys.stderr)
-            for fault in error.detail.get("faults", ()):
-                print(f"  - {fault}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = _run(words)
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = 0
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    import typer
+
+    from servable.cli.commands import app
+    from servable.errors import ServableError, UsageError
+
+    try:
+        return app(words, prog_name="servable", standalone_mode=False) or 0
+    except ServableError as caught:
+        error = caught
+    except typer.TyperException as caught:  # the words cannot be read; without any at all, its text is the help
+        if not (text := caught.format_message()):
+            return caught.exit_code
+        context = getattr(caught, "ctx", None)
+        error = UsageError(f"{text.rstrip('.')}; see  {context.command_path if context else 'servable'} --help")
+    if "--json" in words:
+        print(json.dumps(error.body(), default=str))
+    else:
+        print(f"servable: {error.message}", file=sys.stderr)
+        for fault in error.detail.get("faults", ()):
+            print(f"  - {fault}", file=sys.stderr)
+    return error.exit_code
