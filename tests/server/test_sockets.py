@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -189,3 +191,27 @@ def test_doors_may_open_as_many_files_as_the_hard_limit_allows(tmp_path: Path) -
         limits = Path(f"/proc/{server.pids()[0]}/limits").read_text()
     (line,) = [line for line in limits.splitlines() if line.startswith("Max open files")]
     assert line.split()[3:5] == [str(hard), str(hard)]
+
+
+def test_closed_to_newcomers_those_in_the_queue_are_still_served() -> None:
+    listeners = listen()
+    ours = listeners.http[0][0].dup()  # as a door has it
+    address = ours.getsockname()
+    waiting = socket.create_connection(address)
+    waiting.sendall(b"hello")
+    listeners.close()
+    late = socket.socket()
+    late.setblocking(False)
+    assert late.connect_ex(address) == errno.EINPROGRESS
+    accepted, _ = ours.accept()
+    accepted.setblocking(True)
+    assert accepted.recv(5) == b"hello"
+    accepted.sendall(b"world")
+    assert waiting.recv(5) == b"world"
+    with pytest.raises(BlockingIOError):
+        ours.accept()
+    ours.close()
+    select.select([], [late], [], 30)  # its second try, when nobody has the port any more
+    assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+    for sock in (waiting, accepted, late):
+        sock.close()

@@ -24,6 +24,14 @@ from servable.server.http import DoorProtocol, DoorState
 
 SWEEP_S: Final = 1.0
 
+HOLD_S: Final = 5.0
+"""How long a door that starts lets callers wait for its models, before it tells them that it is not ready."""
+
+LINGER_S: Final = 0.5
+"""How long a door that ends goes on answering on connections that are kept open."""
+
+LINGER_TURNS: Final = 10
+
 logger = logging.getLogger("servable.server")
 
 
@@ -78,11 +86,13 @@ class Door:
         start = self._start
         sockets = [socket.socket(fileno=fd) for fd in start.http_fds]
         beating = self._spawn(self._beat())
-        # The ports open before the models are loaded: probes are told "not ready" instead of being refused.
+        converging = self._spawn(self._converge(start.plan, 0))
+        # Callers wait in the queue of the port, which outlives doors, rather than hear "not ready" while one is
+        # replaced. When loading takes longer the ports open without the models, and probes get a word.
+        await asyncio.wait((converging,), timeout=HOLD_S)
         serving = self._spawn(self._server.serve(sockets=sockets))
         if self._grpc is not None and start.grpc_port >= 0:
             await self._grpc.start(self._settings.host, start.grpc_port)
-        self._spawn(self._converge(start.plan, 0))
         sweeping = self._spawn(self._sweep())
         async for message in self._channel:
             match message:
@@ -91,14 +101,14 @@ class Door:
                 case Ask("stats", number):
                     self._channel.send(Answer(number, self._snapshot()))
                 case Drain(delay_s, timeout_s):
-                    self._spawn(self._drain(delay_s, timeout_s))
+                    await self._drain(delay_s, timeout_s, serving)
                     break
         else:
             self._server.should_exit = True  # the supervisor is gone: nobody would restart or stop us
-        await serving
+            await serving
         for task in (beating, sweeping):
             task.cancel()
-        return 0
+        return 1 if self._server.server_state.connections else 0
 
     async def _converge(self, plan: Plan, number: int) -> None:
         states = await self._host.converge(plan)
@@ -107,14 +117,26 @@ class Door:
         self._channel.send(Beat(self._host.ready, states=failures))
         self._channel.send(Converged(number, tuple(states), self._host.failures()))
 
-    async def _drain(self, delay_s: float, timeout_s: float) -> None:
+    async def _drain(self, delay_s: float, timeout_s: float, serving: asyncio.Task[Any]) -> None:
+        """Not ready; then every answer ends its connection; then the ports close. The models go last.
+
+        The supervisor lets no new connection into the ports when the delay is over. Those that wait there, and those
+        that are kept open and in use, get an answer while we linger; what is idle after that is closed.
+        """
         self._host.refuse_new()
         await asyncio.sleep(delay_s)
         self._state.draining = True
+        grpc = self._spawn(self._grpc.drain(timeout_s)) if self._grpc is not None else None
+        for _ in range(LINGER_TURNS):
+            await asyncio.sleep(LINGER_S / LINGER_TURNS)
+            if not self._server.server_state.connections:
+                break
+        self._server.config.timeout_graceful_shutdown = max(int(timeout_s - LINGER_S), 1)
         self._server.should_exit = True
-        if self._grpc is not None:
-            await self._grpc.drain(timeout_s)
-        await self._host.drain(timeout_s)
+        await serving
+        if grpc is not None:
+            await grpc
+        await self._host.drain(LINGER_S)
 
     async def _beat(self) -> None:
         while True:

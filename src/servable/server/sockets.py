@@ -7,10 +7,13 @@ sockets, all doors accept from the same ones. gRPC listens by itself: its port i
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import os
 import resource
 import socket
+import struct
 import sys
 import time
 from collections.abc import MutableMapping
@@ -27,6 +30,15 @@ BACKLOG: Final = 4096
 FIRST_PASSED_FD: Final = 3
 """The service manager passes sockets from here on. Source: sd_listen_fds(3)."""
 
+SO_ATTACH_FILTER: Final = 26
+DROP_SYN: Final = (
+    (0x30, 0, 0, 13),  # load the byte of the TCP header that holds its flags
+    (0x45, 0, 1, 0x02),  # is SYN among them?
+    (0x06, 0, 0, 0),  # yes: drop
+    (0x06, 0, 0, 0xFFFF_FFFF),  # no: pass
+)
+"""A packet filter (classic BPF): code, jump if true, jump if false, operand."""
+
 BUSY_RETRY_S: Final = 0.5
 """A port in use is tried for this long: the doors of a server that was just killed may take a moment to die."""
 
@@ -41,10 +53,11 @@ class Addresses(msgspec.Struct, frozen=True):
 class Listeners:
     """`http[slot]` are the sockets of that door; `grpc_port` is what all doors bind, -1 for none."""
 
-    def __init__(self, http: list[list[socket.socket]], grpc: socket.socket | None) -> None:
+    def __init__(self, http: list[list[socket.socket]], grpc: socket.socket | None, *, passed: bool) -> None:
         self.http = http
         self.grpc_port = grpc.getsockname()[1] if grpc else -1
         self._grpc = grpc
+        self._passed = passed
 
     def addresses(self) -> Addresses:
         """Where a client should turn to."""
@@ -52,8 +65,13 @@ class Listeners:
         return Addresses(http, _name(self._grpc) if self._grpc else None)
 
     def close(self) -> None:
-        """Close this process's copies; the doors have their own."""
+        """Let no new connection in and close this process's copies; the doors still take those that wait.
+
+        Passed sockets go on queueing: the service manager keeps them for our heirs.
+        """
         for sock in {sock for socks in self.http for sock in socks} | ({self._grpc} if self._grpc else set()):
+            if not self._passed and sock.fileno() >= 0:
+                _ignore_newcomers(sock)
             sock.close()
 
 
@@ -77,7 +95,7 @@ def open_listeners(settings: Settings, environ: MutableMapping[str, str] | None 
         else:
             http = [[sock] for sock in _http_sockets(settings)]
             opened = [sock for socks in http for sock in socks]
-        return Listeners(http, _reserve(settings) if settings.grpc_port >= 0 else None)
+        return Listeners(http, _reserve(settings) if settings.grpc_port >= 0 else None, passed=bool(passed))
     except BaseException:
         for sock in opened:
             sock.close()
@@ -107,6 +125,19 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (ValueError, OSError):  # macOS says "unlimited" and means less
         return
+
+
+def _ignore_newcomers(sock: socket.socket) -> None:
+    """Make the kernel drop what asks this socket for a connection; it hears a refusal, or our heir, a second later.
+
+    A listening socket cannot say "no more": closing it resets all that wait in its queue. With newcomers held off, the
+    queue can be emptied first. The filter holds for every process that has the socket. Source: socket(7).
+    """
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in DROP_SYN))
+        fprog = struct.pack("HP", len(DROP_SYN), ctypes.addressof(program))
+        with contextlib.suppress(OSError):  # forbidden here: then those in the queue at the very end are reset
+            sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
 
 def _http_sockets(settings: Settings) -> list[socket.socket]:

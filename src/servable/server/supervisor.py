@@ -165,14 +165,14 @@ class Supervisor:
         door.channel.send(await self._desk.reply(want))
 
     async def _drain(self) -> int:
-        """No more changes and replacements; the doors finish. Our copies of the ports go now, theirs at their end."""
+        """No more changes and replacements. After the delay nobody new gets in, and the doors finish."""
         self._doors.stopping = True
         self._cancel()
         delay_s, grace_s = self._settings.drain_delay_s, self._settings.grace_s
         self._notifier.stopping(delay_s + grace_s + MARGIN_S)
         self._notifier.status("stopping")
         logger.info("stopping: the doors finish their requests", extra={"event": "stopping"})
-        self._listeners.close()
+        asyncio.get_running_loop().call_later(delay_s, self._listeners.close)
         finish_s = max(grace_s - MARGIN_S, grace_s * 0.8)
         clean = await self._doors.drain(delay_s, finish_s, grace_s, self._forced)
         logger.info("stopped", extra={"event": "stopped"})
