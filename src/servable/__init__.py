@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from servable.bundles.load import load
     from servable.bundles.pack import pack
     from servable.client import AsyncClient, Client
+    from servable.runtimes.python_model import PythonModel
 
 _HOMES = {
     "pack": "servable.bundles.pack",
     "load": "servable.bundles.load",
     "Client": "servable.client",
     "AsyncClient": "servable.client",
+    "PythonModel": "servable.runtimes.python_model",
 }
 
-__all__ = ["AsyncClient", "Client", "__version__", "load", "pack"]
+__all__ = ["AsyncClient", "Client", "PythonModel", "__version__", "load", "pack"]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,6 +33,18 @@ def open_bundle(path: Path | str, *, name: str | None = None) -> Bundle:
     return Bundle(opened.folder, _renamed(opened.manifest, name), opened.digest, opened.inferred)
 
 
+def format_of(path: Path | str) -> tuple[Runtime, Manifest | None]:
+    """Which runtime would load what is at `path`, and the manifest if it is a bundle. Nothing of the model is opened.
+
+    Raises UnknownFormat, BundleError.
+    """
+    path = Path(path)
+    if (path / MANIFEST).is_file():
+        stated = manifest.loads((path / MANIFEST).read_bytes(), f"{path.name}/{MANIFEST}")
+        return runtime(stated.format), stated
+    return (_only_model(path)[1] if path.is_dir() else recognise(path)), None
+
+
 def verify(folder: Path, stated: Manifest) -> None:
     """Raise unless the folder holds exactly the files the manifest lists, byte for byte."""
     listed: dict[str, File] = {}

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -55,7 +55,9 @@ class Child:
         self._settled: asyncio.Future[None] = loop.create_future()
 
     @staticmethod
-    async def spawn(slot: int, command: Sequence[str], http_fds: Sequence[int]) -> Child:
+    async def spawn(
+        slot: int, command: Sequence[str], http_fds: Sequence[int], environ: Mapping[str, str] | None = None
+    ) -> Child:
         """Start a door in a fresh interpreter. It inherits the listening sockets and its end of the channel, no more.
 
         It is a process group of its own, so that Ctrl-C at a terminal reaches the supervisor alone. Raises OSError when
@@ -65,7 +67,8 @@ class Child:
         with theirs:
             channel = await Channel.open(ours)
             try:
-                process = _start([*command, "--control-fd", str(theirs.fileno())], (theirs.fileno(), *http_fds))
+                words = [*command, "--control-fd", str(theirs.fileno())]
+                process = _start(words, (theirs.fileno(), *http_fds), environ)
             except BaseException:
                 channel.close()
                 raise
@@ -152,8 +155,8 @@ class Child:
         return f"{how} ({cause})" if cause else how
 
 
-def _start(command: Sequence[str], fds: Sequence[int]) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, process_group=0)
+def _start(command: Sequence[str], fds: Sequence[int], environ: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, process_group=0, env=environ)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # it may be dead already, or /proc hidden
             Path(f"/proc/{process.pid}/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")

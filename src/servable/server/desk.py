@@ -13,6 +13,7 @@ from servable.engine.problem import Problem
 from servable.errors import ServableError, Unavailable, UsageError
 from servable.server.child import Child
 from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want
+from servable.server.processes import Processes
 from servable.server.rollout import Rollout
 
 STATS_TIMEOUT_S: Final = 0.3
@@ -31,7 +32,14 @@ class Door(msgspec.Struct, frozen=True):
 class Desk:
     """`doors` gives those alive; `replaced` counts dead ones by slot."""
 
-    def __init__(self, rollout: Rollout, doors: Callable[[], Sequence[Child]], replaced: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        rollout: Rollout,
+        doors: Callable[[], Sequence[Child]],
+        replaced: Mapping[int, int],
+        processes: Processes | None = None,
+    ) -> None:
+        self._processes = processes
         self._rollout = rollout
         self._doors = doors
         self._replaced = replaced
@@ -59,6 +67,12 @@ class Desk:
                 return [stats for stats in told if stats is not None]
             case "doors":
                 return self._facts()
+            case "process" if self._processes is not None:
+                return await self._processes.obtain(want.parameters)
+            case "stuck" if self._processes is not None:
+                return self._processes.stuck(want.parameters)
+            case "processes" if self._processes is not None:
+                return self._processes.facts()
         raise UsageError(f"{want.action} needs the name of a model")
 
     @staticmethod

@@ -19,7 +19,7 @@ from uvicorn._types import ASGIApplication
 
 from servable.engine.host import Host
 from servable.engine.plan import Plan
-from servable.server.control import Answer, Ask, Beat, Channel, Converge, Converged, Drain, Start
+from servable.server.control import Answer, Ask, Beat, Channel, Converge, Converged, Drain, Notice, Start
 from servable.server.http import DoorProtocol, DoorState
 
 SWEEP_S: Final = 1.0
@@ -46,7 +46,7 @@ class GrpcPort(Protocol):
 class Door:
     """Runs until it is drained or its supervisor is gone."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts; only `app` puts them together
         self,
         start: Start,
         channel: Channel,
@@ -100,6 +100,8 @@ class Door:
                     self._spawn(self._converge(plan, number))
                 case Ask("stats", number):
                     self._channel.send(Answer(number, self._snapshot()))
+                case Notice(address, reason, retry_after_s):
+                    self._host.note(address, reason, retry_after_s)
                 case Drain(delay_s, timeout_s):
                     await self._drain(delay_s, timeout_s, serving)
                     break

@@ -74,6 +74,30 @@ def guilty(silent_s: float, stuck: str, heartbeat_timeout_s: float, *, beaten: b
     return f"no sign of life for {silent_s:.1f} s" if silent_s > limit_s else ""
 
 
+def process_guilty(silent_s: float, heartbeat_timeout_s: float, stuck_after_s: float, *, working: bool, up: bool) -> str:
+    """Why a silent model process must be killed, or an empty string.
+
+    One that computes (`working`) may only hold the interpreter to itself: its calls have their own limits, and it more
+    time. So has one that loads.
+
+    >>> process_guilty(11.0, 10.0, 60.0, working=False, up=True), process_guilty(11.0, 10.0, 60.0, working=True, up=True)
+    ('no sign of life for 11.0 s', '')
+    """
+    limit_s = heartbeat_timeout_s
+    if working or not up:
+        limit_s = max(stuck_after_s, limit_s if up else FIRST_BEAT_S)
+    return f"no sign of life for {silent_s:.1f} s" if silent_s > limit_s else ""
+
+
+def overfull(memory_bytes: int, baseline_bytes: int, limit_bytes: int) -> bool:
+    """Whether a model process should be replaced. Not if it was nearly as large when it came up: the next would be too.
+
+    >>> overfull(900, 400, limit_bytes=800), overfull(900, 790, limit_bytes=800), overfull(900, 400, limit_bytes=0)
+    (True, False, False)
+    """
+    return 0 < limit_bytes < memory_bytes and baseline_bytes < 0.9 * limit_bytes
+
+
 def stamp(plan: Plan, generation: int) -> Plan:
     """The plan with every target of this generation: all that is loaded is older, and will be loaded anew."""
     targets = tuple(msgspec.structs.replace(target, generation=generation) for target in plan.targets)

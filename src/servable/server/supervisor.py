@@ -18,11 +18,12 @@ from typing import Any, Final
 from servable.engine.plan import Plan
 from servable.errors import ServableError
 from servable.server.child import Child, reap_orphans
-from servable.server.control import Want
+from servable.server.control import Notice, Want
 from servable.server.desk import Desk
 from servable.server.doors import Doors
 from servable.server.notify import Notifier
 from servable.server.policy import Restarts
+from servable.server.processes import Processes
 from servable.server.rollout import Rollout
 from servable.server.sockets import Addresses, Listeners, open_listeners, raise_file_limit
 from servable.settings import Settings
@@ -34,6 +35,10 @@ DOOR: Final = (sys.executable, "-P", "-m", "servable.app")
 
 START_EXTENSION_S: Final = 30.0
 """While models load and doors beat, the service manager is asked for this much more time."""
+
+FIRST_RESTART_S: Final = 1.0
+LONGEST_RESTART_S: Final = 60.0
+"""Of model processes that die again and again: loading a model costs more than starting a door."""
 
 MARGIN_S: Final = 1.0
 """Doors are told to finish this much before the grace is over and they are killed."""
@@ -59,7 +64,8 @@ def run(
             rollout = Rollout(resolve)
             doors = Doors(settings, listeners, command, restarts or Restarts(), lambda: rollout.plan)
             rollout.doors = doors.living
-            return await Supervisor(settings, listeners, notifier, doors, rollout, on_ready).run()
+            processes = Processes(settings, restarts or Restarts(first_s=FIRST_RESTART_S, longest_s=LONGEST_RESTART_S))
+            return await Supervisor(settings, listeners, notifier, doors, processes, rollout, on_ready).run()
 
         return asyncio.run(main())
 
@@ -73,6 +79,7 @@ class Supervisor:
         listeners: Listeners,
         notifier: Notifier,
         doors: Doors,
+        processes: Processes,
         rollout: Rollout,
         on_ready: Callable[[Addresses], None],
     ) -> None:
@@ -80,9 +87,10 @@ class Supervisor:
         self._listeners = listeners
         self._notifier = notifier
         self._doors = doors
+        self._processes = processes
         self._rollout = rollout
         self._on_ready = on_ready
-        self._desk = Desk(rollout, doors.living, doors.replaced)
+        self._desk = Desk(rollout, doors.living, doors.replaced, processes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._announced = False
         self._reload_wanted = asyncio.Event()
@@ -99,6 +107,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._doors.on_beat = self._announce
         self._doors.on_want = lambda door, want: self._go(self._answer(door, want))
+        self._processes.on_notice = self._tell
         try:
             for slot in range(self._settings.workers):
                 self._go(self._doors.keep(slot))
@@ -110,6 +119,7 @@ class Supervisor:
         finally:
             self._cancel()
             self._doors.kill()
+            self._processes.kill()
 
     async def _begin(self) -> None:
         """Doors import their libraries while we find out what they shall serve."""
@@ -139,6 +149,7 @@ class Supervisor:
             await asyncio.sleep(pause_s)
             elapsed_s, looked = loop.time() - looked, loop.time()
             self._doors.look(elapsed_s, pause_s)
+            self._processes.look(elapsed_s, pause_s)
             if any(child.beaten for child in self._doors.living()):
                 self._notifier.alive()
                 if not self._announced:
@@ -175,8 +186,13 @@ class Supervisor:
         asyncio.get_running_loop().call_later(delay_s, self._listeners.close)
         finish_s = max(grace_s - MARGIN_S, grace_s * 0.8)
         clean = await self._doors.drain(delay_s, finish_s, grace_s, self._forced)
+        await self._processes.stop()
         logger.info("stopped", extra={"event": "stopped"})
         return 0 if clean else 1
+
+    def _tell(self, notice: Notice) -> None:
+        for door in self._doors.living():
+            door.channel.send(notice)
 
     def _terminate(self, number: int) -> None:
         logger.info("%s received", signal.Signals(number).name)
@@ -187,8 +203,9 @@ class Supervisor:
 
     def _reap(self) -> None:
         self._doors.reap()
+        self._processes.reap()
         if os.getpid() == 1:
-            reap_orphans({child.pid for child in self._doors.living()})
+            reap_orphans({child.pid for child in self._doors.living()} | self._processes.pids())
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside, until it ends or the server stops; an error that it does not handle ends the server."""

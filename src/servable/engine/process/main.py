@@ -98,7 +98,9 @@ def serve(supervisor: Supervisor, load: Load) -> int:
         supervisor.say(Down(Problem(ServableError.code, f"loading it failed: {type(error).__name__}: {error}")))
         return 1
     bundle, curve = loaded.bundle, tuple(loaded.curve.points)
-    calls = supervisor.calls = Calls(loaded.model, socket.socket(fileno=load.listen_fd))
+    calls = supervisor.calls = Calls(
+        loaded.model, socket.socket(fileno=load.listen_fd), load.max_answer_bytes
+    )
     supervisor.say(
         Up(manifest.dumps(bundle.manifest).decode(), str(bundle.folder), bundle.digest, bundle.inferred, curve, layers)
     )

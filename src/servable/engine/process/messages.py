@@ -17,7 +17,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     """The first message: load this, and answer doors that come to the listening socket `listen_fd`.
 
     `scratch` is the one folder it may write to; a Pulse is due every `beat_s`. `limit_bytes` bounds its memory, 0: nothing
-    does. `readable` are more folders it may read. `restricted` says what the sandbox is to be. `spawns`: it may start programs.
+    does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs.
     """
 
     target: Target
@@ -27,7 +27,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     warm_up: bool = True
     sandbox: Literal["auto", "required", "off"] = "auto"
     limit_bytes: int = 0
-    readable: tuple[str, ...] = ()
+    max_answer_bytes: int = 1 << 28
     spawns: bool = False
 
 

@@ -115,7 +115,7 @@ def _no_new_privileges() -> str:
 
 def _landlock(load: Load) -> str:
     version = landlock.restrict(
-        [*_code(), *_model(Path(load.target.source)), *map(Path, (*SYSTEM, *load.readable))],
+        [*_code(), *_model(Path(load.target.source)), *map(Path, SYSTEM)],
         [Path(load.scratch), *map(Path, DEVICES), *_graphics()],
         execute=load.spawns,
     )

@@ -35,9 +35,10 @@ class Hangup(Exception):
 class Calls:
     """Answers for one model, on the thread that calls `answer_all`; the rest is for any thread."""
 
-    def __init__(self, model: Model, listener: socket.socket) -> None:
+    def __init__(self, model: Model, listener: socket.socket, max_answer_bytes: int) -> None:
         self._model = model
         self._listener = listener
+        self._max_answer_bytes = max_answer_bytes
         listener.setblocking(False)
         self._doors: dict[int, _Door] = {}
         self._poll = select.poll()
@@ -131,6 +132,9 @@ class Calls:
             if not isinstance(answer, Batch):
                 raise ModelFailed(f"the model answered with a {type(answer).__name__}, not a Batch")  # noqa: TRY301 - one wall
             seconds = monotonic() - start
+            size = sum(array.nbytes for array in answer.columns.values())
+            if size > self._max_answer_bytes:
+                raise ModelFailed(f"the model answered with {size} bytes, more than the {self._max_answer_bytes} of max_answer_bytes")  # noqa: TRY301 - one wall
             parts, _ = frames.batch(frames.ANSWER, number, answer, door.answers, seconds=seconds)
         except ServableError as error:
             parts = [frames.problem(number, Problem.of(error))]

@@ -1,0 +1,93 @@
+"""Environments: the interpreter that a model process runs on. Ours, unless its bundle names another or its own libraries.
+
+A bundle's requirements are installed once into `<home>/environments/<digest>`, from wheels only: building a package would
+run its code here. Called by the supervisor, on a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import servable
+from servable.engine.process.messages import Launch
+from servable.errors import EnvironmentFault
+
+OURS: Final = ("numpy>=1.26", "msgspec>=0.19", "tomli-w>=1.1", "orjson>=3.10.16")
+"""What the process's own code needs besides the model's libraries."""
+INSTALL_TIMEOUT_S: Final = 1800.0
+WHOLE: Final = "servable-requirements.txt"
+"""Written into an environment last of all."""
+
+_building = threading.Lock()
+
+
+def interpreter(
+    launch: Launch, home: Path, environ: Mapping[str, str], run_folder: Path
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The command and the environment variables. Raises EnvironmentFault for an interpreter that is not there, or
+    requirements that cannot be met."""
+    if launch.requirements:
+        python = build(Path(launch.requirements), home / "environments")
+    elif launch.python:
+        python = Path(launch.python)
+        if not os.access(python, os.X_OK):
+            raise EnvironmentFault(f"{launch.target.name}: its interpreter {launch.python!r} is not a program that we can run")
+    else:
+        return (sys.executable,), dict(environ)
+    return (str(python),), {**environ, "PYTHONPATH": str(_path(run_folder))}
+
+
+def build(requirements: Path, folder: Path) -> Path:
+    """The interpreter of the environment with these requirements, made if it is not there. Raises EnvironmentFault."""
+    try:
+        text = requirements.read_bytes()
+    except OSError as error:
+        raise EnvironmentFault(f"cannot read {str(requirements)!r}: {error.strerror or error}") from error
+    digest = hashlib.sha256(b"%s %s\n%s" % (sys.version.encode(), " ".join(OURS).encode(), text)).hexdigest()[:24]
+    place = folder / digest
+    python, whole = place / "bin" / "python", place / WHOLE
+    with _building:
+        if not whole.exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # A virtual environment knows its own path, so it is made in place; a mark tells a whole one from a torn one.
+            _run([sys.executable, "-m", "venv", "--clear", str(place)], requirements)
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--no-input"]
+            _run([*pip, "-r", str(requirements), *OURS], requirements)
+            whole.write_bytes(text)
+    return python
+
+
+def _run(command: list[str], requirements: Path) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)  # noqa: S603 - our own command
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EnvironmentFault(f"cannot make an environment for {requirements.name}: {error}") from error
+    if done.returncode != 0:
+        last = " ".join(done.stderr.strip().splitlines()[-3:])
+        raise EnvironmentFault(f"cannot make an environment for {requirements.name}: {last[:1000]}")
+
+
+def _path(run_folder: Path) -> Path:
+    """A folder that holds this package and nothing else, so that another interpreter finds it and none of our libraries."""
+    folder = run_folder / "path"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    package = Path(servable.__file__).resolve().parent
+    links = {folder / "servable": package}
+    try:
+        found = importlib.metadata.distribution("servable")
+        information = Path(str(found.locate_file(f"servable-{found.version}.dist-info")))
+        links[folder / information.name] = information
+    except importlib.metadata.PackageNotFoundError:
+        pass  # runtimes are then not found, which the process will say
+    for link, target in links.items():
+        if not link.is_symlink():
+            link.symlink_to(target)
+    return folder

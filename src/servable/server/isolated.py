@@ -1,0 +1,88 @@
+"""Isolated: decides whether a version lives in the door or in a process of its own, and fetches it either way.
+
+Called by the host, on its loading thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from servable.bundles import manifest
+from servable.bundles.open import format_of
+from servable.domain.bundle import Bundle
+from servable.engine.loading import load
+from servable.engine.plan import Target
+from servable.engine.policy import CostCurve
+from servable.engine.process.client import RemoteModel
+from servable.engine.process.messages import Hosted, Launch
+from servable.engine.serving import Loaded
+from servable.errors import BundleError, DigestMismatch, NotReady, ServableError
+from servable.server.control import Channel, ChannelClosed, Want
+from servable.settings import Settings
+
+HOP_S = 0.0001
+"""What a call costs more in another process: the batches of a lane grow with it."""
+
+
+class Loader:
+    """Loads for one door. `channel` leads to the supervisor."""
+
+    def __init__(self, channel: Channel, settings: Settings) -> None:
+        self._channel = channel
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+
+    def load(self, target: Target) -> Loaded:
+        """The version, ready to serve. Raises a ServableError that says what is wrong."""
+        launch = launch_of(target, self._settings.isolate)
+        if launch is None:
+            return load(target, warm_up=self._settings.warm_up)
+        hosted = self._ask(launch)
+        up = hosted.up
+        if target.digest is not None and up.digest != target.digest:
+            raise DigestMismatch(f"{target.name}: its model process loaded {up.digest}, registered was {target.digest}")
+        stated = manifest.loads(up.manifest.encode())
+        bundle = Bundle(Path(up.folder), msgspec.structs.replace(stated, name=target.name), up.digest, up.inferred)
+        model = RemoteModel(
+            target.name,
+            hosted.address,
+            self._kill,
+            stuck_after_s=self._settings.stuck_after_s,
+            max_answer_bytes=2 * self._settings.max_answer_bytes,
+        )
+        return Loaded(bundle, model, CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve]))
+
+    def _ask(self, launch: Launch) -> Hosted:
+        want = Want("process", launch.target.name, msgspec.to_builtins(launch))
+        answer = asyncio.run_coroutine_threadsafe(self._channel.want(want), self._loop)
+        try:
+            return msgspec.convert(answer.result(), Hosted)
+        except ChannelClosed:
+            raise NotReady("the server is shutting down") from None
+        except msgspec.ValidationError as error:
+            raise ServableError(f"the supervisor's answer about {launch.target.name} is not understood: {error}") from error
+
+    def _kill(self, pid: int) -> None:
+        """From the event loop: have a process ended that does not answer."""
+        self._channel.send(Want("stuck", parameters={"pid": pid}))
+
+
+def launch_of(target: Target, isolate: str) -> Launch | None:
+    """What to ask of the supervisor for this target; None if it lives in the door. Opens no model."""
+    plugin, stated = format_of(Path(target.source))
+    options: dict[str, Any] = {} if stated is None else stated.options
+    python, requirements = (str(options.get(name, "")) for name in ("python", "requirements"))
+    wanted = options.get("isolate", isolate == "all")
+    if not (plugin.isolated or wanted or python or requirements):
+        return None
+    folder = Path(target.source)
+    if requirements:
+        path = (folder / requirements).resolve()
+        if not path.is_relative_to(folder.resolve()):
+            raise BundleError(f"{target.name}: its requirements {requirements!r} lie outside the bundle")
+        requirements = str(path)
+    return Launch(target, python, requirements, bool(getattr(plugin, "spawns", False)))
