@@ -102,7 +102,6 @@ def build_door(start: Start, channel: Channel) -> Door:
     import numpy as np
 
     from servable.engine.host import Host
-    from servable.engine.loading import load
     from servable.engine.router import Router
     from servable.engine.serving import Limits
     from servable.server.access import Access, keys_required
@@ -111,6 +110,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     from servable.server.hosts import Hosts
     from servable.server.http import DoorState
     from servable.server.infer import Inference
+    from servable.server.isolated import Loader
     from servable.server.keys import Keys
     from servable.server.parts import Parts
     from servable.server.rest import RestDoor
@@ -122,7 +122,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     settings = start.settings
     records = _records(settings)
     host = Host(
-        lambda target: load(target, warm_up=settings.warm_up),
+        Loader(channel, settings).load,
         Limits(settings.inline_ms / 1000, settings.max_queue, settings.max_elements),
         None if records is None else records.put,
     )

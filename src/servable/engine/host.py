@@ -13,6 +13,7 @@ from typing import NamedTuple
 from servable.domain.record import Record
 from servable.domain.route import Route
 from servable.engine.plan import Plan, State, Target
+from servable.engine.process.client import RemoteModel
 from servable.engine.serving import Limits, Loaded, Serving
 from servable.errors import ServableError
 
@@ -62,7 +63,8 @@ class Host:
 
     def _live(self, name: str, route: Route) -> bool:
         entry = self.table.get(name)
-        return entry is not None and (route.live in entry.versions or entry.route.live in entry.versions)
+        serving = entry and (entry.versions.get(route.live) or entry.versions.get(entry.route.live))
+        return serving is not None and not serving.lane.unready()
 
     def servings(self) -> list[Serving]:
         """Every version that answers, by name and version."""
@@ -164,6 +166,12 @@ class Host:
     def stuck_s(self) -> float:
         """How long the longest model call has been running."""
         return max((serving.lane.stuck_s() for serving in self.servings()), default=0.0)
+
+    def note(self, address: str, reason: str, retry_after_s: float) -> None:
+        """The model process at this address is not back before `retry_after_s`: its callers are told."""
+        for serving in self.servings():
+            if isinstance(serving.lane.model, RemoteModel) and serving.lane.model.address == address:
+                serving.lane.model.note(reason, retry_after_s)
 
     def refuse_new(self) -> None:
         """Turn not-ready, and go on answering: balancers look elsewhere before the doors close."""

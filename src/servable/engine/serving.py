@@ -13,6 +13,7 @@ from servable.domain.signature import Signature
 from servable.engine.lane import Lane
 from servable.engine.plan import State, Target
 from servable.engine.policy import CostCurve
+from servable.engine.process.client import RemoteModel
 from servable.engine.request import Request
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
@@ -67,10 +68,14 @@ class Serving:
             inline_s=limits.inline_s,
             max_queue=limits.max_queue,
             on_over=None if on_record is None else self._record,
+            executor=loaded.model.executor() if isinstance(loaded.model, RemoteModel) else None,
         )
         self.submit: Callable[[Request], None] = self.lane.submit
 
     def as_state(self) -> State:
+        unready = self.lane.unready()
+        if unready and self.state == "READY":
+            return State(self.name, self.version, "UNAVAILABLE", unready)
         return State(self.name, self.version, self.state, self.reason)
 
     async def retire(self) -> None:
