@@ -123,6 +123,7 @@ class FakeDoor:
         await asyncio.sleep(0.05)  # let in what waits in the queue of the kernel
         for server in servers:
             server.close()
+        await asyncio.sleep(0.05)  # those accepted last are not counted yet
         while self.open:
             await asyncio.sleep(0.01)
 
