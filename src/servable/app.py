@@ -45,7 +45,9 @@ def resolve(settings: Settings, targets: Sequence[str]) -> Plan:
     names = [name for plan in plans for name in plan.routes]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two targets are named {name!r}: a name has one meaning; rename a file, or pack one with --name")
+            raise UsageError(
+                f"two targets are named {name!r}: a name has one meaning; rename a file, or pack one with --name"
+            )
     return Plan(
         tuple(target for plan in plans for target in plan.targets),
         {name: route for plan in plans for name, route in plan.routes.items()},
@@ -61,7 +63,9 @@ def _from_path(path: Path) -> Plan:
     """A bare model file serves under its stem, a bundle under its own name; both as version 1."""
     path = path.expanduser().absolute()
     if not path.exists():
-        raise UsageError(f"there is no file or folder {str(path)!r}: give a model file, a bundle, or the name of a packed model")
+        raise UsageError(
+            f"there is no file or folder {str(path)!r}: give a model file, a bundle, or the name of a packed model"
+        )
     name = _bundle_name(path) or _file_name(path.stem)
     return Plan((Target(name, "1", str(path)),), {name: Route("1")})
 
@@ -102,8 +106,8 @@ def build_door(start: Start, channel: Channel) -> Door:
     import numpy as np
 
     from servable.engine.host import Host
+    from servable.engine.lane import Limits
     from servable.engine.router import Router
-    from servable.engine.serving import Limits
     from servable.server.access import Access, keys_required
     from servable.server.audit import Audit
     from servable.server.door import Door
@@ -113,8 +117,8 @@ def build_door(start: Start, channel: Channel) -> Door:
     from servable.server.isolated import Loader
     from servable.server.keys import Keys
     from servable.server.parts import Parts
-    from servable.server.rest import RestDoor
     from servable.server.report import Report
+    from servable.server.rest import RestDoor
     from servable.server.supervised import SupervisedRepository
 
     # Numbers too large for a tensor are looked for and refused; numpy need not warn of them on standard error as well.
@@ -179,7 +183,7 @@ async def _door(control: socket.socket) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """A door process: take the control socket by its number and do what comes through it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] != ["--control-fd"] or len(words) != 2:  # noqa: PLR2004 - a flag and its value
+    if words[:1] != ["--control-fd"] or len(words) != 2:
         raise UsageError("this is a door process of `servable serve`, which starts it: not for people")
     die_with_parent()
     control = socket.socket(fileno=int(words[1]))

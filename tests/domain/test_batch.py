@@ -5,7 +5,12 @@ from servable.domain.batch import Batch
 
 
 def batch(start: int, rows: int) -> Batch:
-    return Batch({"x": np.arange(start, start + rows * 2, dtype=np.float32).reshape(rows, 2), "n": np.arange(start, start + rows)})
+    return Batch(
+        {
+            "x": np.arange(start, start + rows * 2, dtype=np.float32).reshape(rows, 2),
+            "n": np.arange(start, start + rows),
+        }
+    )
 
 
 def test_join_then_split_gives_every_caller_its_own_rows() -> None:

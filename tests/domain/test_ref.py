@@ -5,13 +5,17 @@ from servable.domain.route import Route
 from servable.errors import UsageError
 
 
-@pytest.mark.parametrize(("text", "ref"), [("a", Ref("a")), ("a-b.c:12", Ref("a-b.c", "12")), ("a@champion", Ref("a", None, "champion"))])
+@pytest.mark.parametrize(
+    ("text", "ref"), [("a", Ref("a")), ("a-b.c:12", Ref("a-b.c", "12")), ("a@champion", Ref("a", None, "champion"))]
+)
 def test_the_three_forms(text: str, ref: Ref) -> None:
     assert Ref.parse(text) == ref
     assert str(ref) == text
 
 
-@pytest.mark.parametrize("text", ["", "../etc", "a/b", "a:", "@x", "a:1:2", "a@b@c", "-a", ".a", "a b", "a\0", "ä", "a" * 129, "%2e%2e"])
+@pytest.mark.parametrize(
+    "text", ["", "../etc", "a/b", "a:", "@x", "a:1:2", "a@b@c", "-a", ".a", "a b", "a\0", "ä", "a" * 129, "%2e%2e"]
+)
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="does not name a model"):
         Ref.parse(text)

@@ -39,10 +39,16 @@ def test_the_example_passes() -> None:
         ({"age": np.array([-1, -2], np.float32)}, "'age': expected at least 0, got -1.0 (rows 0, 1)"),
         ({"age": np.array([1, 131], np.float32)}, "'age': expected at most 130, got 131.0 (row 1)"),
         ({"city": np.array(["Oslo", "Bonn"], object)}, "'city': expected one of Oslo, Rome, got Bonn (row 1)"),
-        ({"when": np.array(["2026-02-30", "2026-01-01"], object)}, "'when': expected ISO 8601 dates, got 2026-02-30 (row 0)"),
+        (
+            {"when": np.array(["2026-02-30", "2026-01-01"], object)},
+            "'when': expected ISO 8601 dates, got 2026-02-30 (row 0)",
+        ),
         ({"when": np.array([None, "2026-01-01"], object)}, "'when': expected text, and no nulls, got None (row 0)"),
         ({"pixels": np.zeros((2, 3, 5), np.uint8)}, "'pixels': expected shape [-1, 2, -1], got shape [2, 3, 5]"),
-        ({"shoe": np.zeros(2)}, "'shoe': expected no such input (inputs are 'age', 'city', 'when', 'pixels'), got FP64 [2]"),
+        (
+            {"shoe": np.zeros(2)},
+            "'shoe': expected no such input (inputs are 'age', 'city', 'when', 'pixels'), got FP64 [2]",
+        ),
     ],
 )
 def test_each_fault_is_named(changes: dict[str, np.ndarray], message: str) -> None:
@@ -97,5 +103,5 @@ def test_a_fault_in_a_matrix_names_the_feature() -> None:
     ],
 )
 def test_contradictions_are_refused_when_they_are_written(make: object) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         make()  # type: ignore[operator]

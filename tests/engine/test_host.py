@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ SIGNATURE = Signature((Field("x", "FP32"),), (Field("y", "FP32"),))
 class Adder:
     """y = x + version; counts those that live."""
 
-    alive: set[str] = set()
+    alive: ClassVar[set[str]] = set()
 
     def __init__(self, key: str, version: float) -> None:
         self.key = key
@@ -64,9 +64,8 @@ def plan(*targets: str, live: str = "1", generation: int = 0, **route: Any) -> P
 
 
 @pytest.fixture(autouse=True)
-def nobody() -> Iterator[None]:
+def nobody() -> None:
     Adder.alive.clear()
-    yield
 
 
 def run(story: Callable[[Host, Router], Coroutine[Any, Any, None]], load: Callable[[Target], Loaded] = load) -> None:

@@ -12,15 +12,16 @@ import pytest
 from servable.domain.batch import Batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
-from servable.engine.lane import Lane
+from servable.engine.lane import Lane, Limits
 from servable.engine.policy import CostCurve
 from servable.engine.request import NEVER, Request
 from servable.engine.stats import Stats
 from servable.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded
 
 SIGNATURE = Signature((Field("x", "FP32", (-1, 1)),), (Field("y", "FP32", (-1, 1)),))
-QUICK = CostCurve([(1, 1e-6), (128, 1e-6)])
-SLOW = CostCurve([(1, 0.01), (8, 0.01), (128, 0.01)])
+Curve = tuple[tuple[int, float], ...]
+QUICK: Curve = ((1, 1e-6), (128, 1e-6))
+SLOW: Curve = ((1, 0.01), (8, 0.01), (128, 0.01))
 
 
 class Doubler:
@@ -43,8 +44,8 @@ class Doubler:
         self.closed += 1
 
 
-def lane(model: Any, curve: CostCurve = QUICK, max_queue: int = 100, signature: Signature = SIGNATURE) -> Lane:
-    return Lane(model, signature, curve, Stats(), inline_s=0.0005, max_queue=max_queue)
+def lane(model: Any, curve: Curve = QUICK, max_queue: int = 100) -> Lane:
+    return Lane(model, SIGNATURE, CostCurve(curve), Stats(), Limits(max_queue=max_queue))
 
 
 class Asker:
@@ -145,11 +146,11 @@ class Nameless(Doubler):
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [(Failing, "RuntimeError"), (Short, "expected 2 rows"), (Nameless, "'y': expected FP32")]
+    ("model", "said"), [(Failing, "RuntimeError"), (Short, "expected 1 rows"), (Nameless, "'y': expected FP32")]
 )
 @pytest.mark.parametrize("curve", [QUICK, SLOW])
 def test_a_failing_or_miscounting_model_fails_its_batch_and_never_shifts_answers(
-    model: type[Doubler], said: str, curve: CostCurve
+    model: type[Doubler], said: str, curve: Curve
 ) -> None:
     async def story() -> None:
         asker = Asker(lane(model(), curve))
@@ -162,6 +163,35 @@ def test_a_failing_or_miscounting_model_fails_its_batch_and_never_shifts_answers
             assert said in error.message
             assert "secret" not in error.message
         assert asker.lane.stats.failure == {"model_failed": 2}
+
+    run(story())
+
+
+class Picky(Doubler):
+    """Fails on any batch with a negative number in it."""
+
+    def predict(self, batch: Batch) -> Batch:
+        if (batch["x"] < 0).any():
+            self.calls.append(-batch.rows)
+            raise ValueError("negative")
+        return super().predict(batch)
+
+
+@pytest.mark.parametrize("curve", [QUICK, SLOW])
+def test_nobody_fails_for_what_another_one_sent(curve: Curve) -> None:
+    async def story() -> None:
+        model = Picky()
+        asker = Asker(lane(model, curve))
+        for number in (1, 2, -3, 4):
+            asker.ask(str(number), number)
+        await asker.all()
+        assert [asker.answer(name) for name in ("1", "2", "4")] == [[2], [4], [8]]
+        assert isinstance(asker.done["-3"].error, ModelFailed)
+        assert sorted(model.calls) == [-4, -1, 1, 1, 1]
+        asker.ask("5", 5)
+        asker.ask("6", 6)
+        await asker.all()
+        assert model.calls[-1] == 2
 
     run(story())
 
@@ -188,7 +218,7 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back() -> None:
 def test_who_cannot_be_answered_in_time_is_refused_at_once() -> None:
     async def story() -> None:
         gate = threading.Event()
-        asker = Asker(lane(Doubler(gate), CostCurve([(1, 1.0)])))
+        asker = Asker(lane(Doubler(gate), ((1, 1.0),)))
         asker.ask("running", 0)
         await asker.until(lambda: asker.lane.busy_s() > 0)
         asker.ask("hopeless", 1, within_s=0.5)
@@ -205,7 +235,7 @@ def test_deadlines_hold_while_a_call_runs_and_late_answers_are_dropped() -> None
     async def story() -> None:
         gate = threading.Event()
         model = Doubler(gate)
-        asker = Asker(lane(model, CostCurve([(1, 0.002), (128, 0.002)])))
+        asker = Asker(lane(model, ((1, 0.002), (128, 0.002))))
         asker.ask("running", 1, within_s=0.1)
         await asker.until(lambda: model.calls == [1])
         asker.ask("waiting", 2, within_s=0.1)
@@ -278,7 +308,7 @@ def test_many_callers_on_a_slow_model_each_get_their_own_answer() -> None:
 
     async def story() -> None:
         model = Sleepy()
-        asker = Asker(lane(model, CostCurve([(1, 0.001), (16, 0.001)]), max_queue=10_000))
+        asker = Asker(lane(model, ((1, 0.001), (16, 0.001)), max_queue=10_000))
 
         async def caller(who: int) -> None:
             for number in range(20):

@@ -2,7 +2,7 @@ from math import inf
 
 import pytest
 
-from servable.engine.policy import LARGEST, CostCurve, admit, cap_of, wait_s
+from servable.engine.policy import LARGEST, CostCurve, Crowd, admit, cap_of, wait_s
 
 FLAT = CostCurve([(1, 0.001), (8, 0.001), (32, 0.001), (128, 0.001)])
 LINEAR = CostCurve([(1, 0.001), (8, 0.008), (32, 0.032), (128, 0.128)])
@@ -34,8 +34,10 @@ def test_the_cap_is_where_rows_a_second_stop_rising(curve: CostCurve, batched: b
         (0, 0, 1, 0.0, 0.0001, True),  # idle: the estimate may be wrong, and learns
     ],
 )
-def test_who_is_let_in(waiting: int, rows_waiting: int, rows: int, busy_s: float, left_s: float, admitted: bool) -> None:
-    refusal = admit(waiting, 100, rows_waiting, rows, 1, LINEAR, busy_s, left_s)
+def test_who_is_let_in(
+    waiting: int, rows_waiting: int, rows: int, busy_s: float, left_s: float, admitted: bool
+) -> None:
+    refusal = admit(Crowd(waiting, rows_waiting, busy_s), 100, rows, left_s, 1, LINEAR)
     assert (refusal is None) is admitted
     if refusal is not None:
         assert refusal.retry_after_s > 0

@@ -6,7 +6,9 @@ from servable.engine.request import Request
 from servable.engine.stats import Stats
 
 
-def request(name: str, rows: int = 1, priority: int = 0, width: int = 2, deadline: float = 1e9, **parameters: float) -> Request:
+def request(
+    name: str, rows: int = 1, priority: int = 0, width: int = 2, deadline: float = 1e9, **parameters: float
+) -> Request:
     batch = Batch({"x": np.zeros((rows, width), np.float32)}, parameters=parameters or None)
     return Request(name, batch, lambda _: None, deadline, priority)
 
@@ -38,7 +40,9 @@ def test_a_request_larger_than_the_cap_goes_alone() -> None:
 
 
 def test_urgent_requests_go_first() -> None:
-    queue = filled(request("ordinary"), request("third", priority=3), request("first", priority=1), request("also", priority=1))
+    queue = filled(
+        request("ordinary"), request("third", priority=3), request("first", priority=1), request("also", priority=1)
+    )
     assert names(queue.take(10, uniform=True)) == ["first", "also", "third", "ordinary"]
 
 

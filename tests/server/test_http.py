@@ -1,5 +1,6 @@
 """The HTTP door as the network sees it: raw bytes to a real server, with the limits drawn tight."""
 
+import contextlib
 import json
 import select
 import socket
@@ -23,8 +24,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     folder = tmp_path_factory.mktemp("http")
     model = write_model(folder / "line.onnx", 0.5)
     settings = {
-        "workers": 1, "grpc_port": -1, "max_body_bytes": 50_000, "max_decompressed_bytes": 100_000, "max_header_bytes": 4096,
-        "receive_timeout_s": 1.0, "min_receive_rate": 500, "keep_alive_s": 2.0, "write_timeout_s": 2.0, "max_connections": 60,
+        "workers": 1, "grpc_port": -1, "max_body_bytes": 50_000, "max_decompressed_bytes": 100_000,
+        "max_header_bytes": 4096, "receive_timeout_s": 1.0, "min_receive_rate": 500, "keep_alive_s": 2.0,
+        "write_timeout_s": 2.0,
+        "max_connections": 60,
     }  # fmt: skip
     with Serving(folder, model, **settings) as running:
         yield running.ready()
@@ -49,7 +52,9 @@ class Wire:
     def answer(self) -> tuple[int, dict[str, str], bytes]:
         head = self._until(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)}
+        headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:] if line)
+        }
         length = int(headers.get("content-length", 0))
         while len(self.buffer) < length:
             self._more()
@@ -90,6 +95,7 @@ def post(body: bytes, path: str = "/v2/models/line/infer", *headers: str) -> byt
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+TO_LINE = b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\n"
 GET = b"GET /v2/models/line HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -201,10 +207,8 @@ def test_an_endless_chunked_body_is_cut_at_the_limit(wire: Wire, path: str) -> N
             wire.send(chunk)
     except ConnectionError:
         pass
-    try:
+    with contextlib.suppress(ConnectionError):  # the refusal may be lost with the connection that we kept writing to
         assert wire.answer()[0] == 413
-    except ConnectionError:
-        pass  # the refusal was lost with the connection that we kept writing to
     assert wire.closed()
 
 
@@ -214,8 +218,14 @@ def test_an_endless_chunked_body_is_cut_at_the_limit(wire: Wire, path: str) -> N
         (b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 5000 + b"\r\n\r\n", 431),
         (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 2000 + b"\r\n", 431),
-        (b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}}", 400),
+        (
+            TO_LINE + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            TO_LINE + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}}",
+            400,
+        ),
         (b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: -2\r\n\r\n{}", 400),
         (b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: two\r\n\r\n{}", 400),
         (b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
@@ -270,7 +280,13 @@ def test_a_deadline_in_the_header(wire: Wire) -> None:
 
 
 def test_an_id_in_the_header_comes_back(wire: Wire) -> None:
-    wire.send(post(b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[1]}]}', "/v2/models/line/infer", "X-Request-Id: r-1"))
+    wire.send(
+        post(
+            b'{"inputs":[{"name":"x","shape":[1,1],"datatype":"FP32","data":[1]}]}',
+            "/v2/models/line/infer",
+            "X-Request-Id: r-1",
+        )
+    )
     assert value(wire.answer())[0] == "r-1"
 
 
@@ -298,7 +314,11 @@ def test_who_sends_too_slowly_is_closed_and_others_are_not_held_up(server: Servi
 
 def test_a_trickle_is_too_slow_as_well(server: Serving) -> None:
     with Wire(server) as connection:
-        connection.send(b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".replace(b"100000", b"40000"))
+        connection.send(
+            b"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".replace(
+                b"100000", b"40000"
+            )
+        )
         started = time.monotonic()
         while time.monotonic() - started < 15:
             try:
@@ -315,7 +335,10 @@ def test_who_does_not_read_is_closed(server: Serving) -> None:
     with Wire(server) as connection:
         connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         rows = 4000
-        request = post(b'{"inputs":[{"name":"x","shape":[%d,1],"datatype":"FP32","data":[%b]}]}' % (rows, b",".join([b"1.5"] * rows)))
+        request = post(
+            b'{"inputs":[{"name":"x","shape":[%d,1],"datatype":"FP32","data":[%b]}]}'
+            % (rows, b",".join([b"1.5"] * rows))
+        )
         connection.socket.settimeout(0.2)
         try:
             for _ in range(3000):

@@ -14,7 +14,7 @@ from servable.domain.batch import Batch
 from servable.domain.datatypes import DTYPES
 from servable.domain.field import Field
 from servable.domain.signature import Signature
-from servable.errors import InvalidInput, ModelFailed, ServableError
+from servable.errors import InvalidInput, ModelFailed
 from servable.wire.open_inference import Codec
 
 MATRIX = Signature((Field("x", "FP32", (-1, 3)),), (Field("label", "INT64"), Field("score", "FP32", (-1, 2))))
@@ -146,7 +146,9 @@ def test_wanted_outputs_only_in_their_order_and_form() -> None:
         {"name": "score", "parameters": {"classification": 1}},
     ]
     inquiry = both.decode(body(tensor(data=[1, 2, 3]), outputs=outputs))
-    encoded, length = both.encode("i", Batch({"label": np.zeros(1, np.int64), "score": np.array([[0.25, 0.75]], np.float32)}), inquiry)
+    encoded, length = both.encode(
+        "i", Batch({"label": np.zeros(1, np.int64), "score": np.array([[0.25, 0.75]], np.float32)}), inquiry
+    )
     assert length is not None
     told = orjson.loads(encoded[:length])["outputs"]
     assert told[0] == {"name": "score", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}}
@@ -160,8 +162,10 @@ def test_what_json_cannot_hold_is_an_error_that_names_the_way_out() -> None:
     both = codec()
     inquiry = both.decode(body(tensor(data=[1, 2, 3])))
     for bad in (np.nan, np.inf):
-        with pytest.raises(ModelFailed, match="'score'.*binary"):
-            both.encode("i", Batch({"label": np.zeros(1, np.int64), "score": np.array([[bad, 0]], np.float32)}), inquiry)
+        with pytest.raises(ModelFailed, match=r"'score'.*binary"):
+            both.encode(
+                "i", Batch({"label": np.zeros(1, np.int64), "score": np.array([[bad, 0]], np.float32)}), inquiry
+            )
 
 
 # ---- what is wrong
@@ -203,7 +207,10 @@ def test_what_json_cannot_hold_is_an_error_that_names_the_way_out() -> None:
         (body(tensor(data=[1, 2])), "3 values for shape [1, 3], got 2 values"),
         (body(tensor(data=[1, 2, 3, 4])), "3 values for shape [1, 3], got 4 values"),
         (body(tensor(shape=(2, 3), data=[[1, 2, 3], [4, 5]])), "lists of different lengths"),
-        (body(tensor(shape=(2, 3), data=[[1, 2], [3, 4], [5, 6]])), "nested as shape [2, 3], or flat, got nested as [3, 2]"),
+        (
+            body(tensor(shape=(2, 3), data=[[1, 2], [3, 4], [5, 6]])),
+            "nested as shape [2, 3], or flat, got nested as [3, 2]",
+        ),
         (body(tensor(data=[1, "2", 3])), "numbers for FP32, got text"),
         (body(tensor(data=[1, None, 3])), "finite numbers"),
         (body(tensor(data=[1, {}, 3])), "got an object"),
@@ -237,7 +244,14 @@ def test_faults_of_other_datatypes(tensors: list[dict[str, Any]], said: str) -> 
 
 
 def test_all_faults_are_told_together() -> None:
-    told = faults(body(tensor("age", (1,), "FP64", data=["x"]), tensor("count", (1,), "INT8", data=[999]), tensor("flag", (0.5,), "BOOL", data=[])), MIXED)
+    told = faults(
+        body(
+            tensor("age", (1,), "FP64", data=["x"]),
+            tensor("count", (1,), "INT8", data=[999]),
+            tensor("flag", (0.5,), "BOOL", data=[]),
+        ),
+        MIXED,
+    )
     assert all(name in told for name in ("'age'", "'count'", "'flag'"))
 
 
@@ -289,7 +303,9 @@ def tensors(draw: st.DrawFn) -> tuple[str, np.ndarray]:
 @settings(max_examples=150, deadline=None)
 def test_any_tensor_survives_the_wire_exactly(case: tuple[str, np.ndarray], form: str) -> None:
     datatype, array = case
-    signature = Signature((Field("x", datatype, (-1,) * array.ndim),), (Field("x", datatype, (-1,) * array.ndim),), batched=False)
+    signature = Signature(
+        (Field("x", datatype, (-1,) * array.ndim),), (Field("x", datatype, (-1,) * array.ndim),), batched=False
+    )
     both = Codec(signature, "m", "1")
     if form == "binary":
         head = body(tensor("x", tuple(array.shape), datatype, parameters={"binary_data_size": array.nbytes}))
@@ -321,27 +337,69 @@ def test_any_text_survives_the_wire(values: list[str | None]) -> None:
 
 
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(["name", "shape", "datatype", "data", "parameters", "inputs", "outputs", "id", "binary_data_size", "rows", "x"]), inner, max_size=5)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**63), 2**63),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=5),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(
+            st.sampled_from(
+                [
+                    "name",
+                    "shape",
+                    "datatype",
+                    "data",
+                    "parameters",
+                    "inputs",
+                    "outputs",
+                    "id",
+                    "binary_data_size",
+                    "rows",
+                    "x",
+                ]
+            ),
+            inner,
+            max_size=5,
+        ),
+    ),
     max_leaves=12,
 )
 
 
 @given(
     st.fixed_dictionaries(
-        {"inputs": st.lists(st.fixed_dictionaries({"name": st.sampled_from(["x", "y"]), "shape": st.one_of(JSON, st.just([1, 3])), "datatype": st.one_of(st.sampled_from(list(DTYPES)), JSON), "data": JSON}, optional={"parameters": JSON}), max_size=2)},
+        {
+            "inputs": st.lists(
+                st.fixed_dictionaries(
+                    {
+                        "name": st.sampled_from(["x", "y"]),
+                        "shape": st.one_of(JSON, st.just([1, 3])),
+                        "datatype": st.one_of(st.sampled_from(list(DTYPES)), JSON),
+                        "data": JSON,
+                    },
+                    optional={"parameters": JSON},
+                ),
+                max_size=2,
+            )
+        },
         optional={"id": JSON, "parameters": JSON, "outputs": JSON, "rows": JSON},
     ),
     st.integers(0, 300),
     st.one_of(st.none(), st.integers(-5, 400)),
 )
 @settings(max_examples=400, deadline=None)
-def test_nothing_but_a_refusal_comes_of_nonsense(document: dict[str, Any], padding: int, header_length: int | None) -> None:
+def test_nothing_but_a_refusal_comes_of_nonsense(
+    document: dict[str, Any], padding: int, header_length: int | None
+) -> None:
     both = codec()
     try:
         inquiry = both.decode(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS) + b" " * padding, header_length)
-    except ServableError as error:
-        assert error.status == 400
+    except InvalidInput:
+        pass
     else:
         assert MATRIX.check(inquiry.batch) == []
 

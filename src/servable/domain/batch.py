@@ -64,7 +64,9 @@ class Batch:
     def split(self, counts: Sequence[int]) -> list[Batch]:
         """One Batch for each count, in order. The counts must add up to the rows there are."""
         if sum(counts) != self.rows:
-            raise ValueError(f"cannot split {self.rows} rows into parts of {list(counts)}: they add up to {sum(counts)}")
+            raise ValueError(
+                f"cannot split {self.rows} rows into parts of {list(counts)}: they add up to {sum(counts)}"
+            )
         parts = []
         start = 0
         for count in counts:

@@ -26,8 +26,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 
     `format` names the runtime, `model` the file it loads (a path inside the folder), `platform` the protocol's string
     (`onnx_onnxv1`). `labels` gives class names per output, for answers that are asked for by label.
-    `libraries` are the versions that made the model; `options` belong to the runtime; `lineage` tells where it came from.
-    `golden` names a file of rows with expected outputs that a loaded version must reproduce before it serves.
+    `libraries` are the versions that made the model; `options` belong to the runtime; `lineage` tells where it came
+    from. `golden` names a file of rows with expected outputs that a loaded version must reproduce before it serves.
     """
 
     name: str

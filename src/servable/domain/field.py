@@ -36,9 +36,10 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
     `shape` holds -1 where any size is taken; in a batched signature its first axis is the rows.
     `features` names the positions along the last axis, so that `{"rows": [{feature: value}]}` can fill one matrix.
-    `values`: `finite` refuses NaN, infinity and null; `missing` takes NaN or null (and an absent column); `any` takes all.
-    `low`, `high` and `categories` are hard limits: what is outside is refused. What was merely *seen* in training is not
-    declared here.
+    `values`: `finite` refuses NaN, infinity and null; `missing` takes NaN or null (and an absent column); `any`
+    takes all.
+    `low`, `high` and `categories` are hard limits: what is outside is refused. What was merely *seen* in training is
+    not declared here.
     `content="date"` marks BYTES that hold ISO 8601 dates or times.
     """
 
@@ -97,14 +98,14 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
                     wanted = "finite numbers" if self.values == "finite" else "finite or missing numbers"
                     yield self._fault(array, bad, wanted)
         elif self.datatype == "BYTES":
-            absent = np.equal(array, None)
+            absent = _absent(array)
             if absent.any():
                 if self.values == "finite":
                     yield self._fault(array, absent, "text, and no nulls")
                 known = array[~absent]
             if self.content == "date" and not _all_dates(known):
-                dated = np.frompyfunc(_is_date, 1, 1)
-                yield self._fault(array, ~(absent | dated(array).astype(bool)), "ISO 8601 dates")
+                dated = np.asarray(np.frompyfunc(_is_date, 1, 1)(array), bool)
+                yield self._fault(array, ~(absent | dated), "ISO 8601 dates")
         if self.datatype in FLOATS | INTEGERS:
             if self.low is not None and (under := (array < self.low) & np.isfinite(array)).any():
                 yield self._fault(array, under, f"at least {self.low:g}")
@@ -113,7 +114,7 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
         if self.categories and known.size:
             unknown = np.isin(array.astype(str), [str(category) for category in self.categories], invert=True)
             if self.datatype == "BYTES":
-                unknown &= ~np.equal(array, None)
+                unknown &= ~_absent(array)
             if unknown.any():
                 shown = ", ".join(map(str, self.categories[:20])) + (", …" if len(self.categories) > 20 else "")
                 yield self._fault(array, unknown, f"one of {shown}")
@@ -135,12 +136,17 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 def all_finite(array: Array) -> bool:
     """Whether a float array is free of NaN and infinity.
 
-    A short one is summed as Python floats first, at a third of the time: the sum is finite unless a value is not, or the
-    values are huge; then the exact test decides.
+    A short one is summed as Python floats first, at a third of the time: the sum is finite unless a value is not, or
+    the values are huge; then the exact test decides.
     """
     if array.size <= SHORT and math.isfinite(sum(array.ravel().tolist())):
         return True
     return bool(np.isfinite(array).all())
+
+
+def _absent(array: Array) -> Array:
+    """Where an array of texts holds None."""
+    return np.asarray(np.frompyfunc(lambda value: value is None, 1, 1)(array), bool)
 
 
 def _is_date(text: object) -> bool:

@@ -9,7 +9,8 @@ from servable.domain.batch import Array, Batch
 
 class Model(Protocol):
     """A loaded model. Synchronous; the lane that owns it decides on which thread it is called, one call at a time
-    unless `concurrent` is true."""
+    unless `concurrent` is true.
+    """
 
     concurrent: bool
     """Whether `predict` may be called from several threads at the same time."""

@@ -40,8 +40,9 @@ class Runtime(Protocol):
     """True if loading or predicting may run foreign code: it then lives in a model process, never in a door."""
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        """Whether the file (or folder) is of this format, by its content. `head` is its first 4 KiB, empty for a folder.
-        Must not import the format's library."""
+        """Whether the file (or folder) is of this format, by its content. `head` is its first 4 KiB, empty for a
+        folder. Must not import the format's library.
+        """
         ...
 
     def inspect(self, path: Path) -> Inspection:

@@ -8,7 +8,9 @@ import msgspec
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`passed`, the numbers it rests on, the reason in one sentence, and evidence (rows, paths) for whoever doubts it."""
+    """`passed`, the numbers it rests on, the reason in one sentence, and evidence (rows, paths) for whoever doubts
+    it.
+    """
 
     check: str
     passed: bool

@@ -1,4 +1,6 @@
-"""Cost: how long a model call takes for how many rows. Measured when a version loads, kept up to date while it serves."""
+"""Cost: how long a model call takes for how many rows. Measured when a version loads, kept up to date while it
+serves.
+"""
 
 from __future__ import annotations
 

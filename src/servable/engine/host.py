@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from servable.domain.record import Record
 from servable.domain.route import Route
+from servable.engine.lane import Limits
 from servable.engine.plan import Plan, State, Target
 from servable.engine.process.client import RemoteModel
-from servable.engine.serving import Limits, Loaded, Serving
+from servable.engine.serving import Loaded, Serving
 from servable.errors import ServableError
 
 logger = logging.getLogger("servable.engine")
@@ -37,7 +38,9 @@ class Host:
         limits: Limits | None = None,
         on_record: Callable[[Record], None] | None = None,
     ) -> None:
-        """`load` opens, digest-checks, loads, warms up, measures and proves a target, on a thread; it raises if it can't."""
+        """`load` opens, digest-checks, loads, warms up, measures and proves a target, on a thread; it raises if it
+        can't.
+        """
         self.table: dict[str, Entry] = {}
         """Read by the router at each request; replaced whole, never changed in place."""
         self._load = load
@@ -85,7 +88,8 @@ class Host:
         return next(found, None)
 
     async def converge(self, plan: Plan) -> list[State]:
-        """Load what is wanted and not there, flip, drain what is there and not wanted. Returns all states, with reasons.
+        """Load what is wanted and not there, flip, drain what is there and not wanted. Returns all states, with
+        reasons.
 
         One at a time; a second call waits for the first.
         """
@@ -127,7 +131,9 @@ class Host:
         logger.error("%s:%s is not available: %s", target.name, target.version, reason)
 
     def _put(self, serving: Serving) -> None:
-        """Let a new version answer under its own number; the Route is not touched, unless it is the first of its name."""
+        """Let a new version answer under its own number; the Route is not touched, unless it is the first of its
+        name.
+        """
         entry = self.table.get(serving.name) or Entry(Route(serving.version), {}, {})
         old = entry.versions.get(serving.version)
         versions = {**entry.versions, serving.version: serving}

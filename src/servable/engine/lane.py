@@ -11,14 +11,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from servable.domain.batch import Batch
 from servable.domain.field import Fault
 from servable.domain.model import Model
 from servable.domain.signature import Signature
 from servable.engine.executor import Executor, Outcome, Thread
-from servable.engine.policy import CostCurve, Refusal, admit, cap_of
+from servable.engine.policy import CostCurve, Crowd, Refusal, admit, cap_of
 from servable.engine.queue import Queue
 from servable.engine.request import Request
 from servable.engine.stats import Stats
@@ -32,22 +32,28 @@ SWEEP_S: Final = 0.02
 logger = logging.getLogger("servable.engine")
 
 
+class Limits(NamedTuple):
+    """What a lane may hold and how it may run; from the settings."""
+
+    inline_s: float = 0.0005
+    max_queue: int = 1024
+    max_elements: int = 2**25
+
+
 class Lane:
     """Runs one Model. `submit` is the only way in; answers come back through each request's `on_done`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - its parts; only `Serving` puts them together
         self,
         model: Model,
         signature: Signature,
         curve: CostCurve,
         stats: Stats,
-        *,
-        inline_s: float,
-        max_queue: int,
+        limits: Limits,
         on_over: Callable[[Request], None] | None = None,
         executor: Executor | None = None,
     ) -> None:
-        """Without an `executor`, short calls run on the loop and longer ones on a thread; with one, all calls run there."""
+        """Without an `executor`, short calls run on the loop and longer ones on a thread; with one, all run there."""
         self.model = model
         self.curve = curve
         self.cap = cap_of(curve, batched=signature.batched)
@@ -55,8 +61,8 @@ class Lane:
         self.stats = stats
         self._signature = signature
         self._uniform = all(-1 not in field.shape[1:] for field in signature.inputs)
-        self._inline_s = inline_s if executor is None else -1.0
-        self._max_queue = max_queue
+        self._inline_s = limits.inline_s if executor is None else -1.0
+        self._max_queue = limits.max_queue
         self._on_over = on_over
         self._loop = asyncio.get_running_loop()
         self._queue = Queue(stats)
@@ -111,14 +117,13 @@ class Lane:
         running_s = self.curve.seconds(sum(waited.rows for waited in self._running)) if self._running else 0.0
         left_s = request.deadline - monotonic()
         remaining_s = max(running_s - self.busy_s(), 0.0)
-        return admit(
-            waiting.requests, self._max_queue, waiting.rows, request.rows, self.cap, self.curve, remaining_s, left_s
-        )
+        crowd = Crowd(waiting.requests, waiting.rows, remaining_s)
+        return admit(crowd, self._max_queue, request.rows, left_s, self.cap, self.curve)
 
     async def drain(self) -> None:
         """Return when all that was let in is answered. Nothing more is let in."""
         self._closed = True
-        while not self.idle:
+        while not self.idle:  # noqa: ASYNC110 - once in the life of a version; an event would cost at every answer
             await asyncio.sleep(SWEEP_S)
 
     def close(self) -> None:
@@ -140,7 +145,9 @@ class Lane:
         spent = 0.0
         while self._queue.requests:
             now = monotonic()
-            taken = [request for request in self._queue.take(self.cap, uniform=self._uniform) if self._in_time(request, now)]
+            taken = [
+                request for request in self._queue.take(self.cap, uniform=self._uniform) if self._in_time(request, now)
+            ]
             if not taken:
                 continue
             rows = sum(request.rows for request in taken)
@@ -173,7 +180,10 @@ class Lane:
         return self.model.predict(Batch.join([request.batch for request in requests]))
 
     def _deliver(self, requests: list[Request], answer: Batch | Exception, started: float, compute_s: float) -> None:
-        """Split the answer by counted rows and finish every request; a failure is every request's own."""
+        """Split the answer by counted rows and finish every request.
+
+        Where a call for several failed, each is tried alone: nobody fails for what another one sent.
+        """
         rows = sum(request.rows for request in requests)
         stats = self.stats
         stats.executed(rows, compute_s)
@@ -185,9 +195,10 @@ class Lane:
                 told = "; ".join(map(str, faults))
                 answer = ModelFailed(f"the model's answer breaks its own contract: {told}")
         if not isinstance(answer, Batch):
-            error = answer if isinstance(answer, ServableError) else _model_failed(answer)
-            for request in requests:
-                self._fail(request, error)
+            if len(requests) > 1:
+                self._queue.put_apart(requests)
+            else:
+                self._fail(requests[0], answer if isinstance(answer, ServableError) else _model_failed(answer))
             return
         now = started + compute_s
         start = 0
@@ -259,7 +270,9 @@ class Lane:
 
 
 def _too_late(request: Request, now: float) -> DeadlineExceeded:
-    return DeadlineExceeded(f"no answer within {request.deadline - request.arrived:.3f} s: gave up after {now - request.arrived:.3f} s")
+    return DeadlineExceeded(
+        f"no answer within {request.deadline - request.arrived:.3f} s: gave up after {now - request.arrived:.3f} s"
+    )
 
 
 def _model_failed(error: Exception) -> ModelFailed:

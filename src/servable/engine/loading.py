@@ -24,7 +24,8 @@ from servable.errors import BundleError, DigestMismatch
 from servable.runtimes.find import runtime
 
 UNMEASURED = CostCurve([(1, 0.001), (128, 0.128)])
-"""For a bare model that fails on the plainest input its signature allows: calls go to the thread, and teach the curve."""
+"""For a bare model that fails on the plainest input its signature allows: calls go to the thread, and teach the
+curve."""
 
 logger = logging.getLogger("servable.engine")
 
@@ -34,8 +35,8 @@ def load(target: Target, *, warm_up: bool = True) -> Loaded:
     bundle = open_bundle(Path(target.source), name=target.name)
     if target.digest is not None and bundle.digest != target.digest:
         raise DigestMismatch(
-            f"{target.name}:{target.version} at {target.source} has digest {bundle.digest}, registered was {target.digest}: "
-            "the bundle was changed after it was registered; pack it again"
+            f"{target.name}:{target.version} at {target.source} has digest {bundle.digest}, registered was "
+            f"{target.digest}: the bundle was changed after it was registered; pack it again"
         )
     model = runtime(bundle.manifest.format).load(bundle)
     try:

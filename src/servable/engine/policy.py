@@ -15,8 +15,8 @@ LARGEST: Final = 1024
 FASTER: Final = 0.2
 SLOWER: Final = 0.01
 """How far the curve follows a call that was faster, or slower, than it said. Noise (another process had the core, the
-interpreter's lock was elsewhere) only ever adds time, so good news counts for more: a model that has truly become slower
-is slower every time, and is believed after some hundred calls."""
+interpreter's lock was elsewhere) only ever adds time, so good news counts for more: a model that has truly become
+slower is slower every time, and is believed after some hundred calls."""
 
 
 class CostCurve:
@@ -76,21 +76,26 @@ class Refusal(NamedTuple):
     retry_after_s: float
 
 
-def admit(
-    waiting: int, max_waiting: int, rows_waiting: int, rows: int, cap: int, curve: CostCurve, busy_s: float, left_s: float
-) -> Refusal | None:
+class Crowd(NamedTuple):
+    """Who is there already: requests and rows that wait, and how long the call that runs now will still take."""
+
+    waiting: int
+    rows: int
+    busy_s: float
+
+
+def admit(crowd: Crowd, max_waiting: int, rows: int, left_s: float, cap: int, curve: CostCurve) -> Refusal | None:
     """Whether a request may wait: a place in the queue, and a fair chance to be answered in the time it has left.
 
-    `busy_s`: what remains of the call that runs now. `left_s`: until the deadline, infinite for none.
+    `left_s`: until the deadline, infinite for none.
     A wait that is expected to be longer than the time left is refused at once, while the caller can still go elsewhere.
     An idle model is always tried: an estimate that is wrong must be able to learn so.
     """
-    if waiting >= max_waiting:
-        return Refusal(f"{waiting} requests wait already, and no more may", max(wait_s(rows_waiting, cap, curve), 0.05))
-    if left_s == float("inf"):
-        return None
-    expected = busy_s + wait_s(rows_waiting, cap, curve) + curve.seconds(min(rows, cap))
-    if expected > left_s and (waiting or busy_s > 0.0):
+    wait = wait_s(crowd.rows, cap, curve)
+    if crowd.waiting >= max_waiting:
+        return Refusal(f"{crowd.waiting} requests wait already, and no more may", max(wait, 0.05))
+    expected = crowd.busy_s + wait + curve.seconds(min(rows, cap))
+    if expected > left_s and (crowd.waiting or crowd.busy_s > 0.0):
         return Refusal(f"its {left_s:.3f} s would run out: the wait alone is about {expected:.3f} s", expected - left_s)
     return None
 

@@ -11,7 +11,8 @@ from servable.engine.stats import Stats
 
 class Queue:
     """Urgent before ordinary, first come first served within a priority. Requests that are over (their
-    callers are gone) are dropped as met, and counted."""
+    callers are gone) are dropped as met, and counted.
+    """
 
     __slots__ = ("_levels", "_ordinary", "_stats", "requests", "rows")
 
@@ -34,6 +35,14 @@ class Queue:
         self.requests += 1
         self.rows += request.rows
 
+    def put_apart(self, requests: list[Request]) -> None:
+        """Put back the requests of a batch that failed, before all others, each to be taken alone."""
+        for request in reversed(requests):
+            request.alone = True
+            self._ordinary.appendleft(request)
+            self.requests += 1
+            self.rows += request.rows
+
     def take(self, cap: int, *, uniform: bool) -> list[Request]:
         """The next batch: requests in order while they fit `cap` rows; at least one. Empty: nobody waits.
 
@@ -44,6 +53,8 @@ class Queue:
         if first is None:
             return []
         batch = [first]
+        if first.alone:
+            return batch
         rows = first.rows
         key = None if uniform and first.batch.parameters is None else first.batch.key()
         for level in self._by_urgency():
@@ -54,7 +65,7 @@ class Queue:
                     self._forget(level.popleft())
                     self._stats.cancelled += 1
                     continue
-                if rows + request.rows > cap:
+                if rows + request.rows > cap or request.alone:
                     break
                 level.popleft()
                 if request.batch.parameters is None if key is None else request.batch.key() == key:

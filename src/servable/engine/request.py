@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Final
 
 from servable.domain.batch import Batch
-from servable.errors import ServableError
+from servable.errors import ModelFailed, ServableError
 
 NEVER: Final = float("inf")
 
@@ -15,13 +15,13 @@ NEVER: Final = float("inf")
 class Request:
     """A batch that waits for its answer. Doors make it, a lane finishes it, exactly once.
 
-    `deadline` is a point of `time.monotonic()`. Lower `priority` goes first (1 highest; 0 means the default, the lowest).
-    `on_done(request)` is called on the event loop once `answer` or `error` is set; never after `cancel()`.
+    `deadline` is a point of `time.monotonic()`. Lower `priority` goes first (1 highest; 0 means the default, the
+    lowest). `on_done(request)` is called on the event loop once `answer` or `error` is set; never after `cancel()`.
     """
 
     __slots__ = (
-        "answer", "arrived", "batch", "compute_s", "deadline", "error", "id", "on_done", "over", "priority", "queue_s",
-        "rows",
+        "alone", "answer", "arrived", "batch", "compute_s", "deadline", "error", "id", "on_done", "over", "priority",
+        "queue_s", "rows",
     )  # fmt: skip
 
     def __init__(
@@ -45,15 +45,25 @@ class Request:
         self.queue_s = 0.0
         self.compute_s = 0.0
         self.over = False
+        self.alone = False
+        """Not to share a call with others: one that it shared has failed."""
 
     def finish(self, answer: Batch | None, error: ServableError | None = None) -> None:
-        """Set the outcome and tell the door. Later calls, and any after `cancel`, do nothing: a late answer is dropped."""
+        """Set the outcome and tell the door. Later calls, and any after `cancel`, do nothing: a late answer is
+        dropped.
+        """
         if self.over:
             return
         self.over = True
         self.answer = answer
         self.error = error
         self.on_done(self)
+
+    def result(self) -> Batch:
+        """The answer, or its error raised."""
+        if self.answer is None:
+            raise self.error or ModelFailed("the request ended without an answer")
+        return self.answer
 
     def cancel(self) -> None:
         """The caller is gone: a lane drops this before it is computed; nobody is told."""

@@ -43,13 +43,13 @@ class Router:
             return NotReady(f"model {name!r} is loading: ask again", retry_after_s=1.0, model=name)
         if state is not None:
             return NotReady(
-                f"model {name!r} version {state.version!r} is not available: {state.reason}", retry_after_s=5.0, model=name
-            )
-        if entry is not None:
-            return NotFound(
-                f"model {name!r} has no version or alias {version!r}: it serves {_listed([*entry.versions, *entry.aliases])}",
+                f"model {name!r} version {state.version!r} is not available: {state.reason}",
+                retry_after_s=5.0,
                 model=name,
             )
+        if entry is not None:
+            known = _listed([*entry.versions, *entry.aliases])
+            return NotFound(f"model {name!r} has no version or alias {version!r}: it serves {known}", model=name)
         names = list(self._host.table)
         near = difflib.get_close_matches(name, names, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""

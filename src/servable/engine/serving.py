@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import time
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.record import Record
 from servable.domain.signature import Signature
-from servable.engine.lane import Lane
+from servable.engine.lane import Lane, Limits
 from servable.engine.plan import State, Target
 from servable.engine.policy import CostCurve
 from servable.engine.process.client import RemoteModel
@@ -25,14 +26,6 @@ class Loaded(NamedTuple):
     bundle: Bundle
     model: Model
     curve: CostCurve
-
-
-class Limits(NamedTuple):
-    """What a lane may hold and how it may run; from the settings."""
-
-    inline_s: float = 0.0005
-    max_queue: int = 1024
-    max_elements: int = 2**25
 
 
 class Serving:
@@ -59,15 +52,13 @@ class Serving:
         self.codec = Codec(
             self.signature, self.name, self.version, loaded.bundle.manifest.labels, max_elements=limits.max_elements
         )
-        self._on_record = on_record
         self.lane = Lane(
             loaded.model,
             self.signature,
             loaded.curve,
             self.stats,
-            inline_s=limits.inline_s,
-            max_queue=limits.max_queue,
-            on_over=None if on_record is None else self._record,
+            limits,
+            on_over=None if on_record is None else partial(self._record, on_record),
             executor=loaded.model.executor() if isinstance(loaded.model, RemoteModel) else None,
         )
         self.submit: Callable[[Request], None] = self.lane.submit
@@ -84,9 +75,8 @@ class Serving:
         await self.lane.drain()
         self.lane.close()
 
-    def _record(self, request: Request) -> None:
-        assert self._on_record is not None
-        self._on_record(
+    def _record(self, on_record: Callable[[Record], None], request: Request) -> None:
+        on_record(
             Record(
                 request.id,
                 self.name,

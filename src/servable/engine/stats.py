@@ -1,4 +1,6 @@
-"""Stats: what one loaded version has done, as plain integers. Written on the event loop only; read by whoever reports."""
+"""Stats: what one loaded version has done, as plain integers. Written on the event loop only; read by whoever
+reports.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,12 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 class Stats:
     """Counters of one version. Times are sums in nanoseconds; `queue_ns` and `request_ns` count each request,
-    `compute_ns` each model call once."""
+    `compute_ns` each model call once.
+    """
 
     __slots__ = (
-        "batch_sizes", "buckets", "cancelled", "compute_ns", "executions", "failure", "input_ns", "last_ms", "output_ns",
-        "pending", "queue_ns", "request_ns", "rows", "success",
+        "batch_sizes", "buckets", "cancelled", "compute_ns", "executions", "failure", "input_ns", "last_ms",
+        "output_ns", "pending", "queue_ns", "request_ns", "rows", "success",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -41,7 +44,7 @@ class Stats:
         ns = int(compute_s * NS)
         self.executions += 1
         self.compute_ns += ns
-        size = rows if rows <= 16 else 1 << (rows - 1).bit_length()  # noqa: PLR2004 - stated above
+        size = rows if rows <= 16 else 1 << (rows - 1).bit_length()
         count, total = self.batch_sizes.get(size, (0, 0))
         self.batch_sizes[size] = (count + 1, total + ns)
 

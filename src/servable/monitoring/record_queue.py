@@ -1,4 +1,5 @@
-"""RecordQueue: from the hot path to a sink, bounded. A slow or broken sink costs records, which are counted; never an answer.
+"""RecordQueue: from the hot path to a sink, bounded. A slow or broken sink costs records, which are counted; never
+an answer.
 
 Records are gathered in blocks on the event loop and handed over whole: one wake-up of the writer for many answers.
 """

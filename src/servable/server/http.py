@@ -79,7 +79,9 @@ class DoorState:
 class DoorProtocol(HttpToolsProtocol):
     """One connection. `functools.partial(DoorProtocol, state)` is what uvicorn takes as its `http`."""
 
-    def __init__(self, door: DoorState, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any) -> None:
+    def __init__(
+        self, door: DoorState, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
+    ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, **more)
         self.door = door
         self._max_header = door.settings.max_header_bytes
@@ -143,7 +145,9 @@ class DoorProtocol(HttpToolsProtocol):
         if self._in_request:
             too_slow = self._body_bytes < settings.min_receive_rate * waited
             if waited > settings.receive_timeout_s and too_slow:
-                self.refuse(408, f"the request did not arrive in full: {waited:.0f} s, {self._body_bytes} bytes", "timeout")
+                self.refuse(
+                    408, f"the request did not arrive in full: {waited:.0f} s, {self._body_bytes} bytes", "timeout"
+                )
         elif not self._exchanges and (self.cycle is None or self.cycle.response_complete):
             limit = 1.0 if self.door.draining else settings.keep_alive_s
             if waited > limit and unsent == 0:
@@ -186,11 +190,14 @@ class DoorProtocol(HttpToolsProtocol):
                 self._too_large()
                 return
             if name == b"host" and not self.door.hosts.allows(value):
-                self.refuse(403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden")
+                self.refuse(
+                    403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden"
+                )
                 return
         route = self.door.route(self.url)
         fast = not from_page and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
-        # Behind an ordinary request that is still being answered, an inference takes the ordinary way: answers keep their order.
+        # Behind an ordinary request that is still being answered, an inference takes the ordinary way too: answers keep
+        # their order.
         if fast and route is not None and (self.cycle is None or self.cycle.response_complete) and not self.pipeline:
             self._receiving = Exchange(*route)
             if self.expect_100_continue:
@@ -297,7 +304,7 @@ class DoorProtocol(HttpToolsProtocol):
 def _render(answer: Answer, *, close: bool) -> bytes:
     """An HTTP/1.1 response."""
     status, body, content_type, headers = answer
-    if status == 200 and not headers and content_type is JSON and not close:  # noqa: PLR2004 - nearly all
+    if status == 200 and not headers and content_type is JSON and not close:
         return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
     lines = [_STATUS_LINES[status], b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))]
     lines += [b"%b: %b\r\n" % header for header in headers]

@@ -108,12 +108,8 @@ class Inference:
         arrived = monotonic()
 
         def done(request: Request) -> None:
-            if request.error is not None:
-                respond(failure(request.error, request.id))
-                return
-            assert request.answer is not None
             try:
-                encoded, json_length = serving.codec.encode(request.id, request.answer, inquiry)
+                encoded, json_length = serving.codec.encode(request.id, request.result(), inquiry)
             except ServableError as error:
                 respond(failure(error, request.id))
                 return
@@ -136,11 +132,10 @@ class Inference:
         future: asyncio.Future[Batch] = asyncio.get_running_loop().create_future()
 
         def done(request: Request) -> None:
-            if request.error is not None:
-                future.set_exception(request.error)
-            else:
-                assert request.answer is not None
-                future.set_result(request.answer)
+            try:
+                future.set_result(request.result())
+            except ServableError as error:
+                future.set_exception(error)
 
         now = monotonic()
         within_s = self.deadline(options) if deadline_s is None else deadline_s
@@ -156,10 +151,9 @@ class Inference:
         """Seconds this request may take: the shorter of what its header and its parameters say, else the default."""
         within_s = self._deadline_s if options.timeout_s is None else options.timeout_s
         if header:
-            if not header.isdigit() or len(header) > 12:  # noqa: PLR2004 - a thousand years
-                raise InvalidInput(
-                    f"header X-Request-Timeout-Ms: expected milliseconds as a whole number, got {header[:40].decode('latin-1')!r}"
-                )
+            if not header.isdigit() or len(header) > 12:
+                got = header[:40].decode("latin-1")
+                raise InvalidInput(f"header X-Request-Timeout-Ms: expected milliseconds as a whole number, got {got!r}")
             from_header = int(header) / 1000
             within_s = from_header if options.timeout_s is None else min(within_s, from_header)
         return within_s
@@ -171,9 +165,11 @@ class Inference:
             body = decompress(body, headers.content_encoding.decode("latin-1"), self._max_bytes)
         length = None
         if headers.json_length:
-            if not headers.json_length.isdigit() or len(headers.json_length) > 12:  # noqa: PLR2004 - beyond any body
+            if not headers.json_length.isdigit() or len(headers.json_length) > 12:
                 got = headers.json_length[:40].decode("latin-1")
-                raise InvalidInput(f"header Inference-Header-Content-Length: expected a whole number of bytes, got {got!r}")
+                raise InvalidInput(
+                    f"header Inference-Header-Content-Length: expected a whole number of bytes, got {got!r}"
+                )
             length = int(headers.json_length)
         inquiry = serving.codec.decode(body, length)
         body_id = inquiry.options.id
@@ -194,11 +190,11 @@ def failure(error: ServableError, request_id: str = "") -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if isinstance(error, Unavailable):
         headers = ((b"retry-after", b"%d" % max(1, round(error.retry_after_s))),)
-    elif error.status == 401:  # noqa: PLR2004 - the status that demands this header
+    elif error.status == 401:
         headers = ((b"www-authenticate", b"Bearer"),)
     elif "accept_encoding" in error.detail:
         headers = ((b"accept-encoding", ACCEPTED.encode()),)
-    if error.status >= 500 and not isinstance(error, Unavailable):  # noqa: PLR2004 - our fault
+    if error.status >= 500 and not isinstance(error, Unavailable):
         logger.warning("%s: %s", error.code, error.message, extra={"request_id": request_id})
     return Answer(error.status, orjson.dumps(body, default=str), JSON, headers)
 

@@ -1,4 +1,6 @@
-"""Report: what one door has done, as plain values, for `/metrics` and statistics; and the same of all doors together."""
+"""Report: what one door has done, as plain values, for `/metrics` and statistics; and the same of all doors
+together.
+"""
 
 from __future__ import annotations
 

@@ -11,36 +11,23 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
-import simdjson
 
 from servable.domain.batch import Array, Batch
-from servable.domain.datatypes import DTYPES, FLOATS, INTEGERS
+from servable.domain.datatypes import DTYPES
 from servable.domain.field import Fault, Field
 from servable.domain.signature import Signature
 from servable.errors import InvalidInput
 from servable.wire import rows as row_form
 from servable.wire.classification import classify
+from servable.wire.flat_json import SIMD_FROM_BYTES, FlatJson
 from servable.wire.options import Options, read_options
-from servable.wire.tensors import (
-    EXACT_IN_FLOAT32,
-    BadTensor,
-    checked_shape,
-    from_json,
-    from_numbers,
-    from_raw,
-    size_of,
-    to_json,
-    to_raw,
-)
+from servable.wire.tensors import BadTensor, checked_shape, from_json, from_raw, size_of, to_json, to_raw
 
-SIMD_FROM_BYTES: Final = 200
-"""From this length on a body of flat numbers is read by simdjson into one buffer; shorter ones are faster by orjson."""
 MEMO_SIZE: Final = 256
 """Distinct binary headers remembered: a client's header repeats exactly, request after request."""
 
 
 NO_OPTIONS: Final = Options()
-_INT: Final = {int}
 
 
 class Wanted(NamedTuple):
@@ -75,8 +62,7 @@ class Codec:
         self.labels = labels or {}
         self.max_elements = max_elements
         self._fields = {field.name: field for field in signature.inputs}
-        self._parser = simdjson.Parser()
-        self._flat = _flat_fields(signature)
+        self._flat = FlatJson.of(signature)
         self._headers: dict[bytes, tuple[list[Any], Inquiry, int]] = {}
         self._head = b'{"model_name":%b,"model_version":%b,"id":' % (orjson.dumps(model), orjson.dumps(version))
         self._heads = {
@@ -90,10 +76,10 @@ class Codec:
     def decode(self, body: bytes, header_length: int | None = None) -> Inquiry:
         """A request body to an Inquiry whose batch passes the signature. Raises InvalidInput with every fault."""
         if header_length is None:
-            if self._flat and len(body) >= SIMD_FROM_BYTES and b'"parameters"' not in body and b'"outputs"' not in body:
-                inquiry = self._decode_flat(body)
-                if inquiry is not None:
-                    return inquiry
+            flat = self._flat.read(body) if self._flat is not None and len(body) >= SIMD_FROM_BYTES else None
+            if flat is not None:
+                batch, request_id = flat
+                return Inquiry(batch, Options(request_id) if request_id else NO_OPTIONS)
             return self._decode_document(self._parse(body), memoryview(b""))
         if header_length == 0:
             return self._decode_raw(body)
@@ -115,51 +101,6 @@ class Codec:
             raise self.refusal([Fault("body", "a JSON object", type(document).__name__)])
         return document
 
-    def _decode_flat(self, body: bytes) -> Inquiry | None:
-        """The common case, fast: each input's data a flat list of numbers, and no parameters.
-
-        None: not that, or not good; the general way decides, and tells every fault.
-        """
-        document = tensors = tensor = data = None
-        columns: dict[str, Array] = {}
-        rows = 0
-        request_id = ""
-        try:
-            document = self._parser.parse(body)
-            tensors = document["inputs"]
-            # As many brackets as flat data has, and no more: simdjson would flatten what is nested or ragged.
-            if body.count(b"[") != 1 + 2 * len(tensors) or len(tensors) != len(self._flat):
-                return None
-            for tensor in tensors:
-                name = tensor["name"]
-                datatype, dtype, kind, source, trailing = self._flat[name]
-                if tensor["datatype"] != datatype:
-                    return None
-                shape = tensor["shape"].as_list()
-                data = tensor["data"]
-                flat = np.frombuffer(data.as_buffer(of_type=kind), source)
-                if kind != "d":
-                    array = from_numbers(flat, datatype, tuple(shape))
-                elif flat.dot(flat) < EXACT_IN_FLOAT32:
-                    array = flat.astype(dtype).reshape(shape)
-                else:
-                    return None
-                # numpy would also take -1 (as many as there are) and true (as 1) in a shape.
-                if array.shape[1:] != trailing or name in columns or set(map(type, shape)) != _INT or min(shape) < 0:
-                    return None
-                rows = array.shape[0]
-                columns[name] = array
-            if b'"id"' in body:
-                request_id = document["id"]
-        except (KeyError, TypeError, ValueError, RuntimeError):
-            return None
-        finally:
-            # The parser can be used again only when nothing of the last document is held.
-            document = tensors = tensor = data = None
-        if type(request_id) is not str or (len(columns) > 1 and any(len(array) != rows for array in columns.values())):
-            return None
-        return Inquiry(Batch(columns, rows), _plain_options(request_id))
-
     def _decode_document(self, document: dict[str, Any], tail: memoryview, head: bytes | None = None) -> Inquiry:
         """The general way, which reports every fault."""
         if "rows" in document and "inputs" not in document:
@@ -170,7 +111,9 @@ class Codec:
         position = 0
         tensors = document.get("inputs")
         if not isinstance(tensors, list):
-            raise self.refusal([Fault("inputs", "a list of tensors, or 'rows'", "nothing" if tensors is None else "no list")])
+            raise self.refusal(
+                [Fault("inputs", "a list of tensors, or 'rows'", "nothing" if tensors is None else "no list")]
+            )
         for index, tensor in enumerate(tensors):
             named = isinstance(tensor, dict) and isinstance(tensor.get("name"), str)
             where = tensor["name"] if named else f"inputs[{index}]"
@@ -182,7 +125,9 @@ class Codec:
                     columns[name] = from_json(tensor["data"], datatype, shape)
                 else:
                     if position + size > len(tail):
-                        raise BadTensor(f"{size} bytes of binary data", f"{max(len(tail) - position, 0)} bytes in the body")
+                        raise BadTensor(
+                            f"{size} bytes of binary data", f"{max(len(tail) - position, 0)} bytes in the body"
+                        )
                     columns[name] = from_raw(tail[position : position + size], datatype, shape)
                     position += size
                     plan.append((name, datatype, shape, size))
@@ -304,7 +249,9 @@ class Codec:
     def refusal(self, faults: list[Fault], more: list[str] | None = None) -> InvalidInput:
         """The error for these faults, with a body that would work."""
         told = [str(fault) for fault in faults] + (more or [])
-        return InvalidInput(f"the request breaks the contract of the model: {'; '.join(told)}", faults=told, example=self.example())
+        return InvalidInput(
+            f"the request breaks the contract of the model: {'; '.join(told)}", faults=told, example=self.example()
+        )
 
     def example(self) -> dict[str, Any]:
         """A request body that this model accepts."""
@@ -324,7 +271,9 @@ class Codec:
     # ---- answers
 
     def encode(self, request_id: str, answer: Batch, inquiry: Inquiry) -> tuple[bytes, int | None]:
-        """The body, and the length of its JSON part if binary tensors follow it. Raises ModelFailed: JSON has no NaN."""
+        """The body, and the length of its JSON part if binary tensors follow it. Raises ModelFailed: JSON has no
+        NaN.
+        """
         head = self._head + orjson.dumps(request_id)
         if inquiry.by_rows:
             return b'%b,"rows":%b}' % (head, row_form.rows_of(answer, self.signature)), None
@@ -348,26 +297,6 @@ class Codec:
         if not tail:
             return body, None
         return b"".join((body, *tail)), len(body)
-
-
-def _flat_fields(signature: Signature) -> dict[str, tuple[str, np.dtype[Any], str, np.dtype[Any], tuple[int, ...]]]:
-    """For `_decode_flat`: the inputs by name, if all are plain: numbers with no limits, of a fixed size past the rows.
-
-    Datatype, dtype, and what simdjson's buffer of them is: its letter and its dtype; then the shape past the rows.
-    """
-    plain = {}
-    for field in signature.inputs:
-        number = field.datatype in {"FP32", "FP64"} or field.datatype in INTEGERS
-        limited = field.low is not None or field.high is not None or field.categories
-        if not signature.batched or not number or limited or -1 in field.shape[1:]:
-            return {}
-        kind, source = ("d", np.dtype(np.float64)) if field.datatype in FLOATS else ("i", np.dtype(np.int64))
-        plain[field.name] = (field.datatype, field.dtype, kind, source, field.shape[1:])
-    return plain
-
-
-def _plain_options(request_id: str) -> Options:
-    return Options(request_id) if request_id else NO_OPTIONS
 
 
 def _rows(columns: dict[str, Array]) -> int:

@@ -35,7 +35,7 @@ def read_options(request_id: Any, parameters: Mapping[str, Any] | None) -> Optio
         raise InvalidInput("the request is not valid", faults=[f"'id': expected a string, got {request_id!r:.80}"])
     if not parameters:
         return Options(request_id)
-    faults = []
+    faults: list[str] = []
     timeout_us = _integer(parameters, "timeout", faults)
     priority = _integer(parameters, "priority", faults)
     own = {}
@@ -51,7 +51,7 @@ def read_options(request_id: Any, parameters: Mapping[str, Any] | None) -> Optio
 
 def _integer(parameters: Mapping[str, Any], name: str, faults: list[str]) -> int:
     value = parameters.get(name, 0)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:  # noqa: PLR2004 - 64 bit
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         faults.append(f"parameter {name!r}: expected a whole number, 0 or more, got {value!r:.80}")

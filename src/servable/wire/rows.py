@@ -35,7 +35,9 @@ def columns_of(rows: Any, signature: Signature, max_elements: int) -> tuple[dict
         except BadTensor as error:
             faults.append(Fault(field.name, error.expected, error.got))
     strange = sorted({name for row in rows for name in row if name not in known})
-    faults += [Fault(name, f"a column of the model ({_some(sorted(known))})", "an unknown column") for name in strange[:20]]
+    faults += [
+        Fault(name, f"a column of the model ({_some(sorted(known))})", "an unknown column") for name in strange[:20]
+    ]
     return columns, faults
 
 
@@ -46,7 +48,7 @@ def rows_of(answer: Batch, signature: Signature) -> bytes:
         array = answer.columns[field.name]
         if array.ndim > 1 and field.features:
             columns[field.name] = [dict(zip(field.features, row, strict=True)) for row in _lists(array)]
-        elif array.ndim == 2 and array.shape[1] == 1:  # noqa: PLR2004 - a column, written [rows, 1]
+        elif array.ndim == 2 and array.shape[1] == 1:
             columns[field.name] = _lists(array[:, 0])
         else:
             columns[field.name] = _lists(array)
@@ -56,11 +58,10 @@ def rows_of(answer: Batch, signature: Signature) -> bytes:
 
 def _lists(array: Array) -> list[Any]:
     if array.dtype == object:
-        return np.frompyfunc(lambda value: value.decode(errors="replace") if isinstance(value, bytes) else value, 1, 1)(
-            array
-        ).tolist()
+        texts = np.frompyfunc(lambda value: value.decode(errors="replace") if isinstance(value, bytes) else value, 1, 1)
+        return list(np.asarray(texts(array), object).tolist())
     # A float32 as the shortest text that reads back to it, not as its float64 neighbour.
-    return orjson.loads(orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]
+    return list(orjson.loads(orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)))
 
 
 def _column(rows: list[dict[str, Any]], field: Field) -> Array:
@@ -97,4 +98,4 @@ def _as_text(value: Any) -> Any:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:20]) + (", …" if len(names) > 20 else "")  # noqa: PLR2004 - enough to see
+    return ", ".join(repr(name) for name in names[:20]) + (", …" if len(names) > 20 else "")

@@ -1,4 +1,6 @@
-"""One tensor's values: JSON data and raw bytes to a numpy array and back. The rules for every protocol that has tensors."""
+"""One tensor's values: JSON data and raw bytes to a numpy array and back. The rules for every protocol that has
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _LENGTH: Final = struct.Struct("<I")
 MAX_AXES: Final = 32
 """No tensor has more axes: numpy stops at 64, and before its second version at 32."""
 EXACT_IN_FLOAT32: Final = 1e76
-"""If the squares of some numbers add up to less, each of them is finite and fits a 32-bit float (3.4e38 squared is 1.2e77)."""
+"""If the squares of some numbers add up to less, each of them is finite and fits a 32-bit float (3.4e38 squared is
+1.2e77)."""
 
 
 class BadTensor(ValueError):
@@ -50,7 +53,9 @@ def checked_shape(shape: Any, max_elements: int) -> tuple[int, ...]:
 
 
 def from_numbers(flat: Array, datatype: str, shape: tuple[int, ...]) -> Array:
-    """A flat array of float64, int64 or uint64, as a JSON parser gives it, to `datatype` and `shape`, nothing lost silently."""
+    """A flat array of float64, int64 or uint64, as a JSON parser gives it, to `datatype` and `shape`, nothing lost
+    silently.
+    """
     if flat.size != size_of(shape):
         raise BadTensor(f"{size_of(shape)} values for shape {list(shape)}", f"{flat.size} values")
     dtype = DTYPES[datatype]
@@ -91,8 +96,10 @@ def from_json(data: Any, datatype: str, shape: tuple[int, ...]) -> Array:
     if kind == "O" and datatype in FLOATS:
         array, kind = _with_missing(array), "f"
     if kind in "iuf" or not array.size:
-        return from_numbers(array.ravel() if array.size else np.empty(0), datatype, shape) if array.size else np.empty(
-            shape, DTYPES[datatype]
+        return (
+            from_numbers(array.ravel() if array.size else np.empty(0), datatype, shape)
+            if array.size
+            else np.empty(shape, DTYPES[datatype])
         )
     raise BadTensor(f"numbers for {datatype}", _kind(array))
 
@@ -102,19 +109,22 @@ def from_raw(raw: memoryview, datatype: str, shape: tuple[int, ...]) -> Array:
     dtype = DTYPES[datatype]
     size = size_of(shape)
     if datatype == "BYTES":
-        return np.array([*_lengths(raw, size), None], object)[:-1].reshape(shape)
+        texts: Array = np.array([*_lengths(raw, size), None], object)[:-1]
+        return texts.reshape(shape)
     if len(raw) != size * dtype.itemsize:
         raise BadTensor(f"{size * dtype.itemsize} bytes for {datatype} {list(shape)}", f"{len(raw)} bytes")
     if datatype == "BOOL":
-        return (np.frombuffer(raw, np.uint8) != 0).reshape(shape)
-    return np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(shape)
+        flat: Array = np.frombuffer(raw, np.uint8) != 0
+    else:
+        flat = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False)
+    return flat.reshape(shape)
 
 
 def to_raw(array: Array) -> bytes:
     """An array as the protocol's little-endian bytes. Missing text becomes empty text."""
     if array.dtype != object:
         return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    parts = []
+    parts: list[bytes] = []
     for value in array.ravel():
         encoded = value if isinstance(value, bytes) else b"" if value is None else str(value).encode()
         parts += (_LENGTH.pack(len(encoded)), encoded)
@@ -122,7 +132,8 @@ def to_raw(array: Array) -> bytes:
 
 
 def to_json(name: str, array: Array, *, missing: bool) -> bytes:
-    """The values, flat and row-major, as a JSON array. NaN becomes null where `missing` values are part of the contract.
+    """The values, flat and row-major, as a JSON array. NaN becomes null where `missing` values are part of the
+    contract.
 
     Raises ModelFailed for a value that JSON cannot hold, naming the output and the way out.
     """
