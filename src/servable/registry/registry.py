@@ -33,7 +33,7 @@ class Registry:
 
     def __init__(self, home: Path, who: str | None = None, now: Callable[[], float] = time.time) -> None:
         """`who` is written beside every act; of itself the name of the user."""
-        self.home = home
+        self.home = home = home.absolute()
         self._who = who or _user()
         self._now = now
         self._journal = Journal(home / FILE)
