@@ -37,7 +37,7 @@ KEPT: Final = (
     "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH",
     "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS",
 )  # fmt: skip
-KEPT_FAMILIES: Final = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_", "TF_", "TORCH_", "COV_")
+KEPT_FAMILIES: Final = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_", "TF_CPP_", "TF_NUM_", "TORCH_NUM_", "COV_")
 """Of the environment, what a model process gets to see. The rest may hold secrets."""
 
 logger = logging.getLogger("servable.supervisor")
@@ -176,7 +176,7 @@ class Hosting:
         self._left = False
         up = self._ups.pop(fresh)
         facts = {"event": "process_ready", "model": self.name, "pid": fresh.pid}
-        logger.info("the model process of %s is ready (%s)", self.name, "; ".join(up.layers), extra=facts)
+        logger.info("the model process of %s answers (%s)", self.name, "; ".join(up.layers), extra=facts)
         if not self.hosted.done():
             self.hosted.set_result(Hosted(self.address, up))
         if old is not None and old.alive:

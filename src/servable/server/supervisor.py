@@ -36,9 +36,9 @@ DOOR: Final = (sys.executable, "-P", "-m", "servable.app")
 START_EXTENSION_S: Final = 30.0
 """While models load and doors beat, the service manager is asked for this much more time."""
 
-FIRST_RESTART_S: Final = 1.0
-LONGEST_RESTART_S: Final = 60.0
-"""Of model processes that die again and again: loading a model costs more than starting a door."""
+PROCESS_RESTARTS: Final = Restarts(first_s=0.5, longest_s=60.0, stable_s=10.0)
+"""Model processes load more than doors do, so those that die again and again wait longer; and any input may kill one, so
+those that worked for a while are forgiven sooner."""
 
 MARGIN_S: Final = 1.0
 """Doors are told to finish this much before the grace is over and they are killed."""
@@ -64,7 +64,7 @@ def run(
             rollout = Rollout(resolve)
             doors = Doors(settings, listeners, command, restarts or Restarts(), lambda: rollout.plan)
             rollout.doors = doors.living
-            processes = Processes(settings, restarts or Restarts(first_s=FIRST_RESTART_S, longest_s=LONGEST_RESTART_S))
+            processes = Processes(settings, restarts or PROCESS_RESTARTS)
             return await Supervisor(settings, listeners, notifier, doors, processes, rollout, on_ready).run()
 
         return asyncio.run(main())

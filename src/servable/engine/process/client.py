@@ -96,9 +96,11 @@ class RemoteExecutor:
         self._began = 0.0
         self._limit = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._fires = 0.0
         self._suspects = Suspects()
         self._since = monotonic()
-        self._failing: tuple[str, float] | None = None
+        self._away: tuple[str, float] | None = None
+        """Why the process does not come back soon, and the time before which it does not."""
         self._closed = False
         self._connect()
 
@@ -117,11 +119,11 @@ class RemoteExecutor:
     def unready(self) -> str:
         if self._pid or monotonic() - self._since < DOWN_S:
             return ""
-        return self._failing[0] if self._failing else "its model process is being restarted"
+        return self._away[0] if self._away else "its model process is being restarted"
 
     def note(self, reason: str, retry_after_s: float) -> None:
-        """The supervisor says that the process does not come back soon: callers are told instead of kept waiting."""
-        self._failing = (reason, retry_after_s)
+        """The supervisor says when the process comes back: callers whose time is up by then need not wait for it."""
+        self._away = (reason, monotonic() + retry_after_s)
         if self._call is not None and not self._pid:
             self._go()
 
@@ -139,18 +141,16 @@ class RemoteExecutor:
         """Send what is to be sent next, if a process is there; finish when nothing is left."""
         call = self._call
         assert call is not None
-        if not self._pid:
-            if self._failing is None:
-                return
-            reason, retry_after_s = self._failing
-            call.outcomes = [outcome or NotReady(reason, retry_after_s=retry_after_s) for outcome in call.outcomes]
         now = monotonic()
+        reason, back = self._away or ("", 0.0)
         left = []
         for index, request in enumerate(call.requests):
             if call.outcomes[index] is not None:
                 continue
             if request.over or request.deadline <= now:
                 call.outcomes[index] = DeadlineExceeded("its time ran out while the model process was away")
+            elif request.deadline <= back and not self._pid:
+                call.outcomes[index] = NotReady(reason, retry_after_s=max(back - now, 0.1))
             else:
                 left.append(index)
         if not left:
@@ -158,7 +158,10 @@ class RemoteExecutor:
             outcomes = [outcome for outcome in call.outcomes if outcome is not None]
             self._loop.call_soon(call.returned, outcomes, call.expected_s)
             return
-        self._send(call, left[:1] if call.alone else list(range(len(call.requests))), now)
+        if self._pid:
+            if len(left) < len(call.requests):
+                call.alone = True
+            self._send(call, left[:1] if call.alone else left, now)
 
     def _send(self, call: _Call, which: list[int], now: float) -> None:
         assert self._line is not None
@@ -168,8 +171,9 @@ class RemoteExecutor:
         deadline = max(call.requests[index].deadline for index in which)
         grace_s = max(GRACE_S, EXPECTED * call.expected_s)
         self._limit = min(deadline + grace_s, now + self._model.stuck_after_s)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._limit - now, self._overdue)
+        # One timer for many calls: it looks anew when it fires, and is only replaced where it would come too late.
+        if self._timer is None or self._limit < self._fires:
+            self._wake_at(self._limit, now)
         self._line.call(self._number, Batch.join([call.requests[index].batch for index in which]), deadline)
 
     def _settle(self, outcome: Outcome) -> None:
@@ -205,7 +209,7 @@ class RemoteExecutor:
     def _heard(self, kind: int, number: int, head: memoryview, body: memoryview) -> None:
         if kind == frames.WELCOME:
             self._pid = number
-            self._failing = None
+            self._away = None
             if self._call is not None:
                 self._go()
         elif kind == frames.GOODBYE:
@@ -263,12 +267,18 @@ class RemoteExecutor:
         self._timer = None
         if self._call is None or not self._call.sent:
             return
-        left_s = self._limit - monotonic()
-        if left_s > 0:
-            self._timer = self._loop.call_later(left_s, self._overdue)
+        now = monotonic()
+        if now < self._limit:
+            self._wake_at(self._limit, now)
             return
         logger.error("%s: a call did not end in time: its model process is ended", self._model.name)
         self._end()
+
+    def _wake_at(self, when: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fires = when
+        self._timer = self._loop.call_later(when - now, self._overdue)
 
     def _end(self) -> None:
         """Have the process killed. Whatever it may still say is not heard: a late answer is nobody's."""
