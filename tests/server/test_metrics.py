@@ -149,10 +149,13 @@ def test_a_live_door_counts_each_outcome(tmp_path: Path) -> None:
         for _ in range(3):
             assert live.post("/v1/models/linear:predict", json={"instances": [[1, 2, 3]]}).status_code == 200
         assert live.post("/v1/models/linear:predict", json={"instances": [[1]]}).status_code == 400
+        for query in ("", "?ordinary"):
+            assert live.post(f"/v2/models/mixed/infer{query}", content=b"{").status_code == 400
         answer = live.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     page = read(answer.text)
     assert page["servable_requests_total", (("code", "ok"), ("model", "linear"), ("version", "2"))] == 3
     assert page["servable_requests_total", (("code", "invalid_input"), ("model", "linear"), ("version", "2"))] == 1
+    assert page["servable_requests_total", (("code", "invalid_input"), ("model", "mixed"), ("version", "1"))] == 2
     assert page["servable_doors_ready", ()] == 1
     assert page["process_resident_memory_bytes", (("door", "0"),)] > 1_000_000

@@ -19,7 +19,7 @@ from servable.domain.batch import Batch
 from servable.engine.request import Request
 from servable.engine.router import Router
 from servable.engine.serving import Serving
-from servable.errors import InvalidInput, ServableError, Unavailable
+from servable.errors import InvalidInput, ServableError, Unavailable, Unsupported
 from servable.server.access import Access, bearer
 from servable.settings import Settings
 from servable.wire.compression import ACCEPTED, WORTH_BYTES, choose, compress, decompress
@@ -161,24 +161,28 @@ class Inference:
     def _decode(self, name: str, version: str | None, headers: Asked, body: bytes) -> tuple[Serving, Inquiry, str]:
         own_id = headers.request_id.decode("latin-1")[:256] or self.new_id()
         serving = self.router.pick(name, version, own_id)
-        if headers.content_encoding:
-            body = decompress(body, headers.content_encoding.decode("latin-1"), self._max_bytes)
-        length = None
-        if headers.json_length:
-            if not headers.json_length.isdigit() or len(headers.json_length) > 12:
-                got = headers.json_length[:40].decode("latin-1")
-                raise InvalidInput(
-                    f"header Inference-Header-Content-Length: expected a whole number of bytes, got {got!r}"
-                )
-            length = int(headers.json_length)
-        inquiry = serving.codec.decode(body, length)
-        body_id = inquiry.options.id
-        if not body_id:
-            return serving, inquiry, own_id
-        # A sticky choice goes by the id in the body, which is known only now; its contract is nearly always the same.
-        chosen = self.router.pick(name, version, body_id)
-        if chosen is not serving:
-            serving, inquiry = chosen, chosen.codec.decode(body, length)
+        try:
+            if headers.content_encoding:
+                body = decompress(body, headers.content_encoding.decode("latin-1"), self._max_bytes)
+            length = None
+            if headers.json_length:
+                if not headers.json_length.isdigit() or len(headers.json_length) > 12:
+                    got = headers.json_length[:40].decode("latin-1")
+                    raise InvalidInput(
+                        f"header Inference-Header-Content-Length: expected a whole number of bytes, got {got!r}"
+                    )
+                length = int(headers.json_length)
+            inquiry = serving.codec.decode(body, length)
+            body_id = inquiry.options.id
+            if not body_id:
+                return serving, inquiry, own_id
+            # A sticky choice goes by the id in the body, which is known only now; contracts are nearly always equal.
+            chosen = self.router.pick(name, version, body_id)
+            if chosen is not serving:
+                serving, inquiry = chosen, chosen.codec.decode(body, length)
+        except ServableError as error:
+            serving.stats.failed(error.code)
+            raise
         return serving, inquiry, body_id
 
 
@@ -194,7 +198,7 @@ def failure(error: ServableError, request_id: str = "") -> Answer:
         headers = ((b"www-authenticate", b"Bearer"),)
     elif "accept_encoding" in error.detail:
         headers = ((b"accept-encoding", ACCEPTED.encode()),)
-    if error.status >= 500 and not isinstance(error, Unavailable):
+    if error.status >= 500 and not isinstance(error, (Unavailable, Unsupported)):
         logger.warning("%s: %s", error.code, error.message, extra={"request_id": request_id})
     return Answer(error.status, orjson.dumps(body, default=str), JSON, headers)
 
