@@ -93,7 +93,11 @@ def _tensor(field: Field) -> dict[str, Any]:
 
 def _configured(field: Field, *, batched: bool) -> dict[str, Any]:
     datatype = "STRING" if field.datatype == "BYTES" else field.datatype
-    return {"name": field.name, "data_type": f"TYPE_{datatype}", "dims": list(field.shape[1:] if batched else field.shape)}
+    return {
+        "name": field.name,
+        "data_type": f"TYPE_{datatype}",
+        "dims": list(field.shape[1:] if batched else field.shape),
+    }
 
 
 def _counted(name: str, version: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

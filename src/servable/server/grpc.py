@@ -1,26 +1,32 @@
-"""The gRPC door: grpc.aio on the loop of the HTTP door, over the same models.
+"""The gRPC door: HTTP/2 on the loop of the HTTP door, over the same models.
 
 RPCS names every method and the role it demands; what is not in it does not exist, and each call passes `_admit`.
-Bytes come in and bytes go out. Predictions are `grpc_infer.py`, what describes and manages is `grpc_methods.py`.
+Predictions are `grpc_infer.py`; what describes and manages is `grpc_methods.py`; the protocol below is `grpc_call.py`,
+on `http2.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
 from typing import Any, Final, Literal, NamedTuple
 
-import grpc
-import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from servable.engine.host import Host
 from servable.engine.router import Router
-from servable.errors import EnvironmentFault, InvalidInput, ServableError
-from servable.server.access import ANONYMOUS, Access, Principal, bearer
-from servable.server.grpc_infer import Predictions
+from servable.errors import DeadlineExceeded, EnvironmentFault, InvalidInput, ServableError, Unsupported
+from servable.server.access import ANONYMOUS, Access, Principal
+from servable.server.grpc_call import Call, Head, read_head
+from servable.server.grpc_infer import InferStream, Predictions
 from servable.server.grpc_methods import HEALTH, SERVICE, Methods
-from servable.server.grpc_status import Context, refuse, unexpected
+from servable.server.grpc_status import unexpected
+from servable.server.http2 import Connection
+from servable.server.http2_stream import Stream
 from servable.server.repository import Repository
 from servable.server.roles import Role
 from servable.settings import Settings
@@ -30,9 +36,12 @@ from servable.wire.generated import open_inference_pb2 as pb
 OPEN: Final = "open"
 """The role of a method that asks for no key."""
 
+BACKLOG: Final = 4096
+SWEEP_S: Final = 1.0
+
 
 class Rpc(NamedTuple):
-    """One method: its role, the message it takes, and the name of what answers it in Methods (or, for predictions, here).
+    """One method: its role, the message it takes, and the name of what answers it (in Methods, but for predictions).
 
     `model` is the field of the message that names the model, empty where the call concerns none.
     """
@@ -66,7 +75,9 @@ RPCS: Final = (
     Rpc("RepositoryModelUnload", "deployer", pb.RepositoryModelUnloadRequest, "repository_unload", "model_name"),
     Rpc("SystemSharedMemoryStatus", "viewer", pb.SystemSharedMemoryStatusRequest, "system_memory_status", ""),
     Rpc("SystemSharedMemoryRegister", "admin", pb.SystemSharedMemoryRegisterRequest, "memory_register", ""),
-    Rpc("SystemSharedMemoryUnregister", "admin", pb.SystemSharedMemoryUnregisterRequest, "system_memory_unregister", ""),
+    Rpc(
+        "SystemSharedMemoryUnregister", "admin", pb.SystemSharedMemoryUnregisterRequest, "system_memory_unregister", ""
+    ),
     Rpc("CudaSharedMemoryStatus", "viewer", pb.CudaSharedMemoryStatusRequest, "cuda_memory_status", ""),
     Rpc("CudaSharedMemoryRegister", "admin", pb.CudaSharedMemoryRegisterRequest, "memory_register", ""),
     Rpc("CudaSharedMemoryUnregister", "admin", pb.CudaSharedMemoryUnregisterRequest, "cuda_memory_unregister", ""),
@@ -75,6 +86,7 @@ RPCS: Final = (
 )
 """Every method there is. Reading what is traced and logged is a viewer's; changing it is offered to nobody."""
 
+BY_PATH: Final = {rpc.path: rpc for rpc in RPCS}
 INFER: Final = next(rpc for rpc in RPCS if rpc.name == "ModelInfer")
 ACTS: Final = frozenset({"deployer", "admin"})
 """Roles whose calls change the server, and are written down in the audit log, whatever came of them."""
@@ -88,139 +100,186 @@ class GrpcDoor:
         self._settings = settings
         self._draining = asyncio.Event()
         self._methods = Methods(router, host, repository, self._draining)
-        self._predictions = Predictions(router, settings.deadline_s, self._admit_infer, self._draining)
-        self._server: grpc.aio.Server | None = None
+        self._predictions = Predictions(router, settings.deadline_s, self._admit_infer)
+        self._connections: set[Connection] = set()
+        self._emptied = asyncio.Event()
+        """Draining, and the last connection is closed."""
+        self._streams: set[InferStream] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
 
     # ---- the door
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port. Raises EnvironmentFault if another program has it."""
-        server = grpc.aio.server(options=self._options(), maximum_concurrent_rpcs=self._settings.max_connections)
-        server.add_generic_rpc_handlers((_Handlers({rpc.path: self._handler(rpc) for rpc in RPCS}),))
-        address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+        loop = asyncio.get_running_loop()
         try:
-            bound = server.add_insecure_port(address)
-        except RuntimeError as error:
+            self._server = await loop.create_server(
+                lambda: Connection(self, self._settings, self._opened, self._closed),
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_port=True,
+            )
+        except OSError as error:
             raise EnvironmentFault(
-                f"cannot listen for gRPC on {address}: another program has the port, or the address is not this machine's; "
-                "choose another with --grpc-port (-1 for no gRPC)"
+                f"cannot listen for gRPC on {host} port {port}: {error.strerror or error}; "
+                "choose another with --grpc-port (-1: no gRPC)"
             ) from error
-        await server.start()
-        self._server = server
-        return bound
+        for sock in self._server.sockets:
+            _find_dead_peers(sock)
+        self._sweep()
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def drain(self, grace_s: float) -> None:
-        """Take no more calls, finish those under way within `grace_s`, and close."""
+        """Take no more connections, finish the calls under way within `grace_s`, and close."""
         self._draining.set()
         if self._server is not None:
-            await self._server.stop(grace_s)
+            self._server.close()
+        for connection in list(self._connections):
+            connection.drain()
+        for stream in list(self._streams):
+            stream.stop()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._emptied.wait()
+        for connection in list(self._connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
 
-    def _options(self) -> list[tuple[str, int]]:
-        settings = self._settings
-        return [
-            ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", settings.max_body_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_metadata_size", settings.max_header_bytes),
-            ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
-            ("grpc.max_concurrent_streams", 1024),
-            ("grpc.server_handshake_timeout_ms", int(settings.receive_timeout_s * 1000)),
-            ("grpc.max_connection_idle_ms", int(settings.keep_alive_s * 1000)),
-            # A peer that is gone is found out; one that pings without end is sent away.
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
-            ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-            ("grpc.http2.max_ping_strikes", 5),
-        ]
+    def _opened(self, connection: Connection) -> bool:
+        self._connections.add(connection)
+        return len(self._connections) <= self._settings.max_connections and not self._draining.is_set()
 
-    def _handler(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
-        match rpc.answered_by:
-            case "infer":
-                return grpc.unary_unary_rpc_method_handler(self._predictions.infer)
-            case "stream_infer":
-                return grpc.stream_stream_rpc_method_handler(self._predictions.stream_infer)
-            case "health_watch":
-                return grpc.unary_stream_rpc_method_handler(self._streamed(rpc, self._methods.health_watch))
-            case name:
-                return grpc.unary_unary_rpc_method_handler(self._unary(rpc, getattr(self._methods, name)))
+    def _closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if self._draining.is_set() and not self._connections:
+            self._emptied.set()
 
-    # ---- every call
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+        now = monotonic()
+        for connection in list(self._connections):
+            connection.sweep(now)
 
-    def _admit(self, rpc: Rpc, model: str, context: Context) -> Principal:
+    # ---- every call (an http2.Service)
+
+    def read_head(self, headers: list[tuple[bytes, bytes]]) -> Head:
+        return read_head(headers)
+
+    def open(self, stream: Stream, head: Head) -> Call:
+        """A call comes in."""
+        rpc = BY_PATH.get(head.path)
+        if rpc is INFER and head.problem is None and head.is_grpc:
+            call = Call(stream, head, self._settings)
+            _once(call, self._predictions.infer)
+            return call
+        call = Call(stream, head, self._settings, streaming=rpc is not None and rpc.answered_by == "stream_infer")
+        if not head.is_grpc:
+            call.fail(
+                InvalidInput(
+                    "this port speaks gRPC: POST with the content type application/grpc; for REST see the HTTP port"
+                )
+            )
+        elif rpc is None:
+            call.fail(Unsupported(f"no method {head.path[:200]!r}: see the services {SERVICE} and {HEALTH}"))
+        elif head.problem is not None:
+            call.fail(head.problem)
+        elif rpc.answered_by == "stream_infer":
+            self._streams.add(InferStream(self._predictions, call, self._streams.discard))
+        elif rpc.answered_by == "health_watch":
+            _once(call, lambda message, call: self._spawn(call, lambda: self._watch(rpc, message, call)))
+        else:
+            answer = getattr(self._methods, rpc.answered_by)
+            _once(call, lambda message, call: self._spawn(call, lambda: self._unary(rpc, answer, message, call)))
+        return call
+
+    def _admit(self, rpc: Rpc, model: str, call: Call) -> Principal:
         """The caller, if they may. The only place where a call is let in."""
         if rpc.role == OPEN or not self._access.required:
             return ANONYMOUS
-        sent = dict(context.invocation_metadata() or ())
-        token = bearer(str(sent.get("authorization", "")), str(sent.get("x-api-key", "")))
-        return self._access.check(token, rpc.role, model or None, rpc.path, _address(context))
+        return self._access.check(call.head.token, rpc.role, model or None, rpc.path, call.peer)
 
-    def _admit_infer(self, model: str, context: Context) -> None:
-        self._admit(INFER, model, context)
+    def _admit_infer(self, model: str, call: Call) -> None:
+        if self._access.required:
+            self._admit(INFER, model, call)
 
-    def _read(self, rpc: Rpc, message: bytes, context: Context) -> tuple[Any, Principal]:
+    def _spawn(self, call: Call, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Answer in a task of its own, which ends when the caller goes or its deadline comes."""
+
+        async def answer() -> None:
+            try:
+                async with asyncio.timeout_at(call.deadline):
+                    await work()
+            except TimeoutError:
+                call.fail(DeadlineExceeded("no answer by the deadline of this call"))
+            except ServableError as error:
+                call.fail(error)
+            except Exception as error:  # noqa: BLE001 - the wall: a caller gets a status, never a traceback
+                call.fail(unexpected(error))
+
+        task = asyncio.ensure_future(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+        def gone() -> None:
+            task.cancel()
+
+        call.on_gone = gone
+
+    def _read(self, rpc: Rpc, message: bytes, call: Call) -> tuple[Any, Principal]:
         """The message, and the caller, if they may send it."""
         try:
             request = rpc.message.FromString(message)
         except DecodeError as error:
             raise InvalidInput(f"the message is not a valid {rpc.message.DESCRIPTOR.full_name}") from error
-        return request, self._admit(rpc, getattr(request, rpc.model) if rpc.model else "", context)
+        return request, self._admit(rpc, getattr(request, rpc.model) if rpc.model else "", call)
 
-    def _unary(self, rpc: Rpc, answer: Callable[[Any, Principal], Awaitable[Message]]) -> Callable[..., Awaitable[bytes]]:
-        async def call(message: bytes, context: Context) -> bytes:
-            try:
-                request, caller = self._read(rpc, message, context)
-                if rpc.role not in ACTS:
-                    return (await answer(request, caller)).SerializeToString()
-                act = f"{rpc.name} {getattr(request, rpc.model) if rpc.model else ''}".rstrip()
-                return (await self._recorded(act, caller, context, answer(request, caller))).SerializeToString()
-            except ServableError as error:
-                return await refuse(context, error)
-            except Exception as error:  # noqa: BLE001 - the wall: a caller gets a status, never a traceback
-                return await refuse(context, unexpected(error))
-
-        return call
-
-    def _streamed(
-        self, rpc: Rpc, answers: Callable[[Any, Principal], AsyncIterator[Message]]
-    ) -> Callable[..., AsyncIterator[bytes]]:
-        async def call(message: bytes, context: Context) -> AsyncIterator[bytes]:
-            try:
-                async for answer in answers(*self._read(rpc, message, context)):
-                    yield answer.SerializeToString()
-            except ServableError as error:
-                await refuse(context, error)
-            except Exception as error:  # noqa: BLE001 - the wall: a caller gets a status, never a traceback
-                await refuse(context, unexpected(error))
-
-        return call
-
-    async def _recorded(self, act: str, caller: Principal, context: Context, change: Awaitable[Message]) -> Message:
+    async def _unary(
+        self, rpc: Rpc, answer: Callable[[Any, Principal], Awaitable[Message]], message: bytes, call: Call
+    ) -> None:
+        request, caller = self._read(rpc, message, call)
         result = "failed"
         try:
-            done = await change
+            reply = await answer(request, caller)
             result = "done"
         except ServableError as error:
             result = error.code
             raise
         finally:
-            audit = self._access.audit
-            if audit is not None:
-                await asyncio.to_thread(audit.act, caller.name, act, _address(context), result)
-        return done
+            if rpc.role in ACTS and self._access.audit is not None:
+                act = f"{rpc.name} {getattr(request, rpc.model) if rpc.model else ''}".rstrip()
+                await asyncio.to_thread(self._access.audit.act, caller.name, act, call.peer, result)
+        call.reply(reply.SerializeToString())
+
+    async def _watch(self, rpc: Rpc, message: bytes, call: Call) -> None:
+        async for answer in self._methods.health_watch(*self._read(rpc, message, call)):
+            call.send(answer.SerializeToString())
+        call.succeed()
 
 
-class _Handlers(grpc.GenericRpcHandler):
-    """Method path to its handler; gRPC answers UNIMPLEMENTED to any other."""
+def _once(call: Call, answer: Callable[[bytes, Call], None]) -> None:
+    """Have a call answered that sends one message, when it is whole and the caller has ended."""
+    messages: list[bytes] = []
 
-    def __init__(self, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
-        self._handlers = handlers
+    def end() -> None:
+        if len(messages) == 1:
+            answer(messages.pop(), call)
+        else:
+            call.fail(InvalidInput(f"this method takes one message, and {len(messages) or 'none'} came"))
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        return self._handlers.get(handler_call_details.method)
+    call.on_message = messages.append
+    call.on_end = end
 
 
-def _address(context: Context) -> str:
-    """Where the call comes from, without gRPC's word for the family, and without the port."""
-    _, _, address = context.peer().partition(":")
-    return address.rpartition(":")[0]
+def _find_dead_peers(sock: socket.socket) -> None:
+    """Have the system ask silent peers, after a minute, whether they still are: accepted sockets inherit it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -5,9 +5,9 @@ The hot path of the gRPC door: no message object is made for an answer, and noth
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import Callable
 from itertools import count
 from time import monotonic
 from typing import Final
@@ -17,129 +17,169 @@ from servable.engine.request import Request
 from servable.engine.router import Router
 from servable.engine.serving import Serving
 from servable.errors import ServableError, Unavailable
-from servable.server.grpc_status import Context, refuse, status_of, unexpected
+from servable.server.grpc_call import Call
+from servable.server.grpc_status import text_of, unexpected
 from servable.wire.generated import open_inference_pb2 as pb
-from servable.wire.grpc_tensors import Form, GrpcCodec, read_request
+from servable.wire.grpc_tensors import GrpcCodec, read_request
 
 IN_STREAM: Final = 64
 """Predictions of one stream that may be under way at once; beyond, it is not read from."""
 
-Answered = tuple[str, bytes | ServableError]
-"""A prediction's id, and its answer or what went wrong."""
-Begun = tuple[asyncio.Future[Answered], Request | None]
+Answered = Callable[[str, bytes | ServableError], None]
+"""Takes a prediction's id, and its answer or what went wrong."""
 
 
 class Predictions:
-    """Answers ModelInfer and ModelStreamInfer. `admit(model, context)` raises if the caller may not."""
+    """Answers ModelInfer and ModelStreamInfer. `admit(model, call)` raises if the caller may not."""
 
-    def __init__(
-        self, router: Router, deadline_s: float, admit: Callable[[str, Context], None], draining: asyncio.Event
-    ) -> None:
+    def __init__(self, router: Router, deadline_s: float, admit: Callable[[str, Call], None]) -> None:
         self._router = router
         self._deadline_s = deadline_s
         self._admit = admit
-        self._draining = draining
         self._codecs: WeakKeyDictionary[Serving, GrpcCodec] = WeakKeyDictionary()
         self._prefix = secrets.token_hex(6)
         self._count = count(1)
 
-    async def infer(self, message: bytes, context: Context) -> bytes:
+    def infer(self, message: bytes, call: Call) -> None:
         """One prediction. The caller going away cancels it."""
-        future, request = self._begin(message, context)
-        try:
-            request_id, answer = await future
-        except asyncio.CancelledError:
-            if request is not None:
-                request.cancel()
-            raise
-        return answer if isinstance(answer, bytes) else await refuse(context, answer, request_id)
 
-    async def stream_infer(self, messages: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
-        """Many predictions: answers in the order of the requests, a failure as the answer of its own request alone.
-        When the server drains, what was read is answered, and the stream ends."""
-        begun: asyncio.Queue[Begun | None] = asyncio.Queue(IN_STREAM)
+        def answer(request_id: str, answer: bytes | ServableError) -> None:
+            if isinstance(answer, bytes):
+                call.reply(answer)
+            else:
+                call.fail(answer, request_id)
 
-        async def read() -> None:
-            try:
-                async for message in messages:
-                    await begun.put(self._begin(message, context))
-            finally:
-                await begun.put(None)
+        request = self.begin(message, call, answer)
+        if request is not None:
+            call.on_gone = request.cancel
 
-        async def stop() -> None:
-            await self._draining.wait()
-            reading.cancel()
-
-        reading = asyncio.ensure_future(read())
-        stopping = asyncio.ensure_future(stop())
-        try:
-            while (next_ := await begun.get()) is not None:
-                yield _in_stream(*await next_[0])
-            if reading.cancelled() or self._draining.is_set():
-                await refuse(context, Unavailable("the server is shutting down: open a new stream"))
-        finally:
-            stopping.cancel()
-            reading.cancel()
-            while not begun.empty():
-                left = begun.get_nowait()
-                if left is not None and left[1] is not None:
-                    left[1].cancel()
-
-    def _begin(self, message: bytes, context: Context) -> Begun:
-        """Let one prediction in. Its future gets the answer, now or later; the Request is what to cancel."""
-        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+    def begin(self, message: bytes, call: Call, answer: Answered) -> Request | None:
+        """Let one prediction in; `answer` is called once, now or later. Returns what to cancel."""
         request_id = ""
         try:
             asked = read_request(message)
             request_id = asked.id
-            return future, self._submit(asked, context, future)
+            return self._submit(asked, call, answer)
         except ServableError as error:
-            future.set_result((request_id, error))
+            answer(request_id, error)
         except Exception as error:  # noqa: BLE001 - the wall: a caller gets a status, never a traceback
-            future.set_result((request_id, unexpected(error)))
-        return future, None
+            answer(request_id, unexpected(error))
+        return None
 
-    def _submit(self, asked: pb.ModelInferRequest, context: Context, future: asyncio.Future[Answered]) -> Request:
+    def _submit(self, asked: pb.ModelInferRequest, call: Call, answer: Answered) -> Request:
         name = asked.model_name
-        self._admit(name, context)
+        self._admit(name, call)
         request_id = asked.id or f"{self._prefix}-{next(self._count):x}"
         serving = self._router.pick(name, asked.model_version or None, request_id)
         codec = self._codecs.get(serving)
         if codec is None:
             codec = self._codecs[serving] = GrpcCodec(serving.codec, serving.name, serving.version)
         inquiry, form = codec.decode(asked)
-        within_s = inquiry.options.timeout_s
-        left_s: float | None = context.time_remaining()
-        if left_s is not None:
-            within_s = left_s if within_s is None else min(within_s, left_s)
-        elif within_s is None:
-            within_s = self._deadline_s
+        options = inquiry.options
         now = monotonic()
-        done = _telling(future, codec, form)
-        request = Request(request_id, inquiry.batch, done, now + within_s, inquiry.options.priority, now)
+        deadline = call.deadline
+        if options.timeout_s is not None:
+            deadline = now + options.timeout_s if deadline is None else min(deadline, now + options.timeout_s)
+        elif deadline is None:
+            deadline = now + self._deadline_s
+
+        def done(request: Request) -> None:
+            if request.answer is None:
+                answer(request.id, request.error or ServableError("the request ended without an answer"))
+                return
+            try:
+                encoded = codec.encode(request.id, request.answer, form)
+            except ServableError as error:
+                answer(request.id, error)
+            except Exception as error:  # noqa: BLE001 - the wall: the other requests of this batch go on
+                answer(request.id, unexpected(error))
+            else:
+                answer(request.id, encoded)
+
+        request = Request(request_id, inquiry.batch, done, deadline, options.priority, now)
         serving.submit(request)
         return request
 
 
-def _telling(future: asyncio.Future[Answered], codec: GrpcCodec, form: Form) -> Callable[[Request], None]:
-    """What a request calls when it is done: its answer, encoded, goes to the future."""
+class InferStream:
+    """Many predictions over one call: answers in the order of the requests, a failure as the answer of its own request
+    alone. When the server drains, what was read is answered, and the call ends.
+    """
 
-    def done(request: Request) -> None:
-        if future.done():
+    def __init__(self, predictions: Predictions, call: Call, on_over: Callable[[InferStream], None]) -> None:
+        """`on_over` is told when there is no more to stop."""
+        self._predictions = predictions
+        self._call = call
+        self._on_over = on_over
+        self._turns: deque[_Turn] = deque()
+        self._unread: deque[bytes] = deque()
+        self._ended = False
+        self._stopped = False
+        call.on_message = self._take
+        call.on_end = self._end
+        call.on_gone = self._gone
+
+    def stop(self) -> None:
+        """Read no more; end when what was read is answered."""
+        self._stopped = True
+        self._unread.clear()
+        self._flush()
+
+    def _take(self, message: bytes) -> None:
+        if self._stopped:
             return
-        answer: bytes | ServableError
-        if request.answer is None:
-            answer = request.error or ServableError("the request ended without an answer")
-        else:
-            try:
-                answer = codec.encode(request.id, request.answer, form)
-            except ServableError as error:
-                answer = error
-            except Exception as error:  # noqa: BLE001 - the wall: the other requests of this batch go on
-                answer = unexpected(error)
-        future.set_result((request.id, answer))
+        if len(self._turns) >= IN_STREAM:
+            self._unread.append(message)
+            self._call.paused = True
+            return
+        turn = _Turn()
+        self._turns.append(turn)
 
-    return done
+        def answer(request_id: str, answer: bytes | ServableError) -> None:
+            turn.answer = _in_stream(request_id, answer)
+            if self._turns and self._turns[0] is turn:
+                self._flush()
+
+        turn.request = self._predictions.begin(message, self._call, answer)
+
+    def _flush(self) -> None:
+        """Send every answer whose turn has come, take up what waits for a place, and end if that was all."""
+        while self._turns and (answer := self._turns[0].answer) is not None:
+            self._turns.popleft()
+            self._call.send(answer)
+        if self._unread and len(self._turns) < IN_STREAM:
+            self._take(self._unread.popleft())
+        elif self._call.paused and not self._unread:
+            self._call.resume()
+        if not self._turns and not self._unread:
+            if self._stopped:
+                self._call.fail(Unavailable("the server is shutting down: open a new stream"))
+                self._on_over(self)
+            elif self._ended:
+                self._call.succeed()
+                self._on_over(self)
+
+    def _end(self) -> None:
+        self._ended = True
+        self._flush()
+
+    def _gone(self) -> None:
+        self._unread.clear()
+        for turn in self._turns:
+            if turn.request is not None:
+                turn.request.cancel()
+        self._turns.clear()
+        self._on_over(self)
+
+
+class _Turn:
+    """A request's place in the order of a stream's answers."""
+
+    __slots__ = ("answer", "request")
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = None
+        self.request: Request | None = None
 
 
 def _in_stream(request_id: str, answer: bytes | ServableError) -> bytes:
@@ -147,6 +187,6 @@ def _in_stream(request_id: str, answer: bytes | ServableError) -> bytes:
     if isinstance(answer, bytes):
         told = pb.ModelStreamInferResponse(infer_response=pb.ModelInferResponse.FromString(answer))
     else:
-        told = pb.ModelStreamInferResponse(error_message=status_of(answer, request_id).text)
+        told = pb.ModelStreamInferResponse(error_message=text_of(answer))
         told.infer_response.id = request_id
     return told.SerializeToString()

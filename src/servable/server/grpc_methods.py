@@ -1,4 +1,4 @@
-"""The gRPC methods that describe and manage: health, metadata, configuration, statistics, repository, and what is refused.
+"""The gRPC methods that describe and manage: health, metadata, configuration, statistics, repository, and refusals.
 
 Not predictions, access or errors: those are `grpc.py`'s, which calls these by the names in its table, each with the
 request's message and the caller.
@@ -96,7 +96,9 @@ class Methods:
 
     # ---- what there is
 
-    async def server_metadata(self, _request: pb.ServerMetadataRequest, _caller: Principal) -> pb.ServerMetadataResponse:
+    async def server_metadata(
+        self, _request: pb.ServerMetadataRequest, _caller: Principal
+    ) -> pb.ServerMetadataResponse:
         return ParseDict(describe.server(), pb.ServerMetadataResponse())
 
     async def model_metadata(self, request: pb.ModelMetadataRequest, _caller: Principal) -> pb.ModelMetadataResponse:
@@ -107,7 +109,9 @@ class Methods:
     async def model_config(self, request: pb.ModelConfigRequest, _caller: Principal) -> pb.ModelConfigResponse:
         return ParseDict({"config": describe.config(self._pick(request))}, pb.ModelConfigResponse())
 
-    async def model_statistics(self, request: pb.ModelStatisticsRequest, caller: Principal) -> pb.ModelStatisticsResponse:
+    async def model_statistics(
+        self, request: pb.ModelStatisticsRequest, caller: Principal
+    ) -> pb.ModelStatisticsResponse:
         version = ""
         if request.name:
             serving = self._pick(request)
@@ -121,7 +125,9 @@ class Methods:
 
     # ---- the repository
 
-    async def repository_index(self, request: pb.RepositoryIndexRequest, caller: Principal) -> pb.RepositoryIndexResponse:
+    async def repository_index(
+        self, request: pb.RepositoryIndexRequest, caller: Principal
+    ) -> pb.RepositoryIndexResponse:
         _no_other_repository(request.repository_name)
         states = [state for state in self._host.states() if caller.sees(state.name)]
         return ParseDict({"models": describe.index(states, ready=request.ready)}, pb.RepositoryIndexResponse())
@@ -191,7 +197,9 @@ class Methods:
 
 def _no_other_repository(name: str) -> None:
     if name:
-        raise Unsupported(f"there is one repository, and it has no name: leave out 'repository_name' (got {name[:80]!r})")
+        raise Unsupported(
+            f"there is one repository, and it has no name: leave out 'repository_name' (got {name[:80]!r})"
+        )
 
 
 def _no_region(name: str) -> None:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import grpc
-import grpc.aio
 import orjson
 
 from servable.errors import ServableError, Unavailable
+from servable.server.http2_frames import header_block
 
+INTERNAL: Final = 13
 CODES: Final = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.ALREADY_EXISTS,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    415: grpc.StatusCode.UNIMPLEMENTED,
-    422: grpc.StatusCode.FAILED_PRECONDITION,
-    500: grpc.StatusCode.INTERNAL,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
-    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+    400: 3,  # INVALID_ARGUMENT
+    401: 16,  # UNAUTHENTICATED
+    403: 7,  # PERMISSION_DENIED
+    404: 5,  # NOT_FOUND
+    409: 6,  # ALREADY_EXISTS
+    413: 8,  # RESOURCE_EXHAUSTED
+    415: 12,  # UNIMPLEMENTED
+    422: 9,  # FAILED_PRECONDITION
+    500: INTERNAL,
+    501: 12,  # UNIMPLEMENTED
+    503: 14,  # UNAVAILABLE
+    504: 4,  # DEADLINE_EXCEEDED
 }
 """HTTP status of an error to gRPC's code. Source: grpc/grpc, doc/statuscodes.md, and what Triton answers."""
 
@@ -33,64 +33,68 @@ MAX_TEXT_BYTES: Final = 4096
 
 LONGEST_ID: Final = 256
 
-Context = grpc.aio.ServicerContext[Any, Any]
-
 logger = logging.getLogger("servable.server")
 
 
 class Status(NamedTuple):
-    """What ends a call that went wrong."""
+    """What ends a call that went wrong: gRPC's code, the sentence, and both as a header block."""
 
-    code: grpc.StatusCode
+    code: int
     text: str
-    trailers: tuple[tuple[str, str], ...]
+    trailers: bytes
 
 
 def status_of(error: ServableError, request_id: str = "") -> Status:
-    """The gRPC status of an error. Trailers: `servable-code`, the machine-readable name; `retry-after`, in seconds; and
-    `x-request-id`, unless the caller made up one that no trailer can carry."""
-    trailers: tuple[tuple[str, str], ...] = (("servable-code", error.code),)
+    """The gRPC status of an error. Beside it: `servable-code`, the machine-readable name; `retry-after`, in seconds;
+    `x-request-id`, unless the caller made up one that no trailer can carry.
+    """
+    code = CODES.get(error.status, INTERNAL)
+    text = text_of(error)
+    trailers = [
+        (b"grpc-status", str(code).encode()),
+        (b"grpc-message", percent_encoded(text)),
+        (b"servable-code", error.code.encode()),
+    ]
     if request_id and len(request_id) <= LONGEST_ID and request_id.isascii() and request_id.isprintable():
-        trailers += (("x-request-id", request_id),)
+        trailers.append((b"x-request-id", request_id.encode()))
     if isinstance(error, Unavailable):
-        trailers += (("retry-after", str(max(1, math.ceil(error.retry_after_s)))),)
-    elif error.status >= 500:  # noqa: PLR2004 - our fault
+        trailers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+    elif error.status >= 500:
         logger.warning("%s: %s", error.code, error.message, extra={"request_id": request_id})
-    return Status(CODES.get(error.status, grpc.StatusCode.INTERNAL), text_of(error), trailers)
-
-
-async def refuse(context: Context, error: ServableError, request_id: str = "") -> bytes:
-    """End the call with the error's status. Never returns: gRPC raises an error of its own, to be let through."""
-    status = status_of(error, request_id)
-    await context.abort(status.code, status.text, status.trailers)
-    return b""
+    return Status(code, text, header_block(trailers))
 
 
 def text_of(error: ServableError) -> str:
     """The error's sentence, and a request that would work if there is one and it fits.
 
     >>> from servable.errors import InvalidInput
-    >>> text_of(InvalidInput("'x': expected FP32, got INT64", example={"inputs": []}))
-    '\\'x\\': expected FP32, got INT64. A request that would work, as JSON: {"inputs":[]}'
+    >>> text_of(InvalidInput("input x: expected FP32, got INT64", example={"inputs": []}))
+    'input x: expected FP32, got INT64. A request that would work, as JSON: {"inputs":[]}'
     """
     text = error.message
     example = error.detail.get("example")
     if example is not None:
-        shown = orjson.dumps(example, default=str).decode()
-        longer = f"{text}. A request that would work, as JSON: {shown}"
-        if _encoded_bytes(longer) <= MAX_TEXT_BYTES:
+        longer = f"{text}. A request that would work, as JSON: {orjson.dumps(example, default=str).decode()}"
+        if len(percent_encoded(longer)) <= MAX_TEXT_BYTES:
             return longer
-    if _encoded_bytes(text) <= MAX_TEXT_BYTES:
+    if len(percent_encoded(text)) <= MAX_TEXT_BYTES:
         return text
-    return text[: MAX_TEXT_BYTES // 12] + " …" if not text.isascii() else text[: MAX_TEXT_BYTES // 3] + " …"
+    return text[: MAX_TEXT_BYTES // (3 if text.isascii() else 12)] + " …"
+
+
+def percent_encoded(text: str) -> bytes:
+    """Text as a status message: what is not printable ASCII, and `%`, byte by byte as `%XX`.
+
+    >>> percent_encoded("50 % of ü")
+    b'50 %25 of %C3%BC'
+    """
+    return b"".join(_ENCODED[byte] for byte in text.encode("utf-8", "replace"))
+
+
+_ENCODED: Final = tuple(bytes([byte]) if 32 <= byte < 127 and byte != 37 else b"%%%02X" % byte for byte in range(256))
 
 
 def unexpected(error: Exception) -> ServableError:
     """What a caller may know of an error that nobody foresaw. The traceback goes to the log, never over the wire."""
     logger.error("a call failed with %s", type(error).__name__, exc_info=error)
     return ServableError("the server failed to answer this; its log has the details")
-
-
-def _encoded_bytes(text: str) -> int:
-    """Bytes of the text in a trailer: gRPC writes what is not printable ASCII, and `%`, as `%XX`, byte by byte."""
-    return sum(1 if 32 <= byte < 127 and byte != 37 else 3 for byte in text.encode())  # noqa: PLR2004 - ASCII

@@ -15,8 +15,11 @@ class Repository(Protocol):
     """Changes take effect in all doors before they return."""
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> list[State]:
-        """Load a name as it is declared now, anew if it is loaded; the states of its versions. `parameters` are those of
-        the request. Raises NotFound, Unsupported, or BundleError if it failed: what served before then still serves."""
+        """Load a name as it is declared now, anew if it is loaded; gives the states of its versions.
+
+        `parameters` are those of the request. Raises NotFound, Unsupported, or BundleError if it failed: what served
+        before then still serves.
+        """
         ...
 
     async def unload(self, name: str) -> list[State]:

@@ -1,4 +1,4 @@
-"""Classification: an output told as its k highest classes, the way Triton's extension has it. Pure; every codec uses it.
+"""Classification: an output told as its k highest classes, as Triton's extension has it. Pure; every codec uses it.
 
 Source: triton-inference-server/server, docs/protocol/extension_classification.md.
 """
@@ -24,7 +24,9 @@ def classify(array: Array, classes: int, labels: Sequence[str] | None = None, *,
     [['0.700000:1:dog', '0.200000:2']]
     """
     if array.dtype == object:
-        raise InvalidInput("'classification' is for outputs of numbers: this one holds text (BYTES); ask for it as it is")
+        raise InvalidInput(
+            "'classification' is for outputs of numbers: this one holds text (BYTES); ask for it as it is"
+        )
     rows = array.shape[0] if batched and array.ndim else 1
     table = array.reshape(rows, array.size // rows if rows else 0)
     if table.dtype == np.bool_:

@@ -1,6 +1,6 @@
 """The Open Inference Protocol over gRPC: messages to Batch and back, raw or typed. No sockets, no server.
 
-A GrpcCodec belongs to one loaded version and stands beside its HTTP codec, which judges, and words the refusals, for both.
+A GrpcCodec belongs to one loaded version and stands beside its HTTP codec, which judges and refuses for both.
 Source: kserve/open-inference-protocol, open_inference_grpc.proto; triton-inference-server/common, grpc_service.proto.
 """
 
@@ -41,7 +41,12 @@ CONTENTS: Final = {
 }
 """Datatype to the field of InferTensorContents that holds its values. FP16 has none: it travels raw."""
 
-_WIDE: Final = {"uint_contents": np.uint64, "uint64_contents": np.uint64, "fp32_contents": np.float32, "fp64_contents": np.float64}
+_WIDE: Final = {
+    "uint_contents": np.uint64,
+    "uint64_contents": np.uint64,
+    "fp32_contents": np.float32,
+    "fp64_contents": np.float64,
+}
 
 
 class Form(NamedTuple):
@@ -57,7 +62,7 @@ def read_request(message: bytes) -> pb.ModelInferRequest:
         return pb.ModelInferRequest.FromString(message)
     except DecodeError as error:
         raise InvalidInput(
-            "the message is not a valid inference.ModelInferRequest: its bytes are damaged, cut, or hold text that is not UTF-8"
+            "the message is not a valid inference.ModelInferRequest: its bytes are damaged or cut, or text is not UTF-8"
         ) from error
 
 
@@ -76,14 +81,16 @@ class GrpcCodec:
     # ---- requests
 
     def decode(self, message: pb.ModelInferRequest) -> tuple[Inquiry, Form]:
-        """An Inquiry whose batch passes the signature, and the form of its answer. Raises InvalidInput with every fault."""
+        """An Inquiry whose batch passes the signature, and how to answer. Raises InvalidInput with every fault."""
         faults: list[Fault] = []
         told: list[str] = []
         columns: dict[str, Array] = {}
         raws = message.raw_input_contents
         tensors = message.inputs
         if raws and len(raws) != len(tensors):
-            faults.append(Fault("raw_input_contents", f"none, or one for each of {len(tensors)} inputs", f"{len(raws)}"))
+            faults.append(
+                Fault("raw_input_contents", f"none, or one for each of {len(tensors)} inputs", f"{len(raws)}")
+            )
         else:
             for index, tensor in enumerate(tensors):
                 name = tensor.name
@@ -151,7 +158,10 @@ class GrpcCodec:
     def _check_typed(self, wanted: Sequence[Wanted]) -> None:
         raw_only = [each.field.name for each in wanted if each.field.datatype not in CONTENTS and not each.classes]
         if raw_only:
-            faults = [Fault(name, "a raw answer: FP16 has no typed contents", "'binary_data_output' false") for name in raw_only]
+            faults = [
+                Fault(name, "a raw answer: FP16 has no typed contents", "'binary_data_output' false")
+                for name in raw_only
+            ]
             raise self._codec.refusal(faults)
 
     # ---- answers
