@@ -12,7 +12,7 @@ import logging
 import re
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import httptools
 import orjson
@@ -135,7 +135,7 @@ class DoorProtocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """Once a second: close whoever sends too slowly, idles too long, or does not read."""
         settings = self.door.settings
-        unsent = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent[0]:
             self._unsent = (unsent, now)
         elif now - self._unsent[1] > settings.write_timeout_s:
@@ -148,7 +148,7 @@ class DoorProtocol(HttpToolsProtocol):
                 self.refuse(
                     408, f"the request did not arrive in full: {waited:.0f} s, {self._body_bytes} bytes", "timeout"
                 )
-        elif not self._exchanges and (self.cycle is None or self.cycle.response_complete):
+        elif not self._exchanges and not self._ordinary_busy():
             limit = 1.0 if self.door.draining else settings.keep_alive_s
             if waited > limit and unsent == 0:
                 self.transport.close()
@@ -198,7 +198,7 @@ class DoorProtocol(HttpToolsProtocol):
         fast = not from_page and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
         # Behind an ordinary request that is still being answered, an inference takes the ordinary way too: answers keep
         # their order.
-        if fast and route is not None and (self.cycle is None or self.cycle.response_complete) and not self.pipeline:
+        if fast and route is not None and not self._ordinary_busy() and not self.pipeline:
             self._receiving = Exchange(*route)
             if self.expect_100_continue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -209,6 +209,11 @@ class DoorProtocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
         super().on_headers_complete()
+
+    def _ordinary_busy(self) -> bool:
+        """Whether an ordinary request is being answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._exchanges:

@@ -1,0 +1,71 @@
+"""AsyncClient: the same as Client, for an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from servable.client import exchange
+from servable.domain.batch import Array
+from servable.errors import MissingExtra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class AsyncClient:
+    """Keeps its connections open; for one event loop."""
+
+    def __init__(self, url: str, key: str | None = None, timeout_s: float = 30.0) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingExtra("client", "ask a server", missing="httpx") from error
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.AsyncClient(base_url=exchange.base_url(url), headers=headers, timeout=timeout_s)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    @overload
+    async def predict(
+        self, ref: str, data: pd.DataFrame, *, id: str | None = ..., timeout_s: float | None = ...
+    ) -> pd.DataFrame: ...
+    @overload
+    async def predict(
+        self, ref: str, data: Mapping[str, Any], *, id: str | None = ..., timeout_s: float | None = ...
+    ) -> dict[str, Array]: ...
+    async def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
+        """See Client.predict."""
+        call = exchange.request(ref, await self.metadata(ref), data, id, timeout_s)
+        reply = await self._http.post(call.path, headers=call.headers, content=call.body)
+        outputs = exchange.answer(reply.status_code, reply.headers, reply.content)
+        return exchange.frame_of(outputs, data.index) if hasattr(data, "columns") else outputs
+
+    async def metadata(self, ref: str) -> dict[str, Any]:
+        """See Client.metadata."""
+        known = self._known.get(ref)
+        if known is None:
+            reply = await self._http.get(exchange.model_path(ref))
+            if reply.status_code != 200:
+                raise exchange.failure(reply.status_code, reply.content)
+            known = self._known[ref] = dict(reply.json())
+        return known
+
+    async def models(self) -> list[dict[str, Any]]:
+        """Every model, its versions and their states."""
+        reply = await self._http.post("/v2/repository/index")
+        if reply.status_code != 200:
+            raise exchange.failure(reply.status_code, reply.content)
+        return list(reply.json())
+
+    async def ready(self) -> bool:
+        """Whether all that the server should serve answers."""
+        return (await self._http.get("/v2/health/ready")).status_code == 200
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,81 @@
+"""Client: asks a server and waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from servable.client import exchange
+from servable.domain.batch import Array
+from servable.errors import MissingExtra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Client:
+    """Keeps its connections open; may be shared by threads. `key` is an API key, where the server demands one.
+
+    client = servable.Client("http://localhost:8080", key="...")
+    client.predict("churn", frame)
+    """
+
+    def __init__(self, url: str, key: str | None = None, timeout_s: float = 30.0) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingExtra("client", "ask a server", missing="httpx") from error
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=exchange.base_url(url), headers=headers, timeout=timeout_s)
+        self._known: dict[str, dict[str, Any]] = {}
+
+    @overload
+    def predict(
+        self, ref: str, data: pd.DataFrame, *, id: str | None = ..., timeout_s: float | None = ...
+    ) -> pd.DataFrame: ...
+    @overload
+    def predict(
+        self, ref: str, data: Mapping[str, Any], *, id: str | None = ..., timeout_s: float | None = ...
+    ) -> dict[str, Array]: ...
+    def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
+        """The model's answer: for a DataFrame a DataFrame, for arrays by input name arrays by output name.
+
+        Raises the ServableError that the server tells (InvalidInput, NotFound, Overloaded…).
+        """
+        call = exchange.request(ref, self.metadata(ref), data, id, timeout_s)
+        reply = self._http.post(call.path, headers=call.headers, content=call.body)
+        outputs = exchange.answer(reply.status_code, reply.headers, reply.content)
+        return exchange.frame_of(outputs, data.index) if hasattr(data, "columns") else outputs
+
+    def metadata(self, ref: str) -> dict[str, Any]:
+        """What the server tells of a model: inputs, outputs, versions. Asked once for each Ref."""
+        known = self._known.get(ref)
+        if known is None:
+            known = self._known[ref] = self._get(exchange.model_path(ref))
+        return known
+
+    def models(self) -> list[dict[str, Any]]:
+        """Every model, its versions and their states."""
+        reply = self._http.post("/v2/repository/index")
+        if reply.status_code != 200:
+            raise exchange.failure(reply.status_code, reply.content)
+        return list(reply.json())
+
+    def ready(self) -> bool:
+        """Whether all that the server should serve answers."""
+        return self._http.get("/v2/health/ready").status_code == 200
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _get(self, path: str) -> dict[str, Any]:
+        reply = self._http.get(path)
+        if reply.status_code != 200:
+            raise exchange.failure(reply.status_code, reply.content)
+        return dict(reply.json())

@@ -1,0 +1,121 @@
+"""The SDK against a real server, with a real model."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import servable
+from servable.client import exchange
+from servable.errors import DeadlineExceeded, InvalidInput, NotFound, ServableError, UsageError
+from tests.e2e.serving import Serving, write_model
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    folder = tmp_path_factory.mktemp("client")
+    with Serving(folder, write_model(folder / "line.onnx", 0.5), workers=1, grpc_port=-1) as running:
+        yield running.ready()
+
+
+@pytest.fixture
+def url(server: Serving) -> str:
+    return f"http://{server.host}:{server.port}"
+
+
+def test_arrays_and_frames_come_back_as_they_went(url: str) -> None:
+    with servable.Client(url) as client:
+        assert client.ready()
+        outputs = client.predict("line", {"x": [[1.0], [2.0]]}, id="mine")
+        np.testing.assert_array_equal(outputs["y"], np.array([[2.5], [4.5]], np.float32))
+        frame = pd.DataFrame({"x": [3, 4]}, index=["a", "b"])
+        answer = client.predict("line:1", frame)
+        assert answer.index.tolist() == ["a", "b"]
+        assert answer["y_0"].tolist() == [6.5, 8.5]
+        assert client.models()[0]["state"] == "READY"
+
+
+def test_the_same_without_waiting(url: str) -> None:
+    async def story() -> None:
+        async with servable.AsyncClient(url) as client:
+            assert await client.ready()
+            many = await asyncio.gather(*(client.predict("line", {"x": [[float(n)]]}) for n in range(50)))
+            assert [float(outputs["y"][0, 0]) for outputs in many] == [2 * n + 0.5 for n in range(50)]
+            assert (await client.models())[0]["name"] == "line"
+            with pytest.raises(NotFound, match="no model 'nope'"):
+                await client.predict("nope", {"x": [[1.0]]})
+
+    asyncio.run(story())
+
+
+def test_errors_are_those_that_the_server_told(url: str) -> None:
+    with servable.Client(url) as client:
+        with pytest.raises(NotFound, match="did you mean 'line'"):
+            client.predict("lime", {"x": [[1.0]]})
+        with pytest.raises(InvalidInput, match="no input 'z'"):
+            client.predict("line", {"z": [[1.0]]})
+        with pytest.raises(InvalidInput) as caught:
+            client.predict("line", {"x": [1.0, 2.0]})
+        assert caught.value.detail["faults"] == ["'x': expected shape [-1, 1], got shape [2]"]
+        with pytest.raises(DeadlineExceeded):
+            client.predict("line", {"x": [[1.0]]}, timeout_s=1e-6)
+        with pytest.raises(UsageError):
+            client.predict("no/such name", {"x": [[1.0]]})
+    with pytest.raises(UsageError, match="http://HOST:PORT"):
+        servable.Client("localhost:8080")
+
+
+METADATA = {
+    "inputs": [
+        {"name": "age", "datatype": "FP32", "shape": [-1]},
+        {"name": "zone", "datatype": "BYTES", "shape": [-1, 1]},
+        {"name": "count", "datatype": "INT8", "shape": [-1]},
+    ]
+}
+
+
+def test_columns_go_by_name_and_categories_as_text() -> None:
+    frame = pd.DataFrame(
+        {
+            "count": [1, 2, 3],
+            "zone": [8.0, np.nan, 9.0],
+            "age": [1.5, None, 3],
+            "when": pd.to_datetime(["2026-01-01"] * 3),
+        }
+    )
+    arrays = exchange._of_frame(frame, METADATA)
+    assert arrays["zone"].tolist() == [["8"], [None], ["9"]]
+    assert arrays["age"].dtype == np.float32
+    assert np.isnan(arrays["age"][1])
+    assert arrays["count"].dtype == np.int8
+    with pytest.raises(InvalidInput, match="lacks the column 'zone'"):
+        exchange._of_frame(frame.drop(columns="zone"), METADATA)
+
+
+@pytest.mark.parametrize("values", [[300], [1.5], ["text"]])
+def test_what_does_not_fit_is_refused_before_it_is_sent(values: list[object]) -> None:
+    with pytest.raises(InvalidInput, match="input 'count'"):
+        exchange._of_mapping({"count": values}, METADATA)
+
+
+def test_an_answer_that_is_no_json_is_an_error_that_shows_it() -> None:
+    error = exchange.failure(502, b"<html>bad gateway</html>")
+    assert type(error) is ServableError
+    assert "502" in error.message
+    assert "bad gateway" in error.message
+
+
+def test_importing_the_sdk_brings_no_server(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, servable; servable.Client; "
+        "heavy = {'onnxruntime', 'uvicorn', 'starlette', 'grpc', 'typer', 'pandas'} & set(sys.modules); "
+        "assert not heavy, heavy; "
+        "assert not any(name.startswith(('servable.engine', 'servable.server')) for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
