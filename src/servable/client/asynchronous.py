@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any, Self
 
 from servable.client import exchange
-from servable.domain.batch import Array
 from servable.errors import MissingExtra
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class AsyncClient:
@@ -25,14 +20,6 @@ class AsyncClient:
         self._http = httpx.AsyncClient(base_url=exchange.base_url(url), headers=headers, timeout=timeout_s)
         self._known: dict[str, dict[str, Any]] = {}
 
-    @overload
-    async def predict(
-        self, ref: str, data: pd.DataFrame, *, id: str | None = ..., timeout_s: float | None = ...
-    ) -> pd.DataFrame: ...
-    @overload
-    async def predict(
-        self, ref: str, data: Mapping[str, Any], *, id: str | None = ..., timeout_s: float | None = ...
-    ) -> dict[str, Array]: ...
     async def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
         """See Client.predict."""
         call = exchange.request(ref, await self.metadata(ref), data, id, timeout_s)

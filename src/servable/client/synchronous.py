@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import Any, Self
 
 from servable.client import exchange
-from servable.domain.batch import Array
 from servable.errors import MissingExtra
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class Client:
@@ -29,14 +24,6 @@ class Client:
         self._http = httpx.Client(base_url=exchange.base_url(url), headers=headers, timeout=timeout_s)
         self._known: dict[str, dict[str, Any]] = {}
 
-    @overload
-    def predict(
-        self, ref: str, data: pd.DataFrame, *, id: str | None = ..., timeout_s: float | None = ...
-    ) -> pd.DataFrame: ...
-    @overload
-    def predict(
-        self, ref: str, data: Mapping[str, Any], *, id: str | None = ..., timeout_s: float | None = ...
-    ) -> dict[str, Array]: ...
     def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
         """The model's answer: for a DataFrame a DataFrame, for arrays by input name arrays by output name.
 
