@@ -1,0 +1,186 @@
+"""What a process of its own costs a model: the rate over HTTP, the hop, large tensors, memory with two doors.
+
+`python -m benchmarks.model_process` prints one line a figure, with its goal. The same door serves the same file both times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import uvloop
+
+from benchmarks import ours
+from benchmarks.bench import Bench
+from benchmarks.case import Case, dense_case, trees_case
+from benchmarks.figure import Figure
+from benchmarks.machine import tree
+from servable.domain.batch import Batch
+from servable.engine.executor import Outcome
+from servable.engine.plan import Target
+from servable.engine.process.client import RemoteExecutor, RemoteModel
+from servable.engine.process.messages import Load
+from servable.engine.request import Request
+from tests.custom import custom
+
+LARGE_ROWS: Final = 50_000
+LARGE_COLUMNS: Final = 250
+"""Of 4 bytes each: 50 MB."""
+MODEL: Final = """
+import servable
+
+class Columns(servable.PythonModel):
+    inputs = {{"x": "FP32 [-1, {columns}]"}}
+    outputs = {{"y": "FP32 [-1, {given}]"}}
+
+    def predict(self, batch):
+        return {{"y": batch["x"][:, :{given}]}}
+"""
+
+
+def rate(bench: Bench, case: Case, name: str) -> Figure:
+    """Requests a second with the model isolated, against the same in the door. All of a server shares one core."""
+    with ours.serve(case, env={"SERVABLE_ISOLATE": "all"}) as apart, ours.serve(case) as inside:
+        far, near = apart.traffic(case), inside.traffic(case)
+        bench.warm(far, near)
+        pairs = bench.turns(lambda: bench.load(far), lambda: bench.load(near))
+    rates = [f"{statistics.median(load.rate for load in loads):.0f}" for loads in zip(*pairs, strict=True)]
+    return Figure(
+        f"{name} in a process of its own against in the door",
+        tuple(far.rate / near.rate for far, near in pairs),
+        at_least=0.5,
+        absolute=f"{rates[0]} to {rates[1]} requests/s",
+    )
+
+
+def hop() -> Figure:
+    """From the door's loop to a model that computes nothing, and back: one row of 30 features."""
+    batch = Batch({"x": np.random.default_rng(0).random((1, 30), np.float32)})
+    with model_process(30, 1) as address:
+        seconds = uvloop.run(_calls(address, batch, 4000))[500:]
+    p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
+    return Figure("hop to a model process and back, p50", (float(p50),), "ms", at_most=0.150, absolute=f"p99 {p99:.3f} ms")
+
+
+def large(given: int, name: str) -> Figure:
+    """A call with 50 MB in, against copying 50 MB once."""
+    x = np.random.default_rng(0).random((LARGE_ROWS, LARGE_COLUMNS), np.float32)
+    with model_process(LARGE_COLUMNS, given) as address:
+        seconds = uvloop.run(_calls(address, Batch({"x": x}), 15))[3:]
+    target, copies = np.empty_like(x), []
+    for _ in range(15):
+        start = time.perf_counter()
+        np.copyto(target, x)
+        copies.append(time.perf_counter() - start)
+    copy_s = statistics.median(copies[3:])
+    return Figure(
+        f"call with {name} against one copy of 50 MB",
+        tuple(second / copy_s for second in seconds),
+        at_most=1.5 if given == 1 else None,
+        absolute=f"{statistics.median(seconds) * 1e3:.1f} ms to {copy_s * 1e3:.1f} ms",
+    )
+
+
+def memory(case: Case) -> Figure:
+    """The model's memory, PSS of all model processes, with two doors against one."""
+    seen = []
+    for workers in ("1", "2"):
+        with ours.serve(case, env={"SERVABLE_ISOLATE": "all", "SERVABLE_WORKERS": workers}) as server:
+            seen.append(_pss_of_models(server.process.pid))
+    return Figure(
+        "PSS of a model's processes with two doors against one",
+        (seen[1] / seen[0],),
+        at_most=1.15,
+        absolute=f"{seen[1]:.0f} to {seen[0]:.0f} MiB",
+    )
+
+
+@contextlib.contextmanager
+def model_process(columns: int, given: int) -> Iterator[str]:
+    """A model process without a supervisor, and the address where it listens."""
+    with tempfile.TemporaryDirectory(prefix="servable-bench-") as text, contextlib.ExitStack() as open_:
+        folder = Path(text)
+        bundle = custom(folder / "bundle", MODEL.format(columns=columns, given=given))
+        (folder / "scratch").mkdir()
+        listener = open_.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(str(folder / "socket"))
+        listener.listen()
+        control, theirs = map(open_.enter_context, socket.socketpair())
+        command = [sys.executable, "-P", "-m", "servable.engine.process.main", "--control-fd", str(theirs.fileno())]
+        process = subprocess.Popen(command, pass_fds=(theirs.fileno(), listener.fileno()))  # noqa: S603 - our own
+        theirs.close()
+        load = Load(Target("m", "1", str(bundle)), listener.fileno(), str(folder / "scratch"), beat_s=1.0)
+        control.sendall(msgspec.json.encode(load) + b"\n")
+        lines = control.makefile("rb")
+        if not any(b'"Up"' in line for line in lines):
+            raise RuntimeError("the model process did not come up")
+        threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
+        try:
+            yield str(folder / "socket")
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def _calls(address: str, batch: Batch, count: int) -> list[float]:
+    """Seconds of each of `count` calls, one after another."""
+    executor = RemoteModel("m", address, lambda pid: None, stuck_after_s=60.0, max_answer_bytes=1 << 30).executor()
+    seconds = []
+    for _ in range(count):
+        start = time.perf_counter()
+        await _call(executor, batch)
+        seconds.append(time.perf_counter() - start)
+    executor.close()
+    return seconds
+
+
+async def _call(executor: RemoteExecutor, batch: Batch) -> None:
+    done: asyncio.Future[Outcome | list[Outcome]] = asyncio.get_running_loop().create_future()
+    executor.run([Request("r", batch, lambda request: None)], 0.001, lambda outcome, _: done.set_result(outcome))
+    if not isinstance(await done, Batch):
+        raise TypeError(f"no answer but {done.result()}")
+
+
+def _pss_of_models(pid: int) -> float:
+    """MiB, by the kernel's account."""
+    total = 0.0
+    for child in tree(pid):
+        if b"servable.engine.process.main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            rollup = Path(f"/proc/{child}/smaps_rollup").read_text(encoding="ascii")
+            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")) / 1024
+    return total
+
+
+def main() -> int:
+    """Measure all; 1 if a goal is missed."""
+    bench = Bench(int(os.environ.get("REPEATS", "3")), float(os.environ.get("SECONDS", "3")), lambda what: None)
+    figures = [
+        hop(),
+        large(1, "50 MB in"),
+        large(LARGE_COLUMNS, "50 MB in and 50 MB out"),
+        memory(dense_case()),
+        rate(bench, trees_case(), "trees"),
+        rate(bench, dense_case(), "a 1-MFLOP network"),
+    ]
+    for figure in figures:
+        verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
+        goal = f">= {figure.at_least}" if figure.at_least else f"<= {figure.at_most}" if figure.at_most else ""
+        print(f"{figure.seen:8.3f} {figure.unit}  {goal:9} {verdict:7} {figure.name} ({figure.absolute})")  # noqa: T201
+    return 1 if any(figure.passed is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
