@@ -117,7 +117,7 @@ class Serving:
 
 
 class History(NamedTuple):
-    """One request: when it was sent, how it ended (a status or the name of an exception), the offset that answered it."""
+    """One request: when it was sent, how it ended (a status, or the name of an exception), whose offset answered."""
 
     sent: float
     outcome: int | str

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tritonclient.grpc
+import tritonclient.utils
 
 from tests.e2e.serving import Load, Serving, alive, eventually, write_model
 
@@ -99,6 +105,18 @@ def test_a_broken_model_is_not_taken_up_and_the_old_answers_on(serving: Serving,
         assert {seen.offset for seen in load.history[before + CLIENTS :]} == {7.0}
 
 
+def test_a_model_that_is_gone_at_a_reload_is_served_on(serving: Serving, model: Path) -> None:
+    model.rename(model.with_suffix(".gone"))
+    serving.send(signal.SIGHUP)
+    eventually(lambda: "reload: there is no file or folder" in serving.log())
+    assert serving.ask("GET", "/v2/models/line/ready")[0] == 200
+    os.kill(serving.doors()[0], signal.SIGKILL)  # its heir cannot load what is not there
+    eventually(lambda: "line:1 is not available" in serving.log())
+    write_model(model, 1)
+    assert serving.ask("POST", "/v2/repository/models/line/load")[0] == 200
+    serving.all_ready(3)
+
+
 def test_the_repository_api_changes_all_doors_before_it_answers(serving: Serving) -> None:
     assert serving.ask("POST", "/v2/repository/models/line/unload")[0] == 200
     for _ in range(8):  # connections of their own reach either door
@@ -118,6 +136,58 @@ def test_a_signal_under_load_fails_nothing_that_was_accepted(serving: Serving, n
         eventually(lambda: sum(seen.outcome == "ConnectionRefusedError" for seen in load.failed()) >= CLIENTS)
     # After the end everybody is refused, which is no answer lost; before it nobody may be.
     assert {seen.outcome for seen in load.failed()} == {"ConnectionRefusedError"}
+
+
+def test_a_request_that_is_half_sent_at_the_signal_is_answered(serving: Serving) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [21.0]}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    head = f"POST /v2/models/line/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection((serving.host, serving.port), timeout=30) as sock:
+        sock.sendall(head + body[:10])
+        serving.send(signal.SIGTERM)
+        eventually(lambda: "stopping" in serving.log())
+        sock.sendall(body[10:])
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer.lower()
+    assert b"42.0" in answer
+    assert serving.ended() == 0
+
+
+def test_connections_that_idle_do_not_hold_up_the_end(serving: Serving) -> None:
+    idle = [socket.create_connection((serving.host, serving.port), timeout=30) for _ in range(8)]
+    for sock in idle[:4]:
+        sock.sendall(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200")
+    serving.send(signal.SIGTERM)
+    assert serving.ended() == 0
+    for sock in idle:
+        assert b"503" not in b"".join(iter(lambda sock=sock: sock.recv(4096), b""))  # closed in order, not reset
+        sock.close()
+
+
+def test_callers_of_grpc_see_nothing_of_reloads(serving: Serving, model: Path) -> None:
+    client = tritonclient.grpc.InferenceServerClient(serving.grpc)
+    tensor = tritonclient.grpc.InferInput("x", [1, 1], "FP32").set_data_from_numpy(np.array([[3.0]], np.float32))
+    stop, failed, answers = threading.Event(), [], set()
+
+    def call() -> None:
+        while not stop.is_set():
+            try:
+                answers.add(float(client.infer("line", [tensor]).as_numpy("y")[0, 0]))
+            except tritonclient.utils.InferenceServerException as error:
+                failed.append(error)
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    for number in range(1, 6):
+        write_model(model, number)
+        serving.reload()
+        eventually(lambda number=number: 6.0 + number in answers or failed)
+    stop.set()
+    calling.join()
+    client.close()
+    assert failed == []
 
 
 def test_a_drain_delay_turns_away_balancers_before_callers(tmp_path: Path, model: Path) -> None:
