@@ -19,9 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = _run(words)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as ended:
+        if not isinstance(ended.__context__ or ended, BrokenPipeError):  # typer makes an exit of it
+            raise
         # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         code = 0
     sys.exit(code)
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from servable.domain.ref import Ref
     from servable.registry.catalog import Version
 
-app = typer.Typer(invoke_without_command=True, help="What is registered: names, versions and aliases.")
+app = typer.Typer(invoke_without_command=True)
 
 RefText = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME:VERSION or NAME@ALIAS.")]
 
 
 @app.callback()
 def models(context: typer.Context, home: Home = None, as_json: AsJson = False) -> None:
-    """List what is registered; or one of the commands below.
+    """List what is registered: names, versions and aliases. The commands below tell and change more.
 
     Example:  servable models
     """

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from servable import __version__
+from servable.cli.commands import COMMANDS
+from tests.cli.command import servable
+
+GROUPS = {
+    "models": ("show", "alias", "delete", "history", "verify"),
+    "keys": ("create", "list", "revoke"),
+}
+ALL = [[name] for name in COMMANDS if name != "keys"]
+ALL += [[name, part] for name, parts in GROUPS.items() for part in parts]
+
+
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
+def test_every_command_shows_an_example_and_takes_a_home_and_json(words, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    told = command.plain(*words, "--help")
+    assert f"Example:  servable {' '.join(words)}" in told.out
+    assert "--home" in told.out
+    assert "--json" in told.out
+
+
+def test_help_tells_all_commands(command):
+    told = command.plain("--help")
+    assert all(name in told.out for name in COMMANDS)
+
+
+def test_the_version():
+    assert servable("--version").out == f"{__version__}\n"
+    assert servable("--version", "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["modls"], "No such command 'modls'; see  servable --help"),
+        (["models", "alias"], "Missing argument 'NAME@ALIAS'; see  servable models alias --help"),
+        (["models", "show", "a", "--frobnicate"], "No such option: --frobnicate; see  servable models show --help"),
+        (["serve", "--workers", "0"], "greater than or equal to 1; see  servable serve --help"),
+        (["models", "show", "a b"], "'a b' does not name a model: expected NAME, NAME:VERSION or NAME@ALIAS"),
+        (["serve", "nothing.onnx"], "there is no file or folder"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_ends_with_2(words, said, command):
+    told = command(*words, code=2)
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert said in told.err
+
+
+def test_errors_are_json_where_json_was_asked_for(command):
+    assert command("models", "show", "nobody", "--json", code=1).json == {
+        "error": "no model 'nobody' is registered (there are: none)",
+        "code": "not_found",
+    }
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    """As in `servable keys list | head -0`: the pipe is closed before anything is written."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "servable", "models", "--json", "--home", tmp_path],
+        stdout=write, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import servable", {"numpy", "typer", "onnxruntime", "msgspec", "asyncio"}),
+        ("import servable.cli; servable.cli.main(['--version'])", {"typer", "numpy", "msgspec"}),
+        ("import servable.cli.commands", {"numpy", "onnxruntime", "sqlalchemy", "uvicorn", "servable.app"}),
+        ("import servable.app", {"numpy", "onnxruntime", "sqlalchemy", "uvicorn", "grpc"}),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_needed(code, unwanted):
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not unwanted & set(told.stdout.split())
