@@ -72,7 +72,9 @@ def hop() -> Figure:
     with model_process(30, 1) as address:
         seconds = uvloop.run(_calls(address, batch, 4000))[500:]
     p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
-    return Figure("hop to a model process and back, p50", (float(p50),), "ms", at_most=0.150, absolute=f"p99 {p99:.3f} ms")
+    return Figure(
+        "hop to a model process and back, p50", (float(p50),), "ms", at_most=0.150, absolute=f"p99 {p99:.3f} ms"
+    )
 
 
 def large(given: int, name: str) -> Figure:

@@ -47,8 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(os.sched_getaffinity(0) & {SERVER_CORE, LOAD_CORE}) < 2:
         print(f"cores {SERVER_CORE} and {LOAD_CORE} are needed: one for the server, one for the load", file=sys.stderr)
         return 3
-    machine = describe() | {"other work at the start": f"{busy_share():.0%} of the cores"}
+    before = busy_share()
     figures = _measure(options.only or list(FIGURES), options.repeats, options.seconds)
+    machine = describe() | {"other work": f"{before:.0%} of the cores before, {busy_share():.0%} after"}
     known = report.document(figures, machine, options.repeats, options.seconds)
     if options.json:
         print(report.as_json(known), end="")
