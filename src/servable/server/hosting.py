@@ -31,6 +31,8 @@ UNUSED_S: Final = 5.0
 """A process that a door has left, and no door uses, ends after this long."""
 FORGOTTEN_S: Final = 60.0
 """One that no door came to, after this long."""
+WORKED_S: Final = 1.0
+"""The longest pause after the death of a process that had come up: one input may have killed it, the next will not."""
 RETIRE_S: Final = 60.0
 """For the call that runs in a process that retires."""
 KEPT: Final = (
@@ -96,7 +98,7 @@ class Hosting:
 
     async def keep(self) -> None:
         """One process after another, until stopped; ends too if the very first does not come up."""
-        crashes = 0
+        crashes = failures = 0
         loop = asyncio.get_running_loop()
         while not self._stopping:
             born = loop.time()
@@ -107,12 +109,15 @@ class Hosting:
                 if self._stopping or fresh.alive:  # it is full, and answers until the next can
                     continue
                 how = fresh.obituary()
-            elif not self.hosted.done():
+                crashes, failures = self._restarts.crashes(crashes, loop.time() - born), 0
+                pause_s = min(self._restarts.pause_s(crashes), WORKED_S)
+            elif self.hosted.done():
+                failures += 1
+                pause_s = self._restarts.pause_s(failures + 1)
+            else:
                 return
             if self._stopping:
                 return
-            crashes = self._restarts.crashes(crashes, loop.time() - born)
-            pause_s = self._restarts.pause_s(crashes)
             self.restarted += 1
             facts = {"event": "process_died", "model": self.name}
             logger.error("the model process of %s %s; the next starts in %g s", self.name, how, pause_s, extra=facts)
