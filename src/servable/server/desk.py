@@ -9,15 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from servable.engine.problem import Problem
-from servable.engine.problem import Problem
 from servable.errors import ServableError, Unavailable, UsageError
 from servable.server.child import Child
 from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want
 from servable.server.processes import Processes
 from servable.server.rollout import Rollout
+from servable.server.tally import Tally
 
 STATS_TIMEOUT_S: Final = 0.3
-"""A door that does not tell its numbers by then is left out of the sum: a scrape must not hang on a sick one."""
+"""A door that does not tell its numbers by then is counted as it last told: a scrape must not hang on a sick one."""
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -43,6 +43,7 @@ class Desk:
         self._rollout = rollout
         self._doors = doors
         self._replaced = replaced
+        self._tally = Tally()
 
     async def reply(self, want: Want) -> Reply:
         """What became of it. Never raises, but for cancellation."""
@@ -63,8 +64,11 @@ class Desk:
             case "reload":
                 return await self._rollout.reload()
             case "stats":
-                told = await asyncio.gather(*(self._stats(door) for door in self._doors()))
-                return [stats for stats in told if stats is not None]
+                doors = self._doors()
+                told = await asyncio.gather(*(self._stats(door) for door in doors))
+                return self._tally.complete(
+                    (stats for stats in told if stats is not None), {door.pid for door in doors}
+                )
             case "doors":
                 return self._facts()
             case "process" if self._processes is not None:

@@ -38,8 +38,7 @@ Versions = dict[tuple[str, str], dict[str, Any]]
 def render(snapshots: Sequence[Snapshot]) -> str:
     """Prometheus' text for the doors of these snapshots, added up.
 
-    One with `"past": true` is the last that was heard of a door that is gone: its counts stay in the sums, so that no
-    counter ever runs backwards; what it held is left out.
+    One with `"past": true` tells of doors that are gone (`tally.py`): what they did counts, what they held does not.
     """
     alive = [door for door in snapshots if not door.get("past")]
     page = Page()
