@@ -1,7 +1,7 @@
 """The REST door's ordinary routes, as one ASGI application: built from the table, behind the guard, in one error shape.
 
 The inference routes are here too, for the requests that the fast protocol (`http.py`) leaves to ASGI. What each route
-does is in `v2.py`, `changes.py`, `triton.py`, `v1.py`, `invocations.py` and `pages.py`.
+does is in `open_inference.py`, `changes.py`, `triton.py`, `tensorflow_v1.py`, `invocations.py` and `pages.py`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from uvicorn._types import ASGIApplication
 
 from servable.domain.ref import NAME
 from servable.errors import NotFound, ServableError, Unauthenticated
-from servable.server import changes, invocations, pages, triton, v1, v2
+from servable.server import changes, invocations, open_inference, pages, tensorflow_v1, triton
 from servable.server.guard import guard, walk
 from servable.server.hosts import Hosts
 from servable.server.parts import Handler, Parts
@@ -65,10 +65,10 @@ class RestDoor:
         self.endpoints = (*ROUTES, *endpoints)
         self.table = by_path(self.endpoints)
         named = (
-            v2.handlers(parts)
+            open_inference.handlers(parts)
             | changes.handlers(parts)
             | triton.handlers(parts)
-            | v1.handlers(parts)
+            | tensorflow_v1.handlers(parts)
             | invocations.handlers(parts)
             | pages.handlers(parts, self.endpoints)
         )
