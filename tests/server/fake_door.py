@@ -42,6 +42,8 @@ class FakeDoor:
         self.ready = False
         self.stuck = ""
         self.open = 0
+        self.asked = 0
+        self.report: Any = None
         self.draining = False
 
     async def converge(self, plan: Plan, number: int) -> None:
@@ -87,6 +89,8 @@ class FakeDoor:
         match path.strip("/").split("/"):
             case ["sleep", seconds]:
                 await asyncio.sleep(float(seconds))
+            case ["report", word]:
+                self.report = word
             case ["stuck"]:
                 self.stuck = "a call hangs"
             case ["want", action, *model]:
@@ -111,7 +115,14 @@ class FakeDoor:
                 case Converge():
                     work.append(asyncio.create_task(self.converge(message.plan, message.id)))
                 case Ask():
-                    self.channel.send(Answer(message.id, {"slot": self.start.slot}))
+                    self.asked += 1
+                    report = {
+                        "slot": self.start.slot,
+                        "pid": os.getpid(),
+                        "records": {"asked": self.asked},
+                        "models": [],
+                    }
+                    self.channel.send(Answer(message.id, self.report or report))
                 case Drain():
                     await self.drain(message, servers)
                     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want
 from servable.server.processes import Processes
 from servable.server.rollout import Rollout
 from servable.server.tally import Tally
+
+logger = logging.getLogger("servable.supervisor")
 
 STATS_TIMEOUT_S: Final = 0.3
 """A door that does not tell its numbers by then is counted as it last told: a scrape must not hang on a sick one."""
@@ -54,6 +57,10 @@ class Desk:
         except asyncio.CancelledError:
             # The server is about to end, and so is this task; the caller still gets a word.
             return Reply(want.id, error=Problem.of(Unavailable("the server is shutting down")))
+        except Exception:  # the wall: one caller's wish, however it fails, is no reason to stop serving all others
+            logger.exception("%s: an error of the server itself", want.action)
+            problem = Problem.of(ServableError(f"{want.action} failed in the server itself: its log says where"))
+            return Reply(want.id, error=problem)
 
     async def _do(self, want: Want) -> Any:
         match want.action:

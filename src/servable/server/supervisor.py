@@ -37,8 +37,8 @@ START_EXTENSION_S: Final = 30.0
 """While models load and doors beat, the service manager is asked for this much more time."""
 
 PROCESS_RESTARTS: Final = Restarts(first_s=0.5, longest_s=60.0, stable_s=10.0)
-"""Model processes load more than doors do, so those that die again and again wait longer; and any input may kill one, so
-those that worked for a while are forgiven sooner."""
+"""Model processes load more than doors do, so those that die again and again wait longer; and any input may kill one,
+so those that worked for a while are forgiven sooner."""
 
 MARGIN_S: Final = 1.0
 """Doors are told to finish this much before the grace is over and they are killed."""
@@ -65,7 +65,7 @@ def run(
             doors = Doors(settings, listeners, command, restarts or Restarts(), lambda: rollout.plan)
             rollout.doors = doors.living
             processes = Processes(settings, restarts or PROCESS_RESTARTS)
-            return await Supervisor(settings, listeners, notifier, doors, processes, rollout, on_ready).run()
+            return await Supervisor(settings, listeners, notifier, doors, processes, rollout, on_ready=on_ready).run()
 
         return asyncio.run(main())
 
@@ -81,6 +81,7 @@ class Supervisor:
         doors: Doors,
         processes: Processes,
         rollout: Rollout,
+        *,
         on_ready: Callable[[Addresses], None],
     ) -> None:
         self._settings = settings
@@ -134,7 +135,10 @@ class Supervisor:
         if ready == self._settings.workers and not self._announced:
             self._announced = True
             self._notifier.ready()
-            self._on_ready(self._listeners.addresses())
+            try:
+                self._on_ready(self._listeners.addresses())
+            except OSError as error:  # nobody reads what we print: no reason not to serve
+                logger.warning("the addresses could not be told: %s", error)
         self._notifier.status(f"{ready} of {self._settings.workers} doors ready")
 
     async def _watch(self) -> None:
@@ -169,6 +173,8 @@ class Supervisor:
             except ServableError as error:
                 facts = {"event": "reload_failed"}
                 logger.error("reload: %s", error.message, extra=facts)  # noqa: TRY400 - the operator's error, not ours
+            except Exception:  # the wall: what stands, stands, and serves on
+                logger.exception("reload: an error of the server itself", extra={"event": "reload_failed"})
             if self._announced:
                 self._notifier.ready()
 
