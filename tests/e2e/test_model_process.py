@@ -176,9 +176,11 @@ def test_an_idle_stopped_process_is_noticed(hostile: Hostile) -> None:
 
 
 def test_sys_exit_in_a_call_is_contained(hostile: Hostile) -> None:
-    status, _ = hostile.ask("sys.exit 4")
+    before = hostile.pid()
+    status, body = hostile.ask("sys.exit 4")
     assert status == 500
-    assert hostile.said("") == ""
+    assert "SystemExit" in body["error"]
+    assert hostile.pid() == before
 
 
 def test_other_models_go_on_while_the_process_dies_again_and_again(hostile: Hostile) -> None:

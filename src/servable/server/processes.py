@@ -33,6 +33,7 @@ class Processes:
         self._restarts = restarts
         self._folder: Path | None = None
         self._table: dict[Launch, Hosting] = {}
+        self._ending: set[Hosting] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._asking: dict[Launch, asyncio.Lock] = {}
         self._count = 0
@@ -95,12 +96,15 @@ class Processes:
 
     def reap(self) -> None:
         """At SIGCHLD."""
-        for hosting in self._table.values():
+        for hosting in self._all():
             hosting.reap()
 
     def pids(self) -> set[int]:
         """Of all that live."""
-        return {child.pid for hosting in self._table.values() for child in hosting.children}
+        return {child.pid for hosting in self._all() for child in hosting.children}
+
+    def _all(self) -> list[Hosting]:
+        return [*self._table.values(), *self._ending]
 
     def facts(self) -> list[dict[str, Any]]:
         """One line a process, for whoever looks after the server."""
@@ -126,11 +130,13 @@ class Processes:
     async def _end(self, hosting: Hosting) -> None:
         if self._table.get(hosting.launch) is hosting:
             del self._table[hosting.launch]
+            self._ending.add(hosting)
             await hosting.stop()
+            self._ending.discard(hosting)
 
     def kill(self) -> None:
         """The last resort, when the supervisor itself cannot go on."""
-        for hosting in self._table.values():
+        for hosting in self._all():
             for child in hosting.children:
                 with contextlib.suppress(OSError):
                     child.process.kill()

@@ -138,7 +138,7 @@ class Calls:
             parts, _ = frames.batch(frames.ANSWER, number, answer, door.answers, seconds=seconds)
         except ServableError as error:
             parts = [frames.problem(number, Problem.of(error))]
-        except Exception as error:  # the wall: a model may raise anything
+        except (Exception, SystemExit) as error:  # the wall: a model may raise anything
             logger.exception("the model raised %s", type(error).__name__)
             told = ModelFailed(f"the model failed with {type(error).__name__}; the server's log has the details")
             parts = [frames.problem(number, Problem.of(told))]
