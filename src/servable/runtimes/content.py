@@ -12,20 +12,24 @@ from typing import Final
 HEAD_BYTES: Final = 4096
 
 _MAGIC: Final = (
-    (b"version https://git-lfs", "a git-lfs pointer, not the file itself: run  git lfs pull"),
-    (b"\x1f\x8b", "gzip-compressed data: unpack it first"),
-    (b"\x89HDF\r\n", "an HDF5 file (an old Keras model?): convert it to ONNX with tf2onnx"),
-    (b"\x93NUMPY", "a numpy array"),
-    (b"PAR1", "a Parquet table: that is data, not a model"),
-    (b"ARROW1", "an Arrow table: that is data, not a model"),
-    (b"GGUF", "a GGUF language model, which is not served here"),
-    (b"%PDF", "a PDF document"),
-    (b"\x7fELF", "a program or shared library"),
-    (b"BZh", "bzip2-compressed data: unpack it first"),
-    (b"\xfd7zXZ", "xz-compressed data: unpack it first"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"binf", "an XGBoost file in the old binary format: save it with XGBoost's save_model('model.ubj')"),
+    (0, b"version https://git-lfs", "a git-lfs pointer, not the file itself: run  git lfs pull"),
+    (0, b"\x1f\x8b", "gzip-compressed data: unpack it first"),
+    (0, b"\x89HDF\r\n", "an HDF5 file (an old Keras model?): convert it to ONNX with tf2onnx"),
+    (0, b"\x93NUMPY", "a numpy array"),
+    (0, b"PAR1", "a Parquet table: that is data, not a model"),
+    (0, b"ARROW1", "an Arrow table: that is data, not a model"),
+    (0, b"GGUF", "a GGUF language model, which is not served here"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\x7fELF", "a program or shared library"),
+    (0, b"BZh", "bzip2-compressed data: unpack it first"),
+    (0, b"\xfd7zXZ", "xz-compressed data: unpack it first"),
+    (0, b"SQLite format 3", "an SQLite database"),
+    (0, b"binf", "an XGBoost file in the old binary format: save it with XGBoost's save_model('model.ubj')"),
+    (4, b"TFL3", "a TFLite model"),
+    (4, b"ORTM", "an ORT-format model: serve the .onnx file it was made from"),
+    (257, b"ustar", "a tar archive: unpack it first"),
 )
+"""What begins where, and what that is."""
 _PICKLE: Final = (
     "a pickle, which runs code when it is opened: in the environment that made it, load it and give the object to "
     "servable.pack(model, sample=...)"
@@ -44,28 +48,28 @@ def looks_like(path: Path, head: bytes) -> str:
         return _folder(path)
     if not head:
         return "an empty file"
-    for magic, phrase in _MAGIC:
-        if head.startswith(magic):
+    for start, magic, phrase in _MAGIC:
+        if head[start : start + len(magic)] == magic:
             return phrase
-    if head[0] == 0x80 and head[1:2] <= b"\x05" or head.startswith((b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"ZF0x")):
-        return _PICKLE
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
-    if head[4:8] == b"ORTM":
-        return "an ORT-format model: serve the .onnx file it was made from"
-    if head[257:262] == b"ustar":
-        return "a tar archive: unpack it first"
-    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
+    if _is_pickle(head):
+        return _PICKLE
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "a safetensors file: weights without a model that uses them"
     return _text(head)
+
+
+def _is_pickle(head: bytes) -> bool:
+    """Plain from protocol 2 on, or compressed by joblib."""
+    compressed = (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"ZF0x")
+    return (head[0] == 0x80 and head[1:2] <= b"\x05") or head.startswith(compressed)
 
 
 def _text(head: bytes) -> str:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:400].lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return "an HTML page, probably a download that answered with an error or a login"
-    if b"<pmml" in start:
-        return "a PMML model, which is not served here"
     if start.startswith(b"<"):
         return "an XML document"
     if start.startswith((b"{", b"[")):
