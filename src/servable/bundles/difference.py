@@ -18,7 +18,8 @@ MAX_ROWS_NAMED: Final = 5
 
 class Difference(msgspec.Struct, frozen=True):
     """One output compared. `largest` is the largest absolute difference of floats, or the share of rows that differ for
-    labels; `rows` are the first ones that are not equal, `shown` the first such pair. Equal means: `rows` is empty."""
+    labels; `rows` are the first ones that are not equal, `shown` the first such pair. Equal means: `rows` is empty.
+    """
 
     output: str
     largest: float

@@ -1,15 +1,14 @@
 """Golden rows: inputs and the answers they must get, kept in the bundle and asked of every loaded version.
 
-The file is JSON, data only: `{"inputs": {name: tensor}, "outputs": {name: tensor}, "relative": r, "absolute": a}`, where a
-tensor is `{"datatype", "shape", "data"}`. NaN and infinities are written as text, a missing text as null, and bytes that
-are not UTF-8 as `{"b64": ...}`.
+The file is JSON, data only: `{"inputs": {name: tensor}, "outputs": {name: tensor}, "relative": r, "absolute": a}`,
+where a tensor is `{"datatype", "shape", "data"}`. NaN and infinities are written as text, a missing text as null, and
+bytes that are not UTF-8 as `{"b64": ...}`.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -41,14 +40,14 @@ class _Golden(msgspec.Struct, forbid_unknown_fields=True):
     absolute: float = ABSOLUTE
 
 
-def write_golden(path: Path, inputs: Batch, outputs: Batch) -> None:
-    """Write rows and their answers. Equal batches give equal bytes."""
+def golden_bytes(inputs: Batch, outputs: Batch) -> bytes:
+    """Rows and their answers as a file's content. Equal batches give equal bytes."""
     golden = _Golden(
         {name: _tensor(array) for name, array in inputs.columns.items()},
         {name: _tensor(array) for name, array in outputs.columns.items()},
         inputs.rows,
     )
-    path.write_bytes(msgspec.json.encode(golden, order="deterministic") + b"\n")
+    return msgspec.json.encode(golden, order="deterministic") + b"\n"
 
 
 def read_golden(data: bytes) -> tuple[Batch, Batch, float, float]:

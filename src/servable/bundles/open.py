@@ -70,8 +70,8 @@ def verify(folder: Path, stated: Manifest) -> None:
 def _same(found: File, stated: File) -> None:
     if found.bytes != stated.bytes:
         raise DigestMismatch(
-            f"{stated.path!r} has {found.bytes} bytes, the manifest says {stated.bytes}: the file was cut off, changed or "
-            "replaced after packing; copy or pack the bundle again"
+            f"{stated.path!r} has {found.bytes} bytes, the manifest says {stated.bytes}: the file was cut off, changed "
+            "or replaced after packing; copy or pack the bundle again"
         )
     if found.sha256 != stated.sha256:
         raise DigestMismatch(

@@ -28,6 +28,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     (`onnx_onnxv1`). `labels` gives class names per output, for answers that are asked for by label.
     `libraries` are the versions that made the model; `options` belong to the runtime; `lineage` tells where it came
     from. `golden` names a file of rows with expected outputs that a loaded version must reproduce before it serves.
+    `checks` are demands of whoever packed it (`accuracy>=0.9`), for the gate of a release.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     libraries: dict[str, str] = {}
     options: dict[str, Any] = {}
     lineage: dict[str, Any] = {}
+    checks: tuple[str, ...] = ()
 
 
 class Bundle(msgspec.Struct, frozen=True):

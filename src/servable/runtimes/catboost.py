@@ -44,7 +44,7 @@ class CatBoostRuntime:
     platform = "catboost_cbm"
     isolated = False
 
-    def recognises(self, path: Path, head: bytes) -> bool:
+    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002 - the bytes say it all
         return head.startswith(_MAGIC)
 
     def inspect(self, path: Path) -> Inspection:
@@ -55,7 +55,7 @@ class CatBoostRuntime:
         labels = {field.name: field.features for field in signature.outputs if field.features}
         return Inspection(signature, labels, {"catboost": version} if version else {})
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
         model, _ = _model(verified.read(bundle), bundle.manifest.model)
         agree(bundle, bundle.signature.inputs, _outputs(model))
         return CatBoostModel(model, bundle)
@@ -67,7 +67,7 @@ class CatBoostModel:
     concurrent = True
 
     def __init__(self, model: Any, bundle: Bundle) -> None:
-        self._names = tuple(model.feature_names_)
+        self._names = tuple(bundle.manifest.options.get("features") or model.feature_names_)
         self._text = set(model.get_cat_feature_indices())
         self._answer: Answer | None = _answer(model, int(bundle.manifest.options.get("threads", 1)))
         self._matrix = None if self._text else _matrix_input(bundle.signature, self._names)
@@ -99,7 +99,7 @@ class CatBoostModel:
 def _model(data: bytes, name: str) -> tuple[Any, str]:
     """The loaded model and the version of the library that made it."""
     try:
-        import catboost  # noqa: PLC0415 - heavy, and not in the base install
+        import catboost
     except ImportError as error:
         raise MissingExtra("catboost", f"load {name!r}", missing=error.name) from error
     made_by = re.search(rb"CatBoost release (\d+(?:\.\d+)*)", data)

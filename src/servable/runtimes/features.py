@@ -56,6 +56,24 @@ def input_fields(features: Sequence[Feature], datatype: str, *, named: bool) -> 
     )
 
 
+def renamed(features: Sequence[Feature], names: Sequence[str] | None) -> tuple[Feature, ...]:
+    """The features by other names, in the same order: a file may have lost or changed those of the sample."""
+    if names is None:
+        return tuple(features)
+    if len(names) != len(features):
+        raise CorruptModel(f"the manifest names {len(names)} features, the model has {len(features)}: pack it again")
+    return tuple(Feature(name, known.categories) for name, known in zip(names, features, strict=True))
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a single value is None or NaN.
+
+    >>> is_missing(float("nan")), is_missing(None), is_missing("")
+    (True, True, False)
+    """
+    return value is None or (isinstance(value, (float, np.floating)) and bool(np.isnan(value)))
+
+
 class Assembler:
     """Makes the model's matrix, in the model's order, of the inputs of a signature."""
 

@@ -25,7 +25,9 @@ def _points() -> dict[str, EntryPoint]:
 
 @cache
 def runtime(name: str) -> Runtime:
-    """The runtime of this format. Raises UnknownFormat (lists those there are), EnvironmentFault (the plugin is broken)."""
+    """The runtime of this format. Raises UnknownFormat (lists those there are), EnvironmentFault (the plugin is
+    broken).
+    """
     point = _points().get(name)
     if point is None:
         raise UnknownFormat(
@@ -50,7 +52,8 @@ def runtimes() -> dict[str, Runtime]:
 
 
 def recognise(path: Path | str) -> Runtime:
-    """The one runtime whose format the file or folder has, by its content. Raises UnknownFormat, saying what it looks like.
+    """The one runtime whose format the file or folder has, by its content. Raises UnknownFormat, saying what it looks
+    like.
 
     >>> recognise(__file__)
     Traceback (most recent call last):

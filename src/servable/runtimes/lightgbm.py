@@ -1,7 +1,7 @@
 """LightGBM models, by lightgbm: text files. Answers as LGBMClassifier and LGBMRegressor give them.
 
-Thresholds are float64, so the input is too. One thread a call. The file does not hold class names: `options.classes` does
-where the model was packed from an object that knew them.
+Thresholds are float64, so the input is too. One thread a call. The file does not hold class names: `options.classes`
+does where the model was packed from an object that knew them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from servable.errors import CorruptModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.classes import PREDICTION, Classes, both
-from servable.runtimes.features import Assembler, Feature, input_fields
+from servable.runtimes.features import Assembler, input_fields, renamed
 from servable.runtimes.lightgbm_file import LightGBMFile, is_lightgbm, read
 
 _BINARY: Final = {"binary"}
@@ -38,7 +38,7 @@ class LightGBMRuntime:
     platform = "lightgbm_text"
     isolated = False
 
-    def recognises(self, path: Path, head: bytes) -> bool:
+    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002 - the bytes say it all
         return is_lightgbm(head)
 
     def inspect(self, path: Path) -> Inspection:
@@ -50,15 +50,14 @@ class LightGBMRuntime:
         labels = {field.name: field.features for field in signature.outputs if field.features}
         return Inspection(signature, labels)
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
         data = verified.read(bundle)
         file = read(data, bundle.manifest.model)
         options = bundle.manifest.options
         booster = _booster(data, bundle.manifest.model)
         classes = options.get("classes")
         agree(bundle, bundle.signature.inputs, _outputs(file, booster, classes))
-        names = options.get("features") or [feature.name for feature in file.features]
-        features = [Feature(name, known.categories) for name, known in zip(names, file.features, strict=True)]
+        features = renamed(file.features, options.get("features"))
         answer = _answer(booster, file, classes, int(options.get("threads", 1)))
         return LightGBMModel(answer, Assembler(bundle, features, np.float64))
 
@@ -86,7 +85,7 @@ class LightGBMModel:
 
 def _booster(data: bytes, name: str) -> Any:
     try:
-        import lightgbm  # noqa: PLC0415 - heavy, and not in the base install
+        import lightgbm
     except ImportError as error:
         raise MissingExtra("lightgbm", f"load {name!r}", missing=error.name) from error
     try:

@@ -81,7 +81,7 @@ class OnnxModel:
     concurrent = True
 
     def __init__(self, session: Any, signature: Signature, missing_text: str | None = None) -> None:
-        import onnxruntime  # noqa: PLC0415 - loaded with the first model, not with the program
+        import onnxruntime
 
         self._run = session._sess.run  # the call below `InferenceSession.run`: that one costs 2 us more
         self._options = onnxruntime.RunOptions()
@@ -124,7 +124,7 @@ class OnnxModel:
 
 
 def reason(error: Exception) -> str:
-    """onnxruntime's message without its source locations and codes."""
+    """Onnxruntime's message without its source locations and codes."""
     text = str(error).replace("\n", " ").strip()
     if text.startswith("[ONNXRuntimeError]"):
         text = text.split(" : ", 3)[-1]
@@ -145,7 +145,7 @@ def _read(data: bytes, name: str) -> OnnxFile:
 
 def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: int, name: str) -> Any:
     """An InferenceSession over the file's bytes and the mapped files beside it."""
-    import onnxruntime  # noqa: PLC0415 - loaded with the first model, not with the program
+    import onnxruntime
 
     provider = _PROVIDERS.get(device.partition(":")[0])
     if provider not in onnxruntime.get_available_providers():
@@ -193,7 +193,9 @@ def _fields(nodes: list[Any], name: str) -> tuple[Field, ...]:
 
 
 def _signature(session: Any, name: str) -> Signature:
-    """The declared fields, corrected by what a run shows: declared output shapes are often absent, and sometimes wrong."""
+    """The declared fields, corrected by what a run shows: declared output shapes are often absent, and sometimes
+    wrong.
+    """
     inputs, outputs = _fields(session.get_inputs(), name), _fields(session.get_outputs(), name)
     names = [field.name for field in outputs]
 

@@ -40,8 +40,8 @@ def mapped(folder: Path, location: str) -> mmap.mmap:
     relative = PurePosixPath(location)
     if not location or relative.is_absolute() or ".." in relative.parts or "\\" in location or "\0" in location:
         raise UnsafeModel(
-            f"the model keeps tensors in {location!r}: expected a path inside the model's own folder; save it anew with "
-            "its external data beside it"
+            f"the model keeps tensors in {location!r}: expected a path inside the model's own folder; save it anew "
+            "with its external data beside it"
         )
     path = folder
     for name in relative.parts:

@@ -37,7 +37,9 @@ class OnnxFile(msgspec.Struct, frozen=True):
 
 
 def is_onnx(head: bytes, size: int) -> bool:
-    """Whether a file of `size` bytes that starts with `head` is an ONNX model: a protobuf with its fields and a version."""
+    """Whether a file of `size` bytes that starts with `head` is an ONNX model: a protobuf with its fields and a
+    version.
+    """
     seen: set[int] = set()
     try:
         for part in parts(head, 0, max(size, len(head))):
@@ -99,7 +101,9 @@ def _opset(data: bytes, part: Part) -> tuple[str, int]:
 
 
 def _class_labels(data: bytes, node: Part) -> tuple[str, ...]:
-    """The class names that a node of the ML domain carries: `classlabels_strings`, `classlabels_int64s` and the like."""
+    """The class names that a node of the ML domain carries: `classlabels_strings`, `classlabels_int64s` and the
+    like.
+    """
     for attribute in parts(data, node.start, node.stop):
         if attribute.number != 5 or not text_field(data, attribute, 1).startswith("classlabels_"):
             continue

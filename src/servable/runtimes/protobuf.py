@@ -67,7 +67,9 @@ def text(data: bytes, part: Part) -> str:
 
 
 def text_field(data: bytes, message: Part, number: int) -> str:
-    """The string field of this number inside a message: the last one, as every parser has it; empty if there is none."""
+    """The string field of this number inside a message: the last one, as every parser has it; empty if there is
+    none.
+    """
     found = ""
     for field in parts(data, message.start, message.stop):
         if field.number == number and field.kind == BYTES:

@@ -1,7 +1,7 @@
 """Are the rows of a model independent? Asked of a model whose file does not say, by running it.
 
-A first axis of any size may be rows, and it may be time, tokens or samples of sound: joining two callers' arrays along it
-would then give both a wrong answer. So rows are predicted apart and together, and must come out equal.
+A first axis of any size may be rows, and it may be time, tokens or samples of sound: joining two callers' arrays
+along it would then give both a wrong answer. So rows are predicted apart and together, and must come out equal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ Predict = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
 
 class Probe(msgspec.Struct, frozen=True):
-    """What running the model showed. `shapes` are those of the outputs for 3 rows, or for one call where not batched."""
+    """What running the model showed. `shapes` are those of the outputs for 3 rows, or for one call where not
+    batched.
+    """
 
     independent: bool
     shapes: dict[str, tuple[int, ...]]
@@ -39,7 +41,7 @@ def probe(predict: Predict, inputs: tuple[Field, ...], *, batched: bool) -> Prob
         try:
             together = predict(values)
             parts = [predict(part) for part in _parts(values)] if batched else []
-        except Exception:  # noqa: BLE001 - a wall: any library error only means that these values do not suit the model
+        except Exception:  # noqa: BLE001, S112 - a wall: an error of the library means that these values do not suit
             continue
         shapes = {name: np.shape(array) for name, array in together.items()}
         return Probe(

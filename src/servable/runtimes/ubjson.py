@@ -6,7 +6,7 @@ Source of the encoding: ubjson.org, "Type Reference" and "Optimized Format". Num
 from __future__ import annotations
 
 import struct
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +20,7 @@ class BrokenUBJSON(ValueError):
     """The bytes are not UBJSON, or end too soon."""
 
 
-def loads(data: bytes, skip: Set[str] = frozenset()) -> Any:
+def loads(data: bytes, skip: AbstractSet[str] = frozenset()) -> Any:
     """The document in `data`; the value of any key in `skip` is None. Raises BrokenUBJSON."""
     try:
         return _Reader(data, skip).value(0)
@@ -29,7 +29,7 @@ def loads(data: bytes, skip: Set[str] = frozenset()) -> Any:
 
 
 class _Reader:
-    def __init__(self, data: bytes, skip: Set[str]) -> None:
+    def __init__(self, data: bytes, skip: AbstractSet[str]) -> None:
         self._data = data
         self._skip = skip
         self._at = 0

@@ -21,6 +21,6 @@ def not_newer(library: str, made_by: str, installed: str, name: str) -> None:
     """Raise IncompatibleModel where the file is of a newer major or minor version than the library here."""
     if parts(made_by)[:2] > parts(installed)[:2]:
         raise IncompatibleModel(
-            f"{name!r} was made by {library} {made_by}, and {library} {installed} is installed: an older library can load "
-            f"it and predict wrong. Run  pip install '{library}>={made_by}'  or save the model with {installed}"
+            f"{name!r} was made by {library} {made_by}, and {library} {installed} is installed: an older library can "
+            f"load it and predict wrong. Run  pip install '{library}>={made_by}'  or save the model with {installed}"
         )

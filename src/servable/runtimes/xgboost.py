@@ -21,7 +21,7 @@ from servable.errors import CorruptModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.classes import LABEL, PREDICTION, PROBABILITIES, Classes, both, each, softmax
-from servable.runtimes.features import Assembler, input_fields
+from servable.runtimes.features import Assembler, input_fields, renamed
 from servable.runtimes.versions import not_newer
 from servable.runtimes.xgboost_file import XGBoostFile, is_xgboost, read
 
@@ -35,7 +35,7 @@ class XGBoostRuntime:
     platform = "xgboost_ubj"
     isolated = False
 
-    def recognises(self, path: Path, head: bytes) -> bool:
+    def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002 - the bytes say it all
         return is_xgboost(head)
 
     def inspect(self, path: Path) -> Inspection:
@@ -56,7 +56,8 @@ class XGBoostRuntime:
         if device != "cpu":
             booster.set_param({"device": device})
         agree(bundle, bundle.signature.inputs, _outputs(file, booster))
-        return XGBoostModel(booster, file, Assembler(bundle, file.features, np.float32))
+        features = renamed(file.features, bundle.manifest.options.get("features"))
+        return XGBoostModel(booster, file, Assembler(bundle, features, np.float32))
 
 
 class XGBoostModel:
@@ -86,7 +87,7 @@ class XGBoostModel:
 
 def _booster(data: bytes, file: XGBoostFile, name: str, threads: int) -> Any:
     try:
-        import xgboost  # noqa: PLC0415 - heavy, and not in the base install
+        import xgboost
     except ImportError as error:
         raise MissingExtra("xgboost", f"load {name!r}", missing=error.name) from error
     not_newer("xgboost", ".".join(map(str, file.version)), xgboost.__version__, name)
@@ -129,7 +130,7 @@ def _answer(booster: Any, file: XGBoostFile) -> Answer:
 
 def _linear(booster: Any) -> Callable[..., Array]:
     """The linear booster cannot predict in place."""
-    import xgboost  # noqa: PLC0415 - heavy, and loaded by now
+    import xgboost
 
     def run(matrix: Array, kind: str = "value") -> Array:
         data = xgboost.DMatrix(matrix, nthread=1)

@@ -7,6 +7,7 @@ wrong. Source of the layout: xgboost's doc/model.schema.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
@@ -123,4 +124,4 @@ def _texts(categories: _Categories) -> tuple[str, ...] | None:
         return tuple(map(category_text, categories.values)) or None
     raw = bytes(value & 0xFF for value in categories.values)
     ends = categories.offsets
-    return tuple(raw[start:stop].decode() for start, stop in zip(ends, ends[1:], strict=False)) or None
+    return tuple(raw[start:stop].decode() for start, stop in pairwise(ends)) or None

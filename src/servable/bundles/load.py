@@ -1,0 +1,119 @@
+"""A model in this process: from a bundle or a model file to something that predicts tables.
+
+For notebooks, scripts and bulk jobs; a server goes through the engine instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from servable.bundles.golden import prove_golden
+from servable.bundles.open import open_bundle
+from servable.bundles.sample import is_frame
+from servable.bundles.tables import to_batch, to_frame
+from servable.domain.batch import Array, Batch
+from servable.domain.bundle import Bundle
+from servable.domain.field import Field
+from servable.domain.model import Model
+from servable.domain.signature import Signature
+from servable.errors import InvalidInput, ModelFailed, NotFound
+from servable.runtimes.find import runtime
+
+
+class Predictor:
+    """A loaded bundle. Closes with `close()` or at the end of a `with` block."""
+
+    def __init__(self, bundle: Bundle, model: Model) -> None:
+        self.bundle = bundle
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        return self.bundle.name
+
+    @property
+    def signature(self) -> Signature:
+        """Names, datatypes and shapes of inputs and outputs."""
+        return self.bundle.signature
+
+    def predict(self, inputs: Any) -> Any:
+        """Answers to a DataFrame (as a DataFrame with the same index), to a matrix or to `{input name: array}` (as
+        `{output name: array}`).
+
+        Columns are found by name; a column that may be missing can be absent. Raises InvalidInput with every fault.
+        """
+        if isinstance(inputs, Mapping):
+            return dict(self.predict_batch(_batch(inputs, self.signature)).columns)
+        table = inputs if is_frame(inputs) else np.asarray(inputs)
+        answer = self.predict_batch(to_batch(table, self.signature))
+        return to_frame(answer, self.signature, inputs) if is_frame(inputs) else dict(answer.columns)
+
+    def predict_batch(self, batch: Batch) -> Batch:
+        """The answer to a batch, both held against the signature. Raises InvalidInput, ModelFailed."""
+        batch = self.signature.complete(batch)
+        if faults := self.signature.check(batch):
+            told = list(map(str, faults))
+            example = {name: array.tolist() for name, array in self.signature.example().columns.items()}
+            raise InvalidInput(f"the input breaks the contract: {'; '.join(told)}", faults=told, example=example)
+        answer = self._model.predict(batch)
+        if faults := self.signature.check_outputs(answer):
+            raise ModelFailed(f"the answer of {self.name!r} breaks its own contract: {'; '.join(map(str, faults))}")
+        return answer
+
+    def close(self) -> None:
+        """Give back the model's memory."""
+        self._model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        inputs = ", ".join(f"{field.name} {field.describe()}" for field in self.signature.inputs)
+        return f"Predictor({self.name!r}, {self.bundle.manifest.format}; {inputs})"
+
+
+def load(source: Path | str, *, device: str = "cpu") -> Predictor:
+    """Load a bundle's folder or a model file, verified and held against its golden rows.
+
+    Raises NotFound, BundleError and what is below it, MissingExtra.
+    """
+    if not Path(source).expanduser().exists():
+        raise NotFound(f"there is no bundle or model file at {str(source)!r}")
+    bundle = open_bundle(Path(source).expanduser())
+    model = runtime(bundle.manifest.format).load(bundle, device)
+    try:
+        prove_golden(bundle, model)
+    except BaseException:
+        model.close()
+        raise
+    return Predictor(bundle, model)
+
+
+def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:
+    """Arrays and lists by input name, as the batch the signature describes."""
+    columns = {name: _array(value, signature.input(name)) for name, value in inputs.items()}
+    if not signature.batched:
+        return Batch(columns, 1)
+    counts = {name: len(array) if array.ndim else 0 for name, array in columns.items()}
+    if len(set(counts.values())) > 1:
+        raise InvalidInput(f"the inputs differ in their number of rows: {counts}")
+    return Batch(columns, next(iter(counts.values()), 0))
+
+
+def _array(value: Any, field: Field | None) -> Array:
+    """The value as the field's dtype where that loses nothing; a flat list of rows fits a column [rows, 1]."""
+    array = np.asarray(value, object) if field is not None and field.datatype == "BYTES" else np.asarray(value)
+    if field is None:
+        return array
+    if array.ndim == 1 and field.shape == (-1, 1):
+        array = array.reshape(-1, 1)
+    if array.dtype != field.dtype and np.can_cast(array.dtype, field.dtype, "same_kind"):
+        return array.astype(field.dtype)
+    return array.astype(field.dtype) if array.dtype.kind in "iu" and field.dtype.kind in "fiu" else array

@@ -1,0 +1,99 @@
+"""The sample that a model is packed with: rows like those it was trained on, from memory or from a file.
+
+A table is a DataFrame or a matrix (numpy, two axes); whatever else is given becomes one of these.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from servable.errors import MissingExtra, UsageError
+
+Table = Any
+"""A pandas DataFrame, or a numpy matrix."""
+
+MAX_ROWS: Final = 2000
+"""Rows of the sample that are looked at: enough for a contract and a proof, few enough to take seconds."""
+_READERS: Final = {".csv": "read_csv", ".parquet": "read_parquet", ".arrow": "read_feather", ".feather": "read_feather"}
+_MATRIX: Final = 2
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """Rows without the label, and the label's values where the column was named."""
+
+    table: Table
+    labels: Any = None
+
+
+def read_sample(source: Any, label: str | None = None) -> Sample:
+    """A sample from a DataFrame, a matrix, a list of rows, or the path of a csv, parquet or arrow file.
+
+    `label` is the column to leave out of the inputs. At most MAX_ROWS rows, evenly spread. Raises UsageError,
+    MissingExtra.
+    """
+    table = _from_file(Path(source)) if isinstance(source, (str, Path)) else source
+    if isinstance(table, list) and table and isinstance(table[0], dict):
+        table = _pandas("read a list of rows").DataFrame(table)
+    if hasattr(table, "to_pandas"):
+        table = table.to_pandas()
+    if not is_frame(table):
+        table = np.asarray(table)
+        if table.ndim != _MATRIX:
+            raise UsageError(f"the sample has {table.ndim} axes: expected a DataFrame or a matrix [rows, columns]")
+        if table.dtype.kind not in "fiub":
+            raise UsageError(f"the sample is a matrix of {table.dtype}: give mixed columns as a DataFrame")
+    if not len(table):
+        raise UsageError("the sample has no rows")
+    labels = None
+    if label is not None:
+        if not is_frame(table) or label not in table.columns:
+            known = ", ".join(map(repr, table.columns)) if is_frame(table) else "none: the sample is a matrix"
+            raise UsageError(f"the sample has no column {label!r} for the label; columns are {known}")
+        labels = table[label]
+        table = table.drop(columns=[label])
+    if is_frame(table):
+        table = _plain_names(table)
+    spread = np.unique(np.linspace(0, len(table) - 1, min(MAX_ROWS, len(table))).astype(int))
+    return Sample(rows_of(table, spread), None if labels is None else labels.iloc[spread])
+
+
+def is_frame(table: Any) -> bool:
+    """Whether it is a DataFrame, without importing pandas."""
+    return hasattr(table, "iloc") and hasattr(table, "columns")
+
+
+def rows_of(table: Table, index: Any) -> Table:
+    """Some rows of a table."""
+    return table.iloc[index].reset_index(drop=True) if is_frame(table) else table[index]
+
+
+def _plain_names(table: Any) -> Any:
+    names = [str(name) for name in table.columns]
+    if len(set(names)) != len(names):
+        raise UsageError(f"the sample has two columns of the same name: {', '.join(names)}")
+    return table if list(table.columns) == names else table.set_axis(names, axis=1)
+
+
+def _from_file(path: Path) -> Any:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"cannot read the sample {str(path)!r}: expected one of {', '.join(_READERS)}")
+    pandas = _pandas(f"read {path.name!r}")
+    try:
+        return getattr(pandas, reader)(path)
+    except ImportError as error:
+        raise MissingExtra("pack", f"read {path.name!r}", missing=error.name) from error
+    except Exception as error:
+        raise UsageError(f"cannot read the sample {str(path)!r}: {error}") from error
+
+
+def _pandas(purpose: str) -> Any:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtra("pack", purpose, missing=error.name) from error
+    return pd

@@ -1,0 +1,75 @@
+"""What was handed over to be packed: a model object, a model file, or a pickle that somebody consented to open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from servable.bundles.original import Original, original_of
+from servable.domain.bundle import MANIFEST
+from servable.domain.runtime import Inspection
+from servable.errors import CorruptModel, MissingExtra, UnknownFormat, UnsafeModel, UsageError
+from servable.runtimes.find import recognise, runtime
+from servable.runtimes.sklearn import load_estimator
+
+_PICKLES: Final = (b"\x80", b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"ZF0x")
+"""How pickles begin, plain or compressed by joblib."""
+
+
+class FileSource(msgspec.Struct, frozen=True):
+    """A model file that is kept as it is, and what its runtime read in it."""
+
+    path: Path
+    format: str
+    seen: Inspection
+
+
+def source_of(model: Any, kind: str | None, *, allow_unsafe: bool) -> Original | FileSource:
+    """Recognise what is to be packed; `kind` names the format of a file instead.
+
+    Raises UsageError, UnknownFormat, UnsafeModel, CorruptModel, MissingExtra.
+    """
+    if not isinstance(model, (str, Path)):
+        return original_of(model)
+    path = Path(model)
+    if (path / MANIFEST).is_file():
+        raise UsageError(f"{str(path)!r} is a bundle already: serve it as it is")
+    try:
+        plugin = runtime(kind) if kind is not None else recognise(path)
+    except UnknownFormat:
+        if kind is not None or not _is_pickle(path):
+            raise
+        return original_of(_unpickled(path, allow_unsafe=allow_unsafe))
+    if plugin.name == "sklearn":
+        estimator, _ = load_estimator(path.read_bytes(), path.name)
+        return original_of(estimator)
+    return FileSource(path.resolve(), plugin.name, plugin.inspect(path))
+
+
+def _is_pickle(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(8).startswith(_PICKLES)
+
+
+def _unpickled(path: Path, *, allow_unsafe: bool) -> Any:
+    """The object in a pickle or joblib file: opening one runs whatever code it holds."""
+    if not allow_unsafe:
+        raise UnsafeModel(
+            f"{path.name!r} is a pickle: opening it runs whatever code it holds. If you trust who made it, consent "
+            "with allow_unsafe=True (--allow-unsafe); the bundle that is made of it holds no code"
+        )
+    try:
+        import joblib
+    except ImportError as error:
+        raise MissingExtra("sklearn", f"open {path.name!r}", missing=error.name) from error
+    try:
+        return joblib.load(path)
+    except Exception as error:  # a wall: a pickle may raise anything
+        raise CorruptModel(
+            f"{path.name!r} cannot be opened here ({type(error).__name__}: {error}): it wants the libraries and "
+            "versions it was made with"
+        ) from error
