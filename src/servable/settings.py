@@ -30,9 +30,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where state lies: registry, bundles, logs, keys."""
 
     host: str = "127.0.0.1"
+    """The address to listen on. Anything but loopback demands a key, or `insecure`."""
     http_port: int = 8080
+    """REST. 0 lets the system choose."""
     grpc_port: int = 8081
-    """0 lets the system choose; -1 turns the gRPC door off."""
+    """gRPC. 0 lets the system choose; -1 turns the gRPC door off."""
     workers: int = 1
     """Doors: processes that share the ports."""
 
@@ -44,9 +46,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Host headers that are answered, besides those of the address bound. `*` allows all."""
 
     max_body_bytes: int = 64 * MIB
+    """A request's body as it comes, of either door."""
     max_decompressed_bytes: int = 256 * MIB
+    """The same body unpacked, where it was compressed."""
     max_header_bytes: int = 32 * 1024
+    """A request's line and headers together."""
     max_json_depth: int = 100
+    """Lists and objects within each other in a JSON body."""
     max_elements: int = 32 * 1024 * 1024
     """Values in one request, all tensors together."""
     max_connections: int = 16_384
@@ -56,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     min_receive_rate: int = 1024
     """Bytes a second that a body must arrive at, on average, after the receive timeout."""
     keep_alive_s: float = 75.0
+    """How long a connection may stay open between two requests."""
     write_timeout_s: float = 30.0
     """How long a client may take no byte of an answer that waits for it."""
 
@@ -66,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     stuck_after_s: float = 60.0
     """A model call that runs longer makes its door unhealthy, to be replaced."""
     warm_up: bool = True
+    """Run and measure a model before it takes requests."""
     inline_ms: float = 0.5
     """Model calls expected to be shorter run on the event loop; longer ones on the lane's thread."""
 
@@ -94,7 +102,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     record_queue: int = 65_536
     """Records that may wait for the sink; beyond it they are dropped, and counted."""
     log_format: Literal["text", "json"] = "text"
+    """Lines on standard error for people, or for machines."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged."""
     config: str = ""
     """The file these were read from."""
 

@@ -48,5 +48,6 @@ def _run(words: list[str]) -> int:
     else:
         print(f"servable: {error.message}", file=sys.stderr)
         for fault in error.detail.get("faults", ()):
-            print(f"  - {fault}", file=sys.stderr)
+            if fault not in error.message:
+                print(f"  - {fault}", file=sys.stderr)
     return error.exit_code
