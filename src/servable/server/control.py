@@ -27,6 +27,8 @@ from servable.settings import Settings
 logger = logging.getLogger("servable.control")
 
 PR_SET_PDEATHSIG: Final = 1
+MAX_LINE_BYTES: Final = 64 * 1024 * 1024
+"""No message is longer. A model process that is hostile must not fill the supervisor's memory."""
 
 
 class Start(msgspec.Struct, frozen=True, tag=True):
@@ -208,10 +210,14 @@ class Channel(asyncio.Protocol):
             self._partial = []
         if rest:
             self._partial.append(rest)
+            if sum(map(len, self._partial)) > MAX_LINE_BYTES:
+                logger.error("a control message of more than %d bytes: its sender is hung up on", MAX_LINE_BYTES)
+                self._partial = []
+                self.close()
         for line in lines:
             try:
                 message = _decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 # A door of a newer installation may know more words: it is watched by its Beats, not by its vocabulary.
                 logger.error("a control message was not understood: %s: %.200r", error, line)  # noqa: TRY400
                 continue

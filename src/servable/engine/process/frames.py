@@ -74,6 +74,10 @@ class BadFrame(ValueError):
     """Bytes that are no frame, or claim what cannot be."""
 
 
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises for bytes that are not msgpack, text that is not UTF-8, nesting without end."""
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode_problem = msgspec.msgpack.Decoder(Problem).decode
@@ -94,7 +98,7 @@ def read_problem(head: bytes | memoryview) -> Problem:
     """The Problem of such a frame."""
     try:
         return _decode_problem(head)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadFrame(f"a problem that cannot be read: {error}") from error
 
 
@@ -141,7 +145,7 @@ def read_batch(head: memoryview | bytes, body: memoryview, arena: Arena | None, 
     """The batch of such a frame. Tensors are views of `body` and, unless `copy`, of the arena. Raises BadFrame."""
     try:
         told = _decode_head(head)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise BadFrame(f"a head that cannot be read: {error}") from error
     columns: dict[str, Array] = {}
     position = 0
@@ -153,7 +157,10 @@ def read_batch(head: memoryview | bytes, body: memoryview, arena: Arena | None, 
             raise BadFrame(f"tensor {column.name!r} lies outside the arena")
         else:
             data = arena.view(column.offset, column.bytes)
-        columns[column.name] = _array(column, data, copy=copy and column.offset != IN_BODY)
+        try:
+            columns[column.name] = _array(column, data, copy=copy and column.offset != IN_BODY)
+        except (ValueError, OverflowError) as error:
+            raise BadFrame(f"tensor {column.name!r}: {error}") from error
     if position != len(body):
         raise BadFrame(f"a body of {len(body)} bytes, of which the tensors are {position}")
     return Batch(columns, told.rows, told.parameters), told
