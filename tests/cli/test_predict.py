@@ -40,7 +40,7 @@ def test_by_ref_the_champion_answers(command, tmp_path, rows):
 def test_every_fault_of_the_rows_is_told(command, tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"x": [1], "z": 0}\n')
     told = command("predict", scaler(tmp_path / "m.onnx"), "--input", tmp_path / "bad.jsonl", code=1)
-    assert "'x': expected 2 values for shape [1, 2], got 1 values" in told.err
+    assert "'x': expected values nested as shape [1, 2]" in told.err
     assert "'z': expected a column of the model ('x'), got an unknown column" in told.err
 
 
