@@ -89,6 +89,8 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     rows = None if sample is None else read_sample(sample, label)
     if isinstance(source, FileSource):
         packed = _keep_file(source, name, rows, to)
+    elif source.answer is None:
+        packed = _keep_booster(source, name, rows, to)
     elif rows is None:
         raise UsageError(
             "a model object is packed with a sample of rows, like sample=X_train: their columns are the contract, and "
@@ -105,8 +107,7 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
 
 def _choose(original: Original, name: str, sample: Sample, to: To) -> Packed:
     """The first candidate that proves equal to the original."""
-    if original.answer is None:
-        raise UsageError("a bare booster has no answers of its own here")
+    assert original.answer is not None  # noqa: S101 - a bare booster is kept as its file
     table = in_order(sample.table, original.model)
     asked = ask(original.answer, table)
     rejected: list[str] = []
@@ -207,6 +208,19 @@ def _golden(model: Model, rows: list[tuple[str, Batch]]) -> bytes:
     if cells > GOLDEN_CELLS:
         batch = batch.slice(0, max(1, batch.rows * GOLDEN_CELLS // cells))
     return golden_bytes(batch, model.predict(batch))
+
+
+def _keep_booster(original: Original, name: str, sample: Sample | None, to: To) -> Packed:
+    """A booster without an estimator around it: its file is all there is of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / original.file
+        path.write_bytes(original.dumped())
+        seen = runtime(original.format).inspect(path)
+        packed = _keep_file(FileSource(path, original.format, seen), name, sample, to)
+        stated = msgspec.structs.replace(
+            packed.manifest, libraries=original.libraries, lineage={"source": original.kind}
+        )
+        return Packed(stated, {**packed.files, original.file: path.read_bytes()})
 
 
 def _keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> Packed:

@@ -45,6 +45,10 @@ def source_of(model: Any, kind: str | None, *, allow_unsafe: bool) -> Original |
     if plugin.name == "sklearn":
         estimator, _ = load_estimator(path.read_bytes(), path.name)
         return original_of(estimator)
+    if allow_unsafe and hasattr(plugin, "declared"):
+        seen = plugin.declared(path)
+        seen = msgspec.structs.replace(seen, options={**seen.options, "allow_unsafe": True})
+        return FileSource(path.resolve(), plugin.name, seen)
     return FileSource(path.resolve(), plugin.name, plugin.inspect(path))
 
 

@@ -1,7 +1,8 @@
 """ONNX models, by onnxruntime: the format nearly every other one is converted to.
 
 One thread, sequential, no spinning: the lanes own the cores. The session is made from verified bytes, so what is loaded
-is what was checked. Reading the file itself is `onnx_file.py`; files beside it, `onnx_external.py`.
+is what was checked. Reading the file itself is `onnx_file.py`; files beside it, `onnx_external.py`; its contract,
+`onnx_signature.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
-from servable.domain.datatypes import FLOATS
-from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
@@ -23,15 +22,9 @@ from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, M
 from servable.runtimes import onnx_external, verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.onnx_file import OnnxFile, is_onnx, read
+from servable.runtimes.onnx_signature import contract, fields
 from servable.runtimes.protobuf import Malformed
-from servable.runtimes.rows import probe
 
-_DATATYPES: Final = {
-    "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
-    "tensor(uint64)": "UINT64", "tensor(int8)": "INT8", "tensor(int16)": "INT16", "tensor(int32)": "INT32",
-    "tensor(int64)": "INT64", "tensor(float16)": "FP16", "tensor(float)": "FP32", "tensor(double)": "FP64",
-    "tensor(string)": "BYTES",
-}  # fmt: skip
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _NEWER: Final = ("Unsupported model IR version", "only *guarantees* support", "is not a registered function/op")
 _SILENT: Final = 3
@@ -58,8 +51,8 @@ class OnnxRuntime:
         content = {location: onnx_external.mapped(path.parent, location) for location in outside}
         session = _session(file, content, "cpu", 1, path.name)
         libraries = {file.producer: file.producer_version} if file.producer and file.producer_version else {}
-        signature = _signature(session, path.name)
-        return Inspection(signature, _labels(file, signature), libraries, files=outside)
+        signature, labels = contract(session, file, path.name)
+        return Inspection(signature, labels, libraries, files=outside)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         data = verified.read(bundle)
@@ -71,7 +64,7 @@ class OnnxRuntime:
             verified.check(bundle, folder / location, memoryview(content[location]))
         options = bundle.manifest.options
         session = _session(file, content, device, int(options.get("threads", 1)), bundle.manifest.model)
-        agree(bundle, _fields(session.get_inputs(), bundle.name), _fields(session.get_outputs(), bundle.name))
+        agree(bundle, fields(session.get_inputs(), bundle.name), fields(session.get_outputs(), bundle.name))
         return OnnxModel(session, bundle.signature, options.get("missing_text"))
 
 
@@ -175,63 +168,3 @@ def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: i
                 f"{onnxruntime.__version__} knows: {why}; update onnxruntime, or save the model with an older opset"
             ) from error
         raise CorruptModel(f"onnxruntime {onnxruntime.__version__} cannot load {name!r}: {why}") from error
-
-
-def _fields(nodes: list[Any], name: str) -> tuple[Field, ...]:
-    """Inputs or outputs as the session declares them; axes without a fixed size are -1."""
-    fields = []
-    for node in nodes:
-        datatype = _DATATYPES.get(node.type)
-        if datatype is None:
-            raise IncompatibleModel(
-                f"{name!r}: {node.name!r} is a {node.type}; only tensors of numbers, booleans and text can be served. "
-                "Save the model with that input or output as a tensor"
-            )
-        shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
-        fields.append(Field(node.name, datatype, shape, values="any" if datatype in FLOATS else "finite"))
-    return tuple(fields)
-
-
-def _signature(session: Any, name: str) -> Signature:
-    """The declared fields, corrected by what a run shows: declared output shapes are often absent, and sometimes
-    wrong.
-    """
-    inputs, outputs = _fields(session.get_inputs(), name), _fields(session.get_outputs(), name)
-    names = [field.name for field in outputs]
-
-    def predict(values: Mapping[str, Array]) -> Mapping[str, Array]:
-        return dict(zip(names, session.run(names, dict(values)), strict=True))
-
-    symbols = {node.shape[0] for node in (*session.get_inputs(), *session.get_outputs()) if node.shape}
-    batched = bool(inputs) and all(field.shape and field.shape[0] == -1 for field in inputs)
-    seen = probe(predict, inputs, batched=batched)
-    if seen is None:
-        batched = batched and len(symbols) == 1 and all(field.shape for field in outputs)
-    elif batched and not seen.independent:
-        batched, seen = False, probe(predict, inputs, batched=False)
-    if seen is not None:
-        outputs = tuple(_as_seen(field, seen.shapes[field.name], inputs, batched=batched) for field in outputs)
-    return Signature(inputs, outputs, batched)
-
-
-def _as_seen(field: Field, shape: tuple[int, ...], inputs: tuple[Field, ...], *, batched: bool) -> Field:
-    """The field with a shape that is true: the declared one where it fits what came."""
-    declared = (-1, *field.shape[1:]) if batched and field.shape else field.shape
-    if not Field("", field.datatype, declared).fits(shape):
-        fixed = (
-            all(-1 not in given.shape[1:] for given in inputs) if batched else all(-1 not in g.shape for g in inputs)
-        )
-        sizes = shape if fixed else tuple(-1 for _ in shape)
-        declared = (-1, *sizes[1:]) if batched else sizes
-    return Field(field.name, field.datatype, declared, values=field.values)
-
-
-def _labels(file: OnnxFile, signature: Signature) -> dict[str, tuple[str, ...]]:
-    """Class names of the outputs that hold a number for each class."""
-    known = {name: classes for name, classes in file.maps.items() if signature.output(name)}
-    if not known and len(file.classes) == 1:
-        classes = file.classes[0]
-        for field in signature.outputs:
-            if len(field.shape) == 2 and field.shape[1] == len(classes) and field.datatype in {"FP32", "FP64"}:
-                known[field.name] = classes
-    return known

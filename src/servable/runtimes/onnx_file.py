@@ -16,6 +16,7 @@ from servable.runtimes.protobuf import BYTES, VARINT, Malformed, Part, parts, pu
 _IR_VERSION, _PRODUCER, _PRODUCER_VERSION, _MODEL_VERSION, _GRAPH, _OPSET = 1, 2, 3, 5, 7, 8
 _MODEL_FIELDS: Final = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
 _NODE, _OUTPUT = 1, 12
+_ESTIMATORS: Final = ("TreeEnsemble", "Linear", "SVM")
 _ML_DOMAIN: Final = "ai.onnx.ml"
 _MAX_IR_VERSION: Final = 1000
 _FLOAT: Final = 1
@@ -25,6 +26,8 @@ class OnnxFile(msgspec.Struct, frozen=True):
     """The facts of a file. `model` is what to load: the file's bytes, with every ZipMap opened.
 
     `maps` gives the class names of each output that was a ZipMap's; `classes` those of every classifier in the graph.
+    `estimators`: it holds trees, linear models and the like; `takes_missing`: something in it tells a missing value
+    from others, an imputer or trees that say where it goes.
     """
 
     model: bytes
@@ -34,6 +37,8 @@ class OnnxFile(msgspec.Struct, frozen=True):
     producer_version: str
     maps: dict[str, tuple[str, ...]]
     classes: tuple[tuple[str, ...], ...]
+    estimators: bool
+    takes_missing: bool
 
 
 def is_onnx(head: bytes, size: int) -> bool:
@@ -79,15 +84,22 @@ def read(data: bytes) -> OnnxFile:
             graph = part
     if graph is None:
         raise Malformed("no graph in the model")
+    estimators = missing = False
     for node in parts(data, graph.start, graph.stop):
-        if node.number == _NODE and text_field(data, node, 7) == _ML_DOMAIN:
+        if node.number != _NODE:
+            continue
+        operator = text_field(data, node, 4)
+        missing = missing or operator in {"IsNaN", "Imputer"}
+        if text_field(data, node, 7) == _ML_DOMAIN:
+            estimators = estimators or operator.startswith(_ESTIMATORS)
+            missing = missing or (operator.startswith("TreeEnsemble") and _leads_missing(data, node))
             labels = _class_labels(data, node)
-            if labels and text_field(data, node, 4) == "ZipMap":
+            if labels and operator == "ZipMap":
                 maps[text_field(data, node, 2)] = labels
             if labels and labels not in classes:
                 classes.append(labels)
     model = _without_maps(data, graph, maps, opsets) if maps else data
-    return OnnxFile(model, ir_version, opsets, producer, producer_version, maps, tuple(classes))
+    return OnnxFile(model, ir_version, opsets, producer, producer_version, maps, tuple(classes), estimators, missing)
 
 
 def _opset(data: bytes, part: Part) -> tuple[str, int]:
@@ -118,6 +130,15 @@ def _class_labels(data: bytes, node: Part) -> tuple[str, ...]:
         if labels:
             return tuple(labels)
     return ()
+
+
+def _leads_missing(data: bytes, node: Part) -> bool:
+    """Whether trees say of any branch that a missing value goes with the true."""
+    for attribute in parts(data, node.start, node.stop):
+        if attribute.number == 5 and text_field(data, attribute, 1) == "nodes_missing_value_tracks_true":
+            fields = (field for field in parts(data, attribute.start, attribute.stop) if field.number == 8)
+            return any(field.value if field.kind == VARINT else any(_packed(data, field)) for field in fields)
+    return False
 
 
 def _packed(data: bytes, field: Part) -> Iterator[int]:
