@@ -72,9 +72,7 @@ class Asker:
         await self.until(lambda: all(request.over for request in self.sent))
 
     def answer(self, name: str) -> list[float]:
-        answer = self.done[name].answer
-        assert answer is not None, self.done[name].error
-        return list(answer["y"].ravel().tolist())
+        return list(self.done[name].result()["y"].ravel().tolist())
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:

@@ -202,19 +202,17 @@ class Lane:
             return
         now = started + compute_s
         start = 0
-        single = len(requests) == 1
         for request in requests:
-            stop = start + request.rows
             if request.over:
                 stats.cancelled += 1
             else:
                 request.queue_s = started - request.arrived
                 request.compute_s = compute_s
                 stats.answered(request.rows, request.queue_s, now - request.arrived)
-                request.finish(answer if single else answer.slice(start, stop))
+                request.finish(answer, None, start)
                 if self._on_over is not None:
                     self._on_over(request)
-            start = stop
+            start += request.rows
 
     def _misshapen(self, answer: Batch, rows: int) -> list[Fault]:
         """Whether outputs are missing or hold another number of rows: answers would be shifted to other callers."""

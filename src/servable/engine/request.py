@@ -21,7 +21,7 @@ class Request:
 
     __slots__ = (
         "alone", "answer", "arrived", "batch", "compute_s", "deadline", "error", "id", "on_done", "over", "priority",
-        "queue_s", "rows",
+        "queue_s", "rows", "start",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,8 @@ class Request:
         self.priority = priority
         self.arrived = monotonic() if arrived is None else arrived
         self.answer: Batch | None = None
+        """Of the call that this request shared: its own rows begin at `start`; `result` cuts them out."""
+        self.start = 0
         self.error: ServableError | None = None
         self.queue_s = 0.0
         self.compute_s = 0.0
@@ -48,7 +50,7 @@ class Request:
         self.alone = False
         """Not to share a call with others: one that it shared has failed."""
 
-    def finish(self, answer: Batch | None, error: ServableError | None = None) -> None:
+    def finish(self, answer: Batch | None, error: ServableError | None = None, start: int = 0) -> None:
         """Set the outcome and tell the door. Later calls, and any after `cancel`, do nothing: a late answer is
         dropped.
         """
@@ -56,14 +58,16 @@ class Request:
             return
         self.over = True
         self.answer = answer
+        self.start = start
         self.error = error
         self.on_done(self)
 
     def result(self) -> Batch:
-        """The answer, or its error raised."""
-        if self.answer is None:
+        """The answer to these rows, or its error raised."""
+        answer = self.answer
+        if answer is None:
             raise self.error or ModelFailed("the request ended without an answer")
-        return self.answer
+        return answer if answer.rows == self.rows else answer.slice(self.start, self.start + self.rows)
 
     def cancel(self) -> None:
         """The caller is gone: a lane drops this before it is computed; nobody is told."""

@@ -86,7 +86,7 @@ class Serving:
                 request.queue_s,
                 request.compute_s,
                 request.batch,
-                request.answer,
+                None if request.answer is None else request.result(),
                 "" if request.error is None else request.error.code,
             )
         )

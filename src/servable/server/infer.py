@@ -19,7 +19,7 @@ from servable.domain.batch import Batch
 from servable.engine.request import Request
 from servable.engine.router import Router
 from servable.engine.serving import Serving
-from servable.errors import InvalidInput, ServableError, Unavailable, Unsupported
+from servable.errors import InvalidInput, NotReady, ServableError, Unavailable, Unsupported
 from servable.server.access import Access, bearer
 from servable.settings import Settings
 from servable.wire.compression import ACCEPTED, WORTH_BYTES, choose, compress, decompress
@@ -81,6 +81,39 @@ def asked(headers: Iterable[tuple[bytes, bytes]]) -> Asked:
     return NOTHING if found is None else Asked(*found)
 
 
+class HttpRequest(Request):
+    """A request over HTTP, which encodes its own answer."""
+
+    __slots__ = ("_accept_encoding", "_inquiry", "_respond", "_serving")
+
+    def __init__(
+        self,
+        request_id: str,
+        serving: Serving,
+        inquiry: Inquiry,
+        within_s: float,
+        accept_encoding: bytes,
+        respond: Callable[[Answer], None],
+    ) -> None:
+        now = monotonic()
+        super().__init__(request_id, inquiry.batch, HttpRequest._done, now + within_s, inquiry.options.priority, now)
+        self._serving = serving
+        self._inquiry = inquiry
+        self._accept_encoding = accept_encoding
+        self._respond = respond
+
+    def _done(self) -> None:
+        answer = self.answer
+        try:
+            if answer is None:
+                raise self.error or NotReady("the request ended without an answer: ask again")
+            body, json_length = self._serving.codec.encode(self.id, answer, self._inquiry, self.start, self.rows)
+        except ServableError as error:
+            self._respond(failure(error, self.id))
+            return
+        self._respond(_answer(body, json_length, self._accept_encoding))
+
+
 class Inference:
     """Answers `POST /v2/models/{name}[/versions/{version}]/infer`."""
 
@@ -105,17 +138,7 @@ class Inference:
         except ServableError as error:
             respond(failure(error))
             return None
-        arrived = monotonic()
-
-        def done(request: Request) -> None:
-            try:
-                encoded, json_length = serving.codec.encode(request.id, request.result(), inquiry)
-            except ServableError as error:
-                respond(failure(error, request.id))
-                return
-            respond(_answer(encoded, json_length, headers.accept_encoding))
-
-        request = Request(request_id, inquiry.batch, done, arrived + deadline, inquiry.options.priority, arrived)
+        request = HttpRequest(request_id, serving, inquiry, deadline, headers.accept_encoding, respond)
         serving.submit(request)
         return request
 

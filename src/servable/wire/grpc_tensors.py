@@ -20,7 +20,7 @@ from servable.wire.classification import classify
 from servable.wire.generated import open_inference_pb2 as pb
 from servable.wire.open_inference import Codec, Inquiry, Wanted
 from servable.wire.options import Options, read_options
-from servable.wire.tensors import BadTensor, checked_shape, from_numbers, from_raw, to_raw
+from servable.wire.tensors import BadTensor, checked_shape, from_numbers, from_raw, size_of, to_raw
 
 MEMO_SIZE: Final = 256
 """Distinct shapes of answers whose constant part is remembered."""
@@ -41,12 +41,8 @@ CONTENTS: Final = {
 }
 """Datatype to the field of InferTensorContents that holds its values. FP16 has none: it travels raw."""
 
-_WIDE: Final = {
-    "uint_contents": np.uint64,
-    "uint64_contents": np.uint64,
-    "fp32_contents": np.float32,
-    "fp64_contents": np.float64,
-}
+_NARROW: Final = frozenset({"INT8", "INT16", "UINT8", "UINT16"})
+"""Datatypes whose values travel in a wider field, and may not fit."""
 
 
 class Form(NamedTuple):
@@ -232,13 +228,12 @@ def _typed(contents: pb.InferTensorContents, datatype: str, shape: tuple[int, ..
     values = getattr(contents, home)
     if datatype == "BYTES":
         array = np.array([*map(_text, values), None], object)[:-1]
-    elif datatype == "BOOL":
-        array = np.fromiter(values, np.bool_, len(values))
+    elif datatype in _NARROW:
+        return from_numbers(np.fromiter(values, np.int64, len(values)), datatype, shape)
     else:
-        wide = np.fromiter(values, _WIDE.get(home, np.int64), len(values))
-        return from_numbers(wide, datatype, shape)
-    if array.size != (size := int(np.prod(shape, dtype=object))):
-        raise BadTensor(f"{size} values for shape {list(shape)}", f"{array.size} values")
+        array = np.fromiter(values, DTYPES[datatype], len(values))
+    if array.size != size_of(shape):
+        raise BadTensor(f"{size_of(shape)} values for shape {list(shape)}", f"{array.size} values")
     return array.reshape(shape)
 
 

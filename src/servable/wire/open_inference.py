@@ -19,8 +19,9 @@ from servable.domain.signature import Signature
 from servable.errors import InvalidInput
 from servable.wire import rows as row_form
 from servable.wire.classification import classify
-from servable.wire.flat_json import SIMD_FROM_BYTES, FlatJson
+from servable.wire.flat_json import FlatJson
 from servable.wire.options import Options, read_options
+from servable.wire.shared_answer import SharedAnswer
 from servable.wire.tensors import BadTensor, checked_shape, from_json, from_raw, size_of, to_json, to_raw
 
 MEMO_SIZE: Final = 256
@@ -70,13 +71,14 @@ class Codec:
             for field in signature.outputs
         }
         self._all = tuple(Wanted(field) for field in signature.outputs)
+        self._shared = SharedAnswer(signature, self._head, self._heads)
 
     # ---- requests
 
     def decode(self, body: bytes, header_length: int | None = None) -> Inquiry:
         """A request body to an Inquiry whose batch passes the signature. Raises InvalidInput with every fault."""
         if header_length is None:
-            flat = self._flat.read(body) if self._flat is not None and len(body) >= SIMD_FROM_BYTES else None
+            flat = self._flat.read(body) if self._flat is not None else None
             if flat is not None:
                 batch, request_id = flat
                 return Inquiry(batch, Options(request_id) if request_id else NO_OPTIONS)
@@ -270,10 +272,19 @@ class Codec:
 
     # ---- answers
 
-    def encode(self, request_id: str, answer: Batch, inquiry: Inquiry) -> tuple[bytes, int | None]:
-        """The body, and the length of its JSON part if binary tensors follow it. Raises ModelFailed: JSON has no
-        NaN.
+    def encode(
+        self, request_id: str, answer: Batch, inquiry: Inquiry, start: int = 0, rows: int | None = None
+    ) -> tuple[bytes, int | None]:
+        """The body for `rows` rows from `start` (all, if not given), and the length of its JSON part if binary tensors
+        follow it. Raises ModelFailed: JSON has no NaN.
         """
+        rows = answer.rows if rows is None else rows
+        if inquiry.wanted is None and not inquiry.by_rows:
+            body = self._shared.part(request_id, answer, start, rows)
+            if body is not None:
+                return body, None
+        if rows != answer.rows:
+            answer = answer.slice(start, start + rows)
         head = self._head + orjson.dumps(request_id)
         if inquiry.by_rows:
             return b'%b,"rows":%b}' % (head, row_form.rows_of(answer, self.signature)), None
@@ -281,18 +292,18 @@ class Codec:
         tail: list[bytes] = []
         for field, binary, classes in inquiry.wanted or self._all:
             array = answer.columns[field.name]
-            start = self._heads[field.name]
+            opening = self._heads[field.name]
             if classes:
                 array = classify(array, classes, self.labels.get(field.name))
-                start = b'{"name":%b,"datatype":"BYTES","shape":' % orjson.dumps(field.name)
+                opening = b'{"name":%b,"datatype":"BYTES","shape":' % orjson.dumps(field.name)
             shape = b"[%b]" % b",".join([b"%d" % length for length in array.shape])
             if binary:
                 raw = to_raw(array)
                 tail.append(raw)
-                parts.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (start, shape, len(raw)))
+                parts.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (opening, shape, len(raw)))
             else:
                 data = to_json(field.name, array, missing=field.values != "finite")
-                parts.append(b'%b%b,"data":%b}' % (start, shape, data))
+                parts.append(b'%b%b,"data":%b}' % (opening, shape, data))
         body = b'%b,"outputs":[%b]}' % (head, b",".join(parts))
         if not tail:
             return body, None

@@ -93,14 +93,17 @@ def from_json(data: Any, datatype: str, shape: tuple[int, ...]) -> Array:
         if kind == "b" or not array.size:
             return array.astype(np.bool_)
         raise BadTensor("true and false", _kind(array))
+    if not array.size:
+        return np.empty(shape, DTYPES[datatype])
     if kind == "O" and datatype in FLOATS:
-        array, kind = _with_missing(array), "f"
-    if kind in "iuf" or not array.size:
-        return (
-            from_numbers(array.ravel() if array.size else np.empty(0), datatype, shape)
-            if array.size
-            else np.empty(shape, DTYPES[datatype])
-        )
+        return from_numbers(_with_missing(array).ravel(), datatype, shape)
+    if kind == "f" and datatype == "UINT64":
+        # numpy makes floats of whole numbers on both sides of 2^63.
+        whole = np.array(data, object).ravel()
+        if set(map(type, whole)) == {int} and min(whole) >= 0:
+            return whole.astype(np.uint64).reshape(shape)
+    if kind in "iuf":
+        return from_numbers(array.ravel(), datatype, shape)
     raise BadTensor(f"numbers for {datatype}", _kind(array))
 
 
