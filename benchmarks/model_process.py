@@ -1,6 +1,7 @@
 """What a process of its own costs a model: the rate over HTTP, the hop, large tensors, memory with two doors.
 
-`python -m benchmarks.model_process` prints one line a figure, with its goal. The same door serves the same file both times.
+`python -m benchmarks.model_process` prints one line a figure, with its goal. The same door serves the same file both
+times.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def model_process(columns: int, given: int) -> Iterator[str]:
         listener.listen()
         control, theirs = map(open_.enter_context, socket.socketpair())
         command = [sys.executable, "-P", "-m", "servable.engine.process.main", "--control-fd", str(theirs.fileno())]
-        process = subprocess.Popen(command, pass_fds=(theirs.fileno(), listener.fileno()))  # noqa: S603 - our own
+        process = subprocess.Popen(command, pass_fds=(theirs.fileno(), listener.fileno()))
         theirs.close()
         load = Load(Target("m", "1", str(bundle)), listener.fileno(), str(folder / "scratch"), beat_s=1.0)
         control.sendall(msgspec.json.encode(load) + b"\n")
@@ -139,7 +140,7 @@ def model_process(columns: int, given: int) -> Iterator[str]:
 
 async def _calls(address: str, batch: Batch, count: int) -> list[float]:
     """Seconds of each of `count` calls, one after another."""
-    executor = RemoteModel("m", address, lambda pid: None, stuck_after_s=60.0, max_answer_bytes=1 << 30).executor()
+    executor = RemoteModel("m", address, lambda _: None, stuck_after_s=60.0, max_answer_bytes=1 << 30).executor()
     seconds = []
     for _ in range(count):
         start = time.perf_counter()
@@ -151,7 +152,7 @@ async def _calls(address: str, batch: Batch, count: int) -> list[float]:
 
 async def _call(executor: RemoteExecutor, batch: Batch) -> None:
     done: asyncio.Future[Outcome | list[Outcome]] = asyncio.get_running_loop().create_future()
-    executor.run([Request("r", batch, lambda request: None)], 0.001, lambda outcome, _: done.set_result(outcome))
+    executor.run([Request("r", batch, lambda _: None)], 0.001, lambda outcome, _: done.set_result(outcome))
     if not isinstance(await done, Batch):
         raise TypeError(f"no answer but {done.result()}")
 
@@ -168,7 +169,7 @@ def _pss_of_models(pid: int) -> float:
 
 def main() -> int:
     """Measure all; 1 if a goal is missed."""
-    bench = Bench(int(os.environ.get("REPEATS", "3")), float(os.environ.get("SECONDS", "3")), lambda what: None)
+    bench = Bench(int(os.environ.get("REPEATS", "3")), float(os.environ.get("SECONDS", "3")), lambda _: None)
     figures = [
         hop(),
         large(1, "50 MB in"),
@@ -180,7 +181,7 @@ def main() -> int:
     for figure in figures:
         verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
         goal = f">= {figure.at_least}" if figure.at_least else f"<= {figure.at_most}" if figure.at_most else ""
-        print(f"{figure.seen:8.3f} {figure.unit}  {goal:9} {verdict:7} {figure.name} ({figure.absolute})")  # noqa: T201
+        print(f"{figure.seen:8.3f} {figure.unit}  {goal:9} {verdict:7} {figure.name} ({figure.absolute})")
     return 1 if any(figure.passed is False for figure in figures) else 0
 
 

@@ -234,7 +234,8 @@ def test_a_process_out_of_memory_fails_its_call_alone(tmp_path: Path) -> None:
 
 def test_an_answer_beyond_the_limit_is_refused(tmp_path: Path) -> None:
     source = HOSTILE.replace('"y": "FP64"', '"y": "FP64 [-1]", "big": "UINT8 [-1, -1]"').replace(
-        'return {"y": y,', 'return {"big": np.zeros((len(y), 20_000_000 if "big" in batch["do"] else 1), np.uint8), "y": y,'
+        'return {"y": y,',
+        'return {"big": np.zeros((len(y), 20_000_000 if "big" in batch["do"] else 1), np.uint8), "y": y,',
     )
     bundle = custom(tmp_path / "bundle", source, HOSTILE_NAME)
     with Serving(tmp_path, bundle, workers=1, max_answer_bytes=1_000_000) as serving:

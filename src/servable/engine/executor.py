@@ -18,7 +18,8 @@ from servable.engine.request import Request
 
 Outcome = Batch | Exception
 Returned = Callable[[Outcome | list[Outcome], float], None]
-"""Takes the outcome of a call and how many seconds it took: one for all its requests together, or a list of one each."""
+"""Takes the outcome of a call and how many seconds it took: one for all its requests together, or a list of one each.
+"""
 
 
 class Executor(Protocol):
@@ -28,8 +29,9 @@ class Executor(Protocol):
     """Whether it ends calls that run too long by itself, so that nobody else need."""
 
     def run(self, requests: Sequence[Request], expected_s: float, returned: Returned) -> None:
-        """Answer these requests in one call, expected to take `expected_s`; `returned` is called once, on the loop, later.
-        Not called while another call runs."""
+        """Answer these requests in one call, expected to take `expected_s`; `returned` is called once, on the loop,
+        later. Not called while another call runs.
+        """
         ...
 
     def unready(self) -> str:

@@ -1,7 +1,7 @@
 """Custom Python: a file that defines a `servable.PythonModel`, or a function `predict`. Runs code, so only by consent.
 
-The bundle must say `allow_unsafe` and hold the file's digest; then it is loaded in a sandboxed model process, from the very
-bytes that were checked.
+The bundle must say `allow_unsafe` and hold the file's digest; then it is loaded in a sandboxed model process, from the
+very bytes that were checked.
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ class PythonRuntime:
     def inspect(self, path: Path) -> Inspection:
         """Refuses: to learn what it takes, one would have to run it."""
         raise UnsafeModel(
-            f"{path.name!r} is Python, which runs as soon as it is loaded: if you trust it, pack it with --allow-unsafe, and "
-            "serve the bundle"
+            f"{path.name!r} is Python, which runs as soon as it is loaded: if you trust it, pack it with "
+            "--allow-unsafe, and serve the bundle"
         )
 
     def declared(self, path: Path) -> Inspection:
-        """What the code itself declares, by running it: for packing, after consent. Raises BundleError if it declares none."""
+        """What the code itself declares, by running it: for packing, after consent. Raises BundleError if it declares
+        none.
+        """
         module = _run(path.read_bytes(), path)
         entry = _entry(module, None)
         try:
@@ -70,8 +72,8 @@ class PythonRuntime:
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
         if bundle.inferred or bundle.manifest.options.get("allow_unsafe") is not True:
             raise UnsafeModel(
-                f"{bundle.name!r} is Python, which runs as soon as it is loaded, and its bundle does not say that somebody "
-                "consented: pack it with --allow-unsafe"
+                f"{bundle.name!r} is Python, which runs as soon as it is loaded, and its bundle does not say that "
+                "somebody consented: pack it with --allow-unsafe"
             )
         source = verified.read(bundle)
         folder = str(bundle.model_path.parent)
@@ -166,7 +168,7 @@ def _entry(module: types.ModuleType, name: Any) -> Any:
         raise BundleError(f"several models are defined ({names}): name one as options.entry")
     if callable(predict := getattr(module, "predict", None)):
         return predict
-    raise BundleError("no model is defined: write a class that inherits from servable.PythonModel, or a function predict")
+    raise BundleError("no model is defined: write a class that is a servable.PythonModel, or a function predict")
 
 
 def _defines_model(node: ast.stmt) -> bool:

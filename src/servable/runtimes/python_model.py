@@ -1,4 +1,6 @@
-"""PythonModel: the class that custom code is written against. Free of the rest of this package, so that it imports anywhere."""
+"""PythonModel: the class that custom code is written against. Free of the rest of this package, so that it imports
+anywhere.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,11 @@ from servable.domain.signature import Signature
 
 
 class PythonModel:
-    """A model in Python: `load` once, `predict` for each batch. Neither needs to be async, and nothing runs beside them.
+    """A model in Python: `load` once, `predict` for each batch. Neither needs to be async, and nothing runs beside
+    them.
 
-    `inputs` and `outputs` say what goes in and out, by name: a Field, or its datatype and shape as text. The first axis is
-    the rows (-1), unless `batched` is false.
+    `inputs` and `outputs` say what goes in and out, by name: a Field, or its datatype and shape as text. The first axis
+    is the rows (-1), unless `batched` is false.
 
     >>> class Doubler(PythonModel):
     ...     inputs = {"x": "FP32 [-1, 2]"}
@@ -32,13 +35,15 @@ class PythonModel:
     batched: ClassVar[bool] = True
 
     def load(self, folder: Path) -> None:
-        """Read what is needed from the bundle's folder, where the model's other files lie. Called once, before `predict`."""
+        """Read what is needed from the bundle's folder, where the model's other files lie. Called once, before
+        `predict`.
+        """
 
     def predict(self, batch: dict[str, Array]) -> Mapping[str, Any] | Array:
         """Outputs by name, one row for each row that came in; an array alone where there is one output.
 
-        Arrays of numbers come as declared, texts as object arrays of `str`, a missing text as None. Do not write to them,
-        nor keep them.
+        Arrays of numbers come as declared, texts as object arrays of `str`, a missing text as None. Do not write to
+        them, nor keep them.
         """
         raise NotImplementedError(f"{type(self).__name__} has no predict")
 

@@ -1,7 +1,8 @@
-"""Environments: the interpreter that a model process runs on. Ours, unless its bundle names another or its own libraries.
+"""Environments: the interpreter that a model process runs on. Ours, unless its bundle names another or its own
+libraries.
 
-A bundle's requirements are installed once into `<home>/environments/<digest>`, from wheels only: building a package would
-run its code here. Called by the supervisor, on a thread.
+A bundle's requirements are installed once into `<home>/environments/<digest>`, from wheels only: building a package
+would run its code here. Called by the supervisor, on a thread.
 """
 
 from __future__ import annotations
@@ -33,13 +34,14 @@ def interpreter(
     launch: Launch, home: Path, environ: Mapping[str, str], run_folder: Path
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """The command and the environment variables. Raises EnvironmentFault for an interpreter that is not there, or
-    requirements that cannot be met."""
+    requirements that cannot be met.
+    """
     if launch.requirements:
         python = build(Path(launch.requirements), home / "environments")
     elif launch.python:
         python = Path(launch.python)
         if not os.access(python, os.X_OK):
-            raise EnvironmentFault(f"{launch.target.name}: its interpreter {launch.python!r} is not a program that we can run")
+            raise EnvironmentFault(f"{launch.target.name}: its interpreter {launch.python!r} cannot be run")
     else:
         return (sys.executable,), dict(environ)
     return (str(python),), {**environ, "PYTHONPATH": str(_path(run_folder))}
@@ -57,7 +59,7 @@ def build(requirements: Path, folder: Path) -> Path:
     with _building:
         if not whole.exists():
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A virtual environment knows its own path, so it is made in place; a mark tells a whole one from a torn one.
+            # An environment knows its own path, so it is made in place; a mark tells a whole one from a torn one.
             _run([sys.executable, "-m", "venv", "--clear", str(place)], requirements)
             pip = [str(python), "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--no-input"]
             _run([*pip, "-r", str(requirements), *OURS], requirements)
@@ -67,7 +69,7 @@ def build(requirements: Path, folder: Path) -> Path:
 
 def _run(command: list[str], requirements: Path) -> None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)  # noqa: S603 - our own command
+        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EnvironmentFault(f"cannot make an environment for {requirements.name}: {error}") from error
     if done.returncode != 0:
@@ -76,7 +78,9 @@ def _run(command: list[str], requirements: Path) -> None:
 
 
 def _path(run_folder: Path) -> Path:
-    """A folder that holds this package and nothing else, so that another interpreter finds it and none of our libraries."""
+    """A folder that holds this package and nothing else, so that another interpreter finds it and none of our
+    libraries.
+    """
     folder = run_folder / "path"
     folder.mkdir(mode=0o700, exist_ok=True)
     package = Path(servable.__file__).resolve().parent

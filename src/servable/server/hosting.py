@@ -1,7 +1,8 @@
-"""Hosting: one model process, and the next when it dies, at one address: the listening socket is ours, and each inherits it.
+"""Hosting: one model process, and the next when it dies, at one address: the listening socket is ours, and each
+inherits it.
 
-Doors that come while there is no process wait in the socket's queue. A process that holds too much memory is replaced: the
-new one comes up beside it, then it retires. `processes.py` says which models have one.
+Doors that come while there is no process wait in the socket's queue. A process that holds too much memory is replaced:
+the new one comes up beside it, then it retires. `processes.py` says which models have one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ KEPT: Final = (
     "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH",
     "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS",
 )  # fmt: skip
-KEPT_FAMILIES: Final = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_", "TF_CPP_", "TF_NUM_", "TORCH_NUM_", "COV_")
+KEPT_FAMILIES: Final = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_", "TF_CPP_", "TORCH_NUM_")
 """Of the environment, what a model process gets to see. The rest may hold secrets."""
 
 logger = logging.getLogger("servable.supervisor")
@@ -48,7 +49,7 @@ logger = logging.getLogger("servable.supervisor")
 class Hosting:
     """Keeps one version's process. `hosted` comes true when it first is up, or with the error why it cannot be."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - its parts; only `processes` puts them together
         self,
         launch: Launch,
         folder: Path,
@@ -58,8 +59,9 @@ class Hosting:
         environ: Mapping[str, str],
         on_down: Callable[[Hosting, str, float], None],
     ) -> None:
-        """`folder` is ours: the socket and the scratch folders lie there. `on_down(self, reason, retry_after_s)` is called
-        when the process has died more than once in a row, or cannot be started."""
+        """`folder` is ours: the socket and the scratch folders lie there. `on_down(self, reason, retry_after_s)` is
+        called when the process has died more than once in a row, or cannot be started.
+        """
         self.launch = launch
         self.address = str(folder / "socket")
         self._folder = folder
@@ -84,7 +86,7 @@ class Hosting:
         self._unused_s = 0.0
         self._left = False
         self._cpu: dict[Child, int] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -100,13 +102,13 @@ class Hosting:
         """One process after another, until stopped; ends too if the very first does not come up."""
         crashes = failures = 0
         loop = asyncio.get_running_loop()
-        while not self._stopping:
+        while not self._stopping.is_set():
             born = loop.time()
             fresh, how = await self._start()
             if fresh is not None:
                 self._take(fresh)
                 await self._until_over(fresh)
-                if self._stopping or fresh.alive:  # it is full, and answers until the next can
+                if self._stopping.is_set() or fresh.alive:  # it is full, and answers until the next can
                     continue
                 how = fresh.obituary()
                 crashes, failures = self._restarts.crashes(crashes, loop.time() - born), 0
@@ -116,7 +118,7 @@ class Hosting:
                 pause_s = self._restarts.pause_s(failures + 1)
             else:
                 return
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             self.restarted += 1
             facts = {"event": "process_died", "model": self.name}
@@ -149,7 +151,7 @@ class Hosting:
             child.kill(f"it had not loaded its model within {limit_s:g} s")
             await child.end()
             how = child.obituary()
-            words = f"the model process of {self.name} {how} while loading: the model's own code, or its library, ended it"
+            words = f"the model process of {self.name} {how} while loading: the model's code or library ended it"
             self._fail(child.failure or CorruptModel(words))
             return None, how
         self._ups[child] = up.result()
@@ -214,12 +216,8 @@ class Hosting:
                         self._unused_s = 0.0 if doors else self._unused_s
                         self._left = self._left or left
                         baseline = baseline or memory
-                        if overfull(memory, baseline, self._settings.process_recycle_bytes) and not self._full.is_set():
-                            facts = {"event": "process_recycled", "model": self.name, "pid": child.pid}
-                            logger.warning(
-                                "the model process of %s holds %d MiB: it is replaced", self.name, memory >> 20, extra=facts
-                            )
-                            self._full.set()
+                        if overfull(memory, baseline, self._settings.process_recycle_bytes):
+                            self._recycle(child, memory)
                 case Up():
                     up.set_result(message)
                 case Down(problem):
@@ -227,6 +225,12 @@ class Hosting:
                 case _:
                     logger.error("the process of %s sent a %s: it is ended", self.name, type(message).__name__)
                     child.kill("it does not keep to the protocol")
+
+    def _recycle(self, child: Child, memory: int) -> None:
+        if not self._full.is_set():
+            facts = {"event": "process_recycled", "model": self.name, "pid": child.pid}
+            logger.warning("the model process of %s holds %d MiB: it is replaced", self.name, memory >> 20, extra=facts)
+            self._full.set()
 
     def look(self, elapsed_s: float, pause_s: float) -> None:
         """Kill what is silent; note how long nobody has used us. Called every `pause_s`."""
@@ -236,10 +240,8 @@ class Hosting:
             working = ticks != self._cpu.get(child)
             self._cpu[child] = ticks
             child.silent_s += min(elapsed_s, 2 * pause_s)
-            settings = self._settings
-            blame = process_guilty(
-                child.silent_s, settings.heartbeat_timeout_s, settings.stuck_after_s, working=working, up=child is self.child
-            )
+            limits = self._settings.heartbeat_timeout_s, self._settings.stuck_after_s
+            blame = process_guilty(child.silent_s, *limits, working=working, up=child is self.child)
             if blame:
                 child.kill(blame)
 
@@ -258,7 +260,7 @@ class Hosting:
 
     async def stop(self) -> None:
         """End all, and leave nothing behind."""
-        self._stopping = True
+        self._stopping.set()
         self._fail(NotReady(f"the model process of {self.name} is being stopped"))
         self._full.set()
         children = list(self.children)

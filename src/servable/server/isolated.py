@@ -64,7 +64,7 @@ class Loader:
         except ChannelClosed:
             raise NotReady("the server is shutting down") from None
         except msgspec.ValidationError as error:
-            raise ServableError(f"the supervisor's answer about {launch.target.name} is not understood: {error}") from error
+            raise ServableError(f"the supervisor's answer is not understood: {error}") from error
 
     def _kill(self, pid: int) -> None:
         """From the event loop: have a process ended that does not answer."""

@@ -38,11 +38,12 @@ class Processes:
         self._asking: dict[Launch, asyncio.Lock] = {}
         self._count = 0
         self._stopped = False
-        self.on_notice: Callable[[Notice], None] = lambda notice: None
+        self.on_notice: Callable[[Notice], None] = lambda _: None
 
     async def obtain(self, parameters: Any) -> Hosted:
-        """Where the process of this version listens; started if there is none. `parameters` are a Launch, as it came from
-        a door. Raises what kept the model from loading."""
+        """Where the process of this version listens; started if there is none. `parameters` are a Launch, as it came
+        from a door. Raises what kept the model from loading.
+        """
         try:
             launch = msgspec.convert(parameters, Launch)
         except msgspec.ValidationError as error:

@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,14 +40,15 @@ def test_nobody_can_shrink_or_grow_it() -> None:
 
 def test_no_room_is_an_oserror_and_leaves_no_descriptor_behind() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = len(os.listdir("/proc/self/fd"))
+    open_files = Path("/proc/self/fd")
+    before = len(list(open_files.iterdir()))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
             Arena.make(2 << 20)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(open_files.iterdir())) == before
 
 
 FULL = """
@@ -61,10 +63,11 @@ except OSError as error:
 """
 
 
-def test_a_full_file_system_is_an_oserror_too(tmp_path: object) -> None:
+def test_a_full_file_system_is_an_oserror_too(tmp_path: Path) -> None:
     """A tmpfs of 1 MiB, in a mount namespace of its own."""
     script = f'mount -t tmpfs -o size=1m none "{tmp_path}" && exec {sys.executable} -c \'{FULL}\' "{tmp_path}"'
-    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    command = ["unshare", "-rm", "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "No space left on device\n", done.stderr
 
 

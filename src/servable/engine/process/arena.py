@@ -1,7 +1,7 @@
 """Arena: memory that a door and a model process both map, for large tensors: each is copied once, not through a socket.
 
-The door makes it, whole and sealed, so that the process can neither shrink it under the door's feet (SIGBUS) nor make it
-grow. Its pages are claimed before it is used: a machine without room gives an OSError, and tensors take the socket.
+The door makes it, whole and sealed, so that the process can neither shrink it under the door's feet (SIGBUS) nor make
+it grow. Its pages are claimed before it is used: a machine without room gives an OSError, and tensors take the socket.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _open(folder: str | None) -> int:
 
 def _claim(fd: int, size: int) -> None:
     """Take all pages now: a page that cannot be had when it is first touched would be a SIGBUS."""
-    if sys.platform == "linux":
+    if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(fd, 0, size)
         return
     grain = bytes(GRAIN)

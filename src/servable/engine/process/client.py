@@ -1,7 +1,8 @@
-"""The door's end of a model process: the executor that a lane hands its calls to, and what it does when the process dies.
+"""The door's end of a model process: the executor that a lane hands its calls to, and what it does when the process
+dies.
 
-A call is written from the event loop and its answer read there: no thread. While the process restarts, the call waits; one
-that died with the process is tried once more, alone; an input that killed it twice is refused.
+A call is written from the event loop and its answer read there: no thread. While the process restarts, the call waits;
+one that died with the process is tried once more, alone; an input that killed it twice is refused.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class RemoteExecutor:
     def note(self, reason: str, retry_after_s: float) -> None:
         """The supervisor says when the process comes back: callers whose time is up by then need not wait for it."""
         self._away = (reason, monotonic() + retry_after_s)
-        if self._call is not None and not self._pid:
+        if not self._pid:
             self._go()
 
     def close(self) -> None:
@@ -140,7 +141,8 @@ class RemoteExecutor:
     def _go(self) -> None:
         """Send what is to be sent next, if a process is there; finish when nothing is left."""
         call = self._call
-        assert call is not None
+        if call is None:
+            return
         now = monotonic()
         reason, back = self._away or ("", 0.0)
         left = []
@@ -158,13 +160,12 @@ class RemoteExecutor:
             outcomes = [outcome for outcome in call.outcomes if outcome is not None]
             self._loop.call_soon(call.returned, outcomes, call.expected_s)
             return
-        if self._pid:
+        if self._line is not None and self._pid:
             if len(left) < len(call.requests):
                 call.alone = True
-            self._send(call, left[:1] if call.alone else left, now)
+            self._send(self._line, call, left[:1] if call.alone else left, now)
 
-    def _send(self, call: _Call, which: list[int], now: float) -> None:
-        assert self._line is not None
+    def _send(self, line: Line, call: _Call, which: list[int], now: float) -> None:
         call.sent = which
         self._number += 1
         self._began = now
@@ -174,12 +175,10 @@ class RemoteExecutor:
         # One timer for many calls: it looks anew when it fires, and is only replaced where it would come too late.
         if self._timer is None or self._limit < self._fires:
             self._wake_at(self._limit, now)
-        self._line.call(self._number, Batch.join([call.requests[index].batch for index in which]), deadline)
+        line.call(self._number, Batch.join([call.requests[index].batch for index in which]), deadline)
 
-    def _settle(self, outcome: Outcome) -> None:
+    def _settle(self, call: _Call, outcome: Outcome) -> None:
         """The process has answered what was sent."""
-        call = self._call
-        assert call is not None
         seconds = monotonic() - self._began
         if not call.alone:
             self._call = None
@@ -210,19 +209,18 @@ class RemoteExecutor:
         if kind == frames.WELCOME:
             self._pid = number
             self._away = None
-            if self._call is not None:
-                self._go()
+            self._go()
         elif kind == frames.GOODBYE:
             self._part(begun=False)
-        elif number == self._number and self._call is not None and self._call.sent:
+        elif number == self._number and self._line is not None and self._call is not None and self._call.sent:
             try:
-                self._settle(self._outcome(kind, head, body))
+                self._settle(self._call, self._outcome(self._line, kind, head, body))
             except frames.BadFrame as error:
                 logger.error("%s: its model process sent %s: it is ended", self._model.name, error)  # noqa: TRY400 - its error
                 self._end()
 
-    def _outcome(self, kind: int, head: memoryview, body: memoryview) -> Outcome:
-        assert self._line is not None
+    @staticmethod
+    def _outcome(line: Line, kind: int, head: memoryview, body: memoryview) -> Outcome:
         if kind == frames.PROBLEM:
             problem = frames.read_problem(head)
             with contextlib.suppress(TypeError):
@@ -230,9 +228,9 @@ class RemoteExecutor:
             return ModelFailed(problem.message)
         if kind != frames.ANSWER:
             raise frames.BadFrame(f"a frame of kind {kind}")
-        answer, told = frames.read_batch(head, body, self._line.answers, copy=True)
+        answer, told = frames.read_batch(head, body, line.answers, copy=True)
         if told.wanted:
-            self._line.make_room(told.wanted)
+            line.make_room(told.wanted)
         return answer
 
     def _lost(self) -> None:

@@ -1,4 +1,5 @@
-"""Frames: calls and answers between a door and a model process, as bytes. No pickle: a struct, msgpack, then raw tensors.
+"""Frames: calls and answers between a door and a model process, as bytes. No pickle: a struct, msgpack, then raw
+tensors.
 
 A frame is a header, a head in msgpack, and a body. A tensor lies in the body, or in an Arena that both sides map. The
 door trusts nothing that it reads here: lengths are checked before memory is taken.
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 HEADER: Final = struct.Struct("<BxxxIQQd")
 """Kind, bytes of the head, bytes of the body, number of the call, deadline (a point of `time.monotonic`, which all
-processes of a machine share)."""
+processes of a machine share).
+"""
 
 CALL: Final = 1
 """Door to process: predict. Its number comes back with the answer."""
@@ -43,15 +45,16 @@ SMALL: Final = 64 * 1024
 ALIGN: Final = 64
 """Tensors start at multiples of this, as vector instructions like it."""
 SLATE: Final = ALIGN
-"""The first bytes of an arena hold no tensors. In that for answers the process writes the number of the call it begins: when
-it dies, the door knows whose call it was."""
+"""The first bytes of an arena hold no tensors. In that for answers the process writes the number of the call it begins:
+when it dies, the door knows whose call it was.
+"""
 IN_BODY: Final = -1
 _LENGTH: Final = struct.Struct("<i")
 _MISSING: Final = _LENGTH.pack(-1)
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):
-    """One tensor: where it lies, and what it is. `offset` is that in the arena, IN_BODY for the next bytes of the body."""
+    """One tensor: where it lies, and what it is. `offset` is that in the arena; IN_BODY: the next bytes of the body."""
 
     name: str
     datatype: str
@@ -61,7 +64,7 @@ class Column(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True):
-    """Of a CALL or an ANSWER. `seconds`: how long the model took. `wanted`: the arena's size that would have sufficed."""
+    """Of a CALL or an ANSWER. `seconds`: how long the model took. `wanted`: the arena's size that would have done."""
 
     rows: int
     columns: tuple[Column, ...]
@@ -189,7 +192,7 @@ def _plain(array: Array) -> Array:
 
 
 def _bytes_of(array: Array) -> memoryview | bytes:
-    return memoryview(array.reshape(-1).view(np.uint8)) if array.size else b""
+    return array.reshape(-1).view(np.uint8).data if array.size else b""
 
 
 def _array(column: Column, data: memoryview, *, copy: bool) -> Array:
@@ -199,7 +202,7 @@ def _array(column: Column, data: memoryview, *, copy: bool) -> Array:
     size = 1
     for length in column.shape:
         size *= length
-    if dtype == object:
+    if column.datatype == "BYTES":
         return _from_texts(data, size).reshape(column.shape)
     if len(data) != column.bytes or column.bytes != size * dtype.itemsize:
         raise BadFrame(f"tensor {column.name!r} {list(column.shape)} has {len(data)} of {size * dtype.itemsize} bytes")

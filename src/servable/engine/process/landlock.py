@@ -42,7 +42,8 @@ def version() -> int:
     """Of the kernel's interface; 0 where there is none."""
     if sys.platform != "linux":
         return 0
-    return max(_system().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ASK_VERSION), 0)
+    found: int = _system().syscall(CREATE_RULESET, None, ctypes.c_size_t(0), ASK_VERSION)
+    return max(found, 0)
 
 
 def restrict(readable: Iterable[Path], writable: Iterable[Path], *, execute: bool) -> int:

@@ -156,7 +156,7 @@ class Line:
             kind, head_bytes, body_bytes, number, _ = frames.HEADER.unpack_from(data)
             size = frames.HEADER.size + head_bytes + body_bytes
             if size > self._max_frame_bytes:
-                logger.error("a model process sent an answer of %d bytes: more than %d is refused", size, self._max_frame_bytes)
+                logger.error("an answer of %d bytes, more than %d, is refused", size, self._max_frame_bytes)
                 self._hang_up()
                 return
             if len(data) < size:
@@ -179,7 +179,7 @@ def _arena(size: int) -> Arena | None:
     """A new one; None where the machine has no room: the socket then carries all."""
     with contextlib.suppress(OSError):
         return Arena.make(size)
-    logger.warning("no shared memory of %d bytes: tensors go to the model process through the socket, which is slower", size)
+    logger.warning("no shared memory of %d bytes: tensors go through the socket, which is slower", size)
     return None
 
 

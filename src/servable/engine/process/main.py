@@ -1,7 +1,7 @@
 """A model process: `python -m servable.engine.process.main --control-fd N`. The supervisor starts it, and nobody else.
 
-First the sandbox, then the model: nothing of the bundle is opened before the walls stand. The main thread answers calls;
-a second one keeps the supervisor informed, and ends the process when the supervisor is gone.
+First the sandbox, then the model: nothing of the bundle is opened before the walls stand. The main thread answers
+calls; a second one keeps the supervisor informed, and ends the process when the supervisor is gone.
 """
 
 from __future__ import annotations
@@ -98,9 +98,7 @@ def serve(supervisor: Supervisor, load: Load) -> int:
         supervisor.say(Down(Problem(ServableError.code, f"loading it failed: {type(error).__name__}: {error}")))
         return 1
     bundle, curve = loaded.bundle, tuple(loaded.curve.points)
-    calls = supervisor.calls = Calls(
-        loaded.model, socket.socket(fileno=load.listen_fd), load.max_answer_bytes
-    )
+    calls = supervisor.calls = Calls(loaded.model, socket.socket(fileno=load.listen_fd), load.max_answer_bytes)
     supervisor.say(
         Up(manifest.dumps(bundle.manifest).decode(), str(bundle.folder), bundle.digest, bundle.inferred, curve, layers)
     )
@@ -112,7 +110,7 @@ def serve(supervisor: Supervisor, load: Load) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take the control socket by its number, and do what comes through it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] != ["--control-fd"] or len(words) != 2:  # noqa: PLR2004 - a flag and its value
+    if words[:1] != ["--control-fd"] or len(words) != 2:
         raise UsageError("this is a model process of `servable serve`, which starts it: not for people")
     sandbox.die_with_parent()
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)

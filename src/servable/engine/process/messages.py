@@ -1,4 +1,5 @@
-"""What the supervisor and a model process say to each other: JSON lines over a socketpair. No tensors, no model library.
+"""What the supervisor and a model process say to each other: JSON lines over a socketpair. No tensors, no model
+library.
 
 The supervisor sends Load, then perhaps Retire; the process sends Up or Down, and Pulses all the time.
 """
@@ -16,8 +17,8 @@ from servable.engine.problem import Problem
 class Load(msgspec.Struct, frozen=True, tag=True):
     """The first message: load this, and answer doors that come to the listening socket `listen_fd`.
 
-    `scratch` is the one folder it may write to; a Pulse is due every `beat_s`. `limit_bytes` bounds its memory, 0: nothing
-    does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs.
+    `scratch` is the one folder it may write to; a Pulse is due every `beat_s`. `limit_bytes` bounds its memory, 0:
+    nothing does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs.
     """
 
     target: Target
@@ -38,7 +39,8 @@ class Retire(msgspec.Struct, frozen=True, tag=True):
 class Up(msgspec.Struct, frozen=True, tag=True):
     """The model is loaded, proven and measured; doors are answered.
 
-    `manifest` is the bundle's, as TOML; `curve` what a call costs: rows and seconds; `layers` what the sandbox is made of.
+    `manifest` is the bundle's, as TOML; `curve` what a call costs: rows and seconds; `layers` what the sandbox is made
+    of.
     """
 
     manifest: str
@@ -66,7 +68,8 @@ class Pulse(msgspec.Struct, frozen=True, tag=True):
 class Launch(msgspec.Struct, frozen=True):
     """What a door asks of the supervisor: a process for this version.
 
-    `python`: another interpreter; `requirements`: a file of what its own environment holds. `spawns`: it starts programs.
+    `python`: another interpreter; `requirements`: a file of what its own environment holds. `spawns`: it starts
+    programs.
     """
 
     target: Target

@@ -1,7 +1,7 @@
 """Sandbox: what a model process may not do, set up before anything of the bundle is opened.
 
-Layers that the machine lacks are left out, loudly; with `sandbox = "required"` the process refuses to start instead. The
-socket to the doors and the memory they share are open already, and stay so.
+Layers that the machine lacks are left out, loudly; with `sandbox = "required"` the process refuses to start instead.
+The socket to the doors and the memory they share are open already, and stay so.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ logger = logging.getLogger("servable.process")
 
 def die_with_parent() -> None:
     """Called first of all: the kernel kills this process when the supervisor dies. Elsewhere than on Linux its closed
-    channel ends it."""
+    channel ends it.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -77,7 +78,7 @@ def enter(load: Load) -> tuple[str, ...]:
     if lacking:
         told = f"this machine does not offer to the sandbox: {', '.join(lacking)}"
         if load.sandbox == "required":
-            raise EnvironmentFault(f"{told}; sandbox = \"required\" refuses to load {load.target.name} without")
+            raise EnvironmentFault(f'{told}; sandbox = "required" refuses to load {load.target.name} without')
         logger.warning("%s: the model process of %s is less confined", told, load.target.name)
     return tuple(layers)
 

@@ -1,7 +1,7 @@
 """Seccomp: a filter in the kernel that refuses system calls that no model needs: programs, sockets, others' processes.
 
-The filter is a short program of classic BPF, made here: no library needed. Numbers are those of each architecture's table
-(Linux, arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h).
+The filter is a short program of classic BPF, made here: no library needed. Numbers are those of each architecture's
+table (Linux, arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h).
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ NUMBERS: Final = {
         "socket": 41, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "kill": 62, "ptrace": 101, "personality": 135,
         "pivot_root": 155, "chroot": 161, "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167,
         "swapoff": 168, "reboot": 169, "sethostname": 170, "iopl": 172, "ioperm": 173, "init_module": 175,
-        "delete_module": 176, "quotactl": 179, "tkill": 200, "rt_sigqueueinfo": 129, "clock_settime": 227, "tgkill": 234,
+        "delete_module": 176, "quotactl": 179, "tkill": 200, "rt_sigqueueinfo": 129, "clock_settime": 227,
+        "tgkill": 234,
         "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "rt_tgsigqueueinfo": 297,
-        "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311,
-        "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "execveat": 322, "userfaultfd": 323,
+        "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
+        "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "execveat": 322,
+        "userfaultfd": 323,
     },
     "aarch64": SAME | {
         "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60, "acct": 89, "personality": 92,

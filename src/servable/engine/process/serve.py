@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import struct
+import threading
 from time import monotonic
 from typing import Final
 
@@ -45,7 +46,7 @@ class Calls:
         self._poll.register(listener, select.POLLIN)
         self._wake, self._woken = socket.socketpair()
         self._poll.register(self._woken, select.POLLIN)
-        self._retired = False
+        self._retired = threading.Event()
         self.left = False
         """A door has said that it unloaded this version."""
 
@@ -56,14 +57,14 @@ class Calls:
 
     def retire(self) -> None:
         """Let `answer_all` end after the call that runs."""
-        self._retired = True
+        self._retired.set()
         self._wake.send(b".")
 
     def answer_all(self) -> None:
         """Answer until retired."""
-        while not self._retired:
+        while not self._retired.is_set():
             for fd, _ in self._poll.poll():
-                if self._retired:
+                if self._retired.is_set():
                     break
                 if fd == self._listener.fileno():
                     self._accept()
@@ -130,11 +131,12 @@ class Calls:
         try:
             answer = self._model.predict(batch)
             if not isinstance(answer, Batch):
-                raise ModelFailed(f"the model answered with a {type(answer).__name__}, not a Batch")  # noqa: TRY301 - one wall
+                raise ModelFailed(f"the model answered with a {type(answer).__name__}, not a Batch")
             seconds = monotonic() - start
             size = sum(array.nbytes for array in answer.columns.values())
             if size > self._max_answer_bytes:
-                raise ModelFailed(f"the model answered with {size} bytes, more than the {self._max_answer_bytes} of max_answer_bytes")  # noqa: TRY301 - one wall
+                limit = f"{self._max_answer_bytes} of max_answer_bytes"
+                raise ModelFailed(f"the model answered with {size} bytes, more than the {limit}")
             parts, _ = frames.batch(frames.ANSWER, number, answer, door.answers, seconds=seconds)
         except ServableError as error:
             parts = [frames.problem(number, Problem.of(error))]
