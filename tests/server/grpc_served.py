@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from servable.domain.batch import Batch
+from servable.domain.model import Model
 from servable.domain.route import Route
 from servable.engine.host import Host
 from servable.engine.loading import load
 from servable.engine.plan import Plan, State, Target
+from servable.engine.policy import CostCurve
 from servable.engine.router import Router
+from servable.engine.serving import Limits, Loaded
+from servable.engine.stats import Stats
 from servable.errors import NotFound
 from servable.server.access import Access
 from servable.server.grpc import GrpcDoor
@@ -69,39 +75,24 @@ def echo(folder: Path) -> Path:
     )
 
 
-def slow(folder: Path, rounds: int = 4000) -> Path:
-    """x [n, 3] to y [n, 3], by many rounds of a large matrix product: a call that takes some 0.1 s and more."""
-    rng = np.random.default_rng(0)
-    constants = [
-        numpy_helper.from_array(rng.standard_normal((3, 400)).astype(np.float32), "up"),
-        numpy_helper.from_array((rng.standard_normal((400, 400)) / 20).astype(np.float32), "w"),
-        numpy_helper.from_array(rng.standard_normal((400, 3)).astype(np.float32), "down"),
-        numpy_helper.from_array(np.int64(rounds), "rounds"),
-        numpy_helper.from_array(np.array(True), "yes"),
-    ]
-    body = helper.make_graph(
-        [
-            helper.make_node("MatMul", ["h_in", "w"], ["m"]),
-            helper.make_node("Tanh", ["m"], ["h_out"]),
-            helper.make_node("Identity", ["go_in"], ["go_out"]),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("h_in", TensorProto.FLOAT, ["n", 400]),
-        ],
-        [
-            helper.make_tensor_value_info("go_out", TensorProto.BOOL, []),
-            helper.make_tensor_value_info("h_out", TensorProto.FLOAT, ["n", 400]),
-        ],
-    )
-    nodes = [
-        helper.make_node("MatMul", ["x", "up"], ["h0"]),
-        helper.make_node("Loop", ["rounds", "yes", "h0"], ["h"], body=body),
-        helper.make_node("MatMul", ["h", "down"], ["y"]),
-    ]
-    return save(folder / "slow.onnx", [("x", "FP32", ["n", 3])], [("y", "FP32", ["n", 3])], nodes, constants)
+class Gate:
+    """A model that waits, before each call, until it is opened; `entered` counts the calls."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.opened = threading.Event()
+        self.entered = 0
+        self.rows: list[int] = []
+
+    def predict(self, batch: Batch) -> Batch:
+        self.entered += 1
+        self.rows.append(batch.rows)
+        assert self.opened.wait(30)
+        return self.model.predict(batch)
+
+    def close(self) -> None:
+        self.opened.set()
+        self.model.close()
 
 
 class Files:
@@ -148,28 +139,49 @@ class Files:
 
 
 class Served:
-    """What a test may reach of a door that is open."""
+    """What a test may reach of a door that is open. `gates` holds the model of each version that was to be gated."""
 
-    def __init__(self, door: GrpcDoor, host: Host, repository: Files, address: str) -> None:
+    def __init__(self, door: GrpcDoor, host: Host, repository: Files, gates: dict[str, Gate], address: str) -> None:
         self.door = door
         self.host = host
         self.repository = repository
+        self.gates = gates
         self.address = address
+
+    def stats(self, name: str) -> Stats:
+        """Of the version that answers."""
+        return Router(self.host).pick(name).stats
 
 
 @contextlib.asynccontextmanager
 async def served(
-    models: Mapping[str, Mapping[str, Path]], access: Access | None = None, **settings: Any
+    models: Mapping[str, Mapping[str, Path]],
+    access: Access | None = None,
+    *,
+    gated: Sequence[str] = (),
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """A door on a free port of this machine, with these models: name to version to file."""
-    host = Host(load)
+    """A door on a free port, with these models: name to version to file. Those `gated` wait in a Gate."""
+    gates: dict[str, Gate] = {}
+
+    def load_gated(target: Target) -> Loaded:
+        loaded = load(target)
+        if target.name not in gated:
+            return loaded
+        gates[target.name] = Gate(loaded.model)
+        return loaded._replace(model=gates[target.name], curve=CostCurve([(1, 0.01), (128, 0.02)]))
+
+    told = Settings(**settings)
+    host = Host(load_gated, Limits(max_queue=told.max_queue))
     repository = Files(host, models)
     await repository.converge()
-    door = GrpcDoor(Router(host), host, access or Access(None, required=False), repository, Settings(**settings))
+    door = GrpcDoor(Router(host), host, access or Access(None, required=False), repository, told)
     port = await door.start("127.0.0.1", 0)
     try:
-        yield Served(door, host, repository, f"127.0.0.1:{port}")
+        yield Served(door, host, repository, gates, f"127.0.0.1:{port}")
     finally:
+        for gate in gates.values():
+            gate.opened.set()
         await door.drain(0)
         await host.drain(5)
 

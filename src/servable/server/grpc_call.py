@@ -41,6 +41,7 @@ class Head(NamedTuple):
     timeout_s: float | None = None
     encoding: str = ""
     token: str | None = None
+    request_id: str = ""
     problem: ServableError | None = None
     """Why no method can answer this."""
     is_grpc: bool = True
@@ -51,7 +52,8 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
 
     >>> read_head([(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a.B/C"), (b"te", b"trailers"),
     ...            (b"content-type", b"application/grpc"), (b"grpc-timeout", b"20m")])
-    Head(path='/a.B/C', timeout_s=0.02, encoding='', token=None, problem=None, is_grpc=True)
+    Head(path='/a.B/C', timeout_s=0.02, encoding='', token=None, request_id='', problem=None,
+    is_grpc=True)
     """
     found: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -83,19 +85,20 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
         problem = Unsupported(
             f"grpc-encoding {encoding[:40].decode('latin-1')!r} is not spoken here: use identity, gzip or deflate"
         )
-    return Head(path, timeout_s, encoding.decode("latin-1").replace("identity", ""), token, problem)
+    request_id = found.get(b"x-request-id", b"").decode("latin-1")[:256]
+    return Head(path, timeout_s, encoding.decode("latin-1").replace("identity", ""), token, request_id, problem)
 
 
 class Call:
     """A call: whoever answers it sets `on_message`, `on_end` and `on_gone`, and then replies or fails, once.
 
     `on_message(message)` for each message; `on_end()` when the caller has sent all; `on_gone()` when
-    nobody waits any more.
+    nobody waits any more; `on_room()` when what `send` had to keep back has left.
     """
 
     __slots__ = (
         "_buffer", "_owed", "_settings", "_started", "_streaming", "deadline", "head", "on_end", "on_gone",
-        "on_message", "over", "paused", "stream",
+        "on_message", "on_room", "over", "paused", "stream",
     )  # fmt: skip
 
     def __init__(self, stream: Stream, head: Head, settings: Settings, *, streaming: bool = False) -> None:
@@ -107,6 +110,7 @@ class Call:
         self.on_message: Callable[[bytes], None]
         self.on_end: Callable[[], None]
         self.on_gone: Callable[[], None] = _nothing
+        self.on_room: Callable[[], None] = _nothing
         self.over = False
         """Answered, or nobody waits."""
         self.paused = False
@@ -122,6 +126,11 @@ class Call:
     def peer(self) -> str:
         """The caller's address."""
         return self.stream.connection.peer
+
+    @property
+    def clogged(self) -> bool:
+        """The caller does not take what it was sent."""
+        return bool(self.stream.waiting)
 
     # ---- the request (an http2.Receiver)
 
@@ -139,8 +148,7 @@ class Call:
                     return
             self._gather(data)
         except ServableError as error:
-            self.fail(error)
-            self.on_gone()
+            self._break_off(error)
         finally:
             self._acknowledge()
 
@@ -201,16 +209,26 @@ class Call:
         if self.over:
             return
         if self._buffer:
-            self.fail(InvalidInput(f"the last message was cut: it ended after {len(self._buffer)} bytes"))
-            self.on_gone()
+            self._break_off(InvalidInput(f"the last message was cut: it ended after {len(self._buffer)} bytes"))
         else:
             self.on_end()
 
     def gone(self) -> None:
         """Nobody waits any more."""
         if not self.over:
+            on_gone = self.on_gone
             self._finish()
-            self.on_gone()
+            on_gone()
+
+    def writable(self) -> None:
+        """All that waited for the caller to take it has left."""
+        self.on_room()
+
+    def _break_off(self, error: ServableError) -> None:
+        """The rest of the request cannot be read."""
+        on_gone = self.on_gone
+        self.fail(error)
+        on_gone()
 
     # ---- the answer
 
@@ -257,7 +275,13 @@ class Call:
         self.over = True
         self.stream.connection.held_bytes -= len(self._buffer)
         self._buffer.clear()
+        self.on_message = _no_message  # what they hold refers to this call: it shall not wait for the collector
+        self.on_end = self.on_gone = self.on_room = _nothing
 
 
 def _nothing() -> None:
+    return
+
+
+def _no_message(_message: bytes) -> None:
     return

@@ -69,12 +69,16 @@ class Predictions:
     def _submit(self, asked: pb.ModelInferRequest, call: Call, answer: Answered) -> Request:
         name = asked.model_name
         self._admit(name, call)
-        request_id = asked.id or f"{self._prefix}-{next(self._count):x}"
+        request_id = asked.id or call.head.request_id or f"{self._prefix}-{next(self._count):x}"
         serving = self._router.pick(name, asked.model_version or None, request_id)
         codec = self._codecs.get(serving)
         if codec is None:
             codec = self._codecs[serving] = GrpcCodec(serving.codec, serving.name, serving.version)
-        inquiry, form = codec.decode(asked)
+        try:
+            inquiry, form = codec.decode(asked)
+        except ServableError as error:
+            serving.stats.failed(error.code)
+            raise
         options = inquiry.options
         now = monotonic()
         deadline = call.deadline
@@ -84,11 +88,8 @@ class Predictions:
             deadline = now + self._deadline_s
 
         def done(request: Request) -> None:
-            if request.answer is None:
-                answer(request.id, request.error or ServableError("the request ended without an answer"))
-                return
             try:
-                encoded = codec.encode(request.id, request.answer, form)
+                encoded = codec.encode(request.id, request.result(), form)
             except ServableError as error:
                 answer(request.id, error)
             except Exception as error:  # noqa: BLE001 - the wall: the other requests of this batch go on
@@ -113,25 +114,25 @@ class InferStream:
         self._on_over = on_over
         self._turns: deque[_Turn] = deque()
         self._unread: deque[bytes] = deque()
+        self._flushing = False
         self._ended = False
         self._stopped = False
         call.on_message = self._take
         call.on_end = self._end
+        call.on_room = self._flush
         call.on_gone = self._gone
 
     def stop(self) -> None:
         """Read no more; end when what was read is answered."""
         self._stopped = True
-        self._unread.clear()
         self._flush()
 
     def _take(self, message: bytes) -> None:
-        if self._stopped:
-            return
-        if len(self._turns) >= IN_STREAM:
+        if not self._stopped:
             self._unread.append(message)
-            self._call.paused = True
-            return
+            self._flush()
+
+    def _begin(self, message: bytes) -> None:
         turn = _Turn()
         self._turns.append(turn)
 
@@ -143,13 +144,25 @@ class InferStream:
         turn.request = self._predictions.begin(message, self._call, answer)
 
     def _flush(self) -> None:
-        """Send every answer whose turn has come, take up what waits for a place, and end if that was all."""
-        while self._turns and (answer := self._turns[0].answer) is not None:
-            self._turns.popleft()
-            self._call.send(answer)
-        if self._unread and len(self._turns) < IN_STREAM:
-            self._take(self._unread.popleft())
-        elif self._call.paused and not self._unread:
+        """Begin what may begin, send every answer whose turn has come, and end if that was all.
+
+        Nothing begins and nothing is sent while the caller does not take what was sent before.
+        """
+        if self._flushing:
+            return
+        self._flushing = True
+        while not self._call.clogged:
+            if self._turns and (ready := self._turns[0].answer) is not None:
+                self._turns.popleft()
+                self._call.send(ready)
+            elif self._unread and len(self._turns) < IN_STREAM:
+                self._begin(self._unread.popleft())
+            else:
+                break
+        self._flushing = False
+        if self._unread:
+            self._call.paused = True
+        elif self._call.paused:
             self._call.resume()
         if not self._turns and not self._unread:
             if self._stopped:

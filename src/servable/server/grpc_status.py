@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from servable.errors import ServableError, Unavailable
+from servable.errors import ServableError, Unavailable, Unsupported
 from servable.server.http2_frames import header_block
 
 INTERNAL: Final = 13
@@ -59,7 +59,7 @@ def status_of(error: ServableError, request_id: str = "") -> Status:
         trailers.append((b"x-request-id", request_id.encode()))
     if isinstance(error, Unavailable):
         trailers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
-    elif error.status >= 500:
+    elif error.status >= 500 and not isinstance(error, Unsupported):
         logger.warning("%s: %s", error.code, error.message, extra={"request_id": request_id})
     return Status(code, text, header_block(trailers))
 

@@ -17,7 +17,7 @@ from servable.server.http2_frames import ConnectionFault
 from servable.server.http2_inbound import Inbound
 from servable.server.http2_reading import Frames, NotHttp2
 from servable.server.http2_sending import Sending
-from servable.server.http2_stream import Service, Stream
+from servable.server.http2_stream import NOBODY, Service, Stream
 from servable.settings import Settings
 
 DRAIN_PING: Final = b"servable"
@@ -69,8 +69,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._over = True
         for stream in list(self.streams.values()):
-            self.close(stream)
-            stream.receiver.gone()
+            self.lose(stream)
         self._on_close(self)
 
     def pause_writing(self) -> None:
@@ -125,25 +124,38 @@ class Connection(asyncio.Protocol):
         """Send what waits, as far as the peer now allows."""
         if self._over:
             return
-        for stream in self.sending.pump():
-            self._finished(self.streams[stream.id])
+        for outgoing in self.sending.pump():
+            stream = self.streams.get(outgoing.id)
+            if stream is None:
+                continue
+            if stream.trailers is not None:
+                self._finished(stream)
+            else:
+                stream.receiver.writable()
 
     def _finished(self, stream: Stream) -> None:
         """The answer is out. What may still come of the request is not wanted."""
         if not stream.complete:
             self.send(h2.reset(stream.id, h2.NO_ERROR))
-        self.close(stream)
+        self._close(stream)
 
     def drop(self, stream: Stream, code: int) -> None:
-        """End a stream at once."""
+        """End a stream at once, without an answer."""
         self.send(h2.reset(stream.id, code))
-        self.close(stream)
+        self.lose(stream)
 
-    def close(self, stream: Stream) -> None:
-        """A stream is over, in whatever way."""
+    def lose(self, stream: Stream) -> None:
+        """Nobody waits for this answer any more."""
+        receiver = stream.receiver
+        self._close(stream)
+        receiver.gone()
+
+    def _close(self, stream: Stream) -> None:
+        """A stream is over, in whatever way. It lets go of its receiver: they refer to each other."""
         if not stream.open:
             return
         stream.open = False
+        stream.receiver = NOBODY
         del self.streams[stream.id]
         self.sending.forget(stream)
         if not self.streams:
@@ -202,7 +214,6 @@ class Connection(asyncio.Protocol):
             unread = bool(stream.waiting) and now - stream.moved > settings.write_timeout_s
             if (stream.waits and slow) or unread:
                 self.drop(stream, h2.CANCEL)
-                stream.receiver.gone()
         patience = settings.keep_alive_s
         if self._frames.partial or not self._frames.greeted:
             patience = settings.receive_timeout_s

@@ -27,7 +27,7 @@ class Peer(Owner, Protocol):
     sending: Sending
     final: bool
 
-    def close(self, stream: Stream) -> None: ...
+    def lose(self, stream: Stream) -> None: ...
 
     def pump(self) -> None: ...
 
@@ -67,7 +67,6 @@ class Inbound:
             stream = self._connection.streams.get(fault.stream)
             if stream is not None:
                 self._connection.drop(stream, fault.code)
-                stream.receiver.gone()
             else:
                 self._connection.send(h2.reset(fault.stream, fault.code))
 
@@ -104,9 +103,8 @@ class Inbound:
         elif kind == h2.PUSH_PROMISE:
             raise ConnectionFault(h2.PROTOCOL_ERROR, "PUSH_PROMISE from a client")
         elif kind == h2.PRIORITY:
-            self._known(number)
-            if len(payload) != 5:  # RFC 9113, 6.3
-                raise StreamFault(h2.FRAME_SIZE_ERROR, number)
+            if not number or len(payload) != 5:  # RFC 9113, 6.3
+                raise ConnectionFault(h2.FRAME_SIZE_ERROR if number else h2.PROTOCOL_ERROR, "a bad PRIORITY")
             self._pester(1)
         elif kind == h2.GOAWAY and number:
             raise ConnectionFault(h2.PROTOCOL_ERROR, "GOAWAY on a stream")
@@ -157,9 +155,11 @@ class Inbound:
         stream = Stream(number, self._connection, self._connection.sending.stream_window)
         self._connection.streams[number] = stream
         stream.complete = ends
-        stream.receiver = self._service.open(stream, head)
-        if ends and stream.open:
-            self._end(stream)
+        receiver = self._service.open(stream, head)
+        if stream.open:
+            stream.receiver = receiver
+            if ends:
+                self._end(stream)
 
     def _on_data(self, flags: int, number: int, payload: bytes) -> None:
         self._known(number)
@@ -201,8 +201,7 @@ class Inbound:
         self._pester(10)
         stream = self._connection.streams.get(number)
         if stream is not None:
-            self._connection.close(stream)
-            stream.receiver.gone()
+            self._connection.lose(stream)
 
     def _on_window(self, number: int, increment: int) -> None:
         if number:

@@ -100,8 +100,8 @@ class Sending:
         return False
 
     def pump(self) -> list[Outgoing]:
-        """Send what the windows allow. Returns the streams that have ended by it."""
-        ended = []
+        """Send what the windows allow. Returns streams for which nothing waits any more: with trailers, they ended."""
+        free = []
         moved = True
         while moved and self._blocked and not self.paused:
             moved = False
@@ -110,10 +110,10 @@ class Sending:
                     moved |= self._send_one(stream)
                 if not stream.waiting:
                     del self._blocked[stream.id]
+                    free.append(stream)
                     if stream.trailers is not None:
                         self.transport.write(frame(HEADERS, END_HEADERS | END_STREAM, stream.id, stream.trailers))
-                        ended.append(stream)
-        return ended
+        return free
 
     def _send_one(self, stream: Outgoing) -> bool:
         """One frame of what waits, if there is room for any of it."""

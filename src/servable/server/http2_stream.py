@@ -27,6 +27,10 @@ class Receiver(Protocol):
         """The caller, or the connection, is gone: nothing is to be answered any more."""
         ...
 
+    def writable(self) -> None:
+        """What waited, for the peer to take it, has left."""
+        ...
+
 
 class Service(Protocol):
     """What answers. `read_head` is pure, and its answer remembered; it raises ValueError for malformed headers."""
@@ -34,6 +38,25 @@ class Service(Protocol):
     def read_head(self, headers: list[tuple[bytes, bytes]]) -> Any: ...
 
     def open(self, stream: Stream, head: Any) -> Receiver: ...
+
+
+class Nobody:
+    """Receives what comes after the answer."""
+
+    def received(self, data: bytes) -> None:
+        """Ignore it."""
+
+    def ended(self) -> None:
+        """Ignore it."""
+
+    def gone(self) -> None:
+        """Ignore it."""
+
+    def writable(self) -> None:
+        """Ignore it."""
+
+
+NOBODY: Final = Nobody()
 
 
 class Owner(Protocol):
@@ -59,7 +82,7 @@ class Stream(Outgoing):
     def __init__(self, number: int, connection: Owner, window: int) -> None:
         super().__init__(number, window)
         self.connection = connection
-        self.receiver: Receiver
+        self.receiver: Receiver = NOBODY
         self.open = True
         self.complete = False
         """All of the request has come."""
