@@ -426,3 +426,33 @@ def test_records_reach_a_file(tmp_path: Path) -> None:
         assert (lines[1]["model"], lines[1]["version"], lines[1]["error"]) == ("line", "1", "")
         assert lines[3]["error"] == "deadline_exceeded"
         assert (records.stat().st_mode & 0o777) == 0o600
+
+
+def test_heads_that_repeat_are_not_parsed_again_and_nothing_else_changes(wire: Wire) -> None:
+    """The same head with bodies whole, cut, too long, chunked and wrong: each answered as if it were the first."""
+    good = post(BODY % (1, 1))
+    end = good.index(b"\r\n\r\n") + 4
+    for _ in range(3):
+        wire.send(good)
+        assert value(wire.answer()) == ("1", 2.5)
+    wire.send(good[: end + 5])
+    wire.send(good[end + 5 :])
+    assert value(wire.answer()) == ("1", 2.5)
+    wire.send(good[:end])
+    wire.send(good[end:])
+    assert value(wire.answer()) == ("1", 2.5)
+    wire.send(good + good[:20])
+    assert value(wire.answer()) == ("1", 2.5)
+    wire.send(good[20:] + GET + good)
+    assert value(wire.answer()) == ("1", 2.5)
+    assert json.loads(wire.answer()[2])["name"] == "line"
+    assert value(wire.answer()) == ("1", 2.5)
+    wrong = good[:end] + good[end:].replace(b"inputs", b"output")
+    wire.send(wrong)
+    assert wire.answer()[0] == 400
+    wire.send(good)
+    assert value(wire.answer()) == ("1", 2.5)
+    wire.send(good + b"nonsense")
+    assert value(wire.answer()) == ("1", 2.5)
+    assert wire.answer()[0] == 400
+    assert wire.closed()

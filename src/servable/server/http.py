@@ -12,7 +12,7 @@ import logging
 import re
 from collections import deque
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import httptools
 import orjson
@@ -23,11 +23,14 @@ from uvicorn.server import ServerState
 
 from servable.engine.request import Request
 from servable.server.hosts import Hosts
-from servable.server.infer import JSON, Answer, Inference, asked
+from servable.server.infer import JSON, Answer, Asked, Inference, asked
 from servable.settings import Settings
 
 INFER: Final = re.compile(rb"/v2/models/([A-Za-z0-9][\w.-]{0,127})(?:/versions/([A-Za-z0-9][\w.-]{0,127}))?/infer")
 KNOWN_URLS: Final = 4096
+HEADS: Final = 1024
+HEAD_BYTES: Final = 2048
+"""How many heads of requests are remembered, and how long each may be."""
 PIPELINED: Final = 64
 """Requests of one connection that may be under way at once; beyond, it is not read from."""
 
@@ -36,19 +39,34 @@ _STATUS_LINES: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.enco
 logger = logging.getLogger("servable.server")
 
 
+class Head(NamedTuple):
+    """A request's head that the parser has found good: what it asks, and how long the body behind it is."""
+
+    name: str
+    version: str | None
+    asked: Asked
+    length: int
+
+
 class Exchange:
     """One inference request on a connection, and its place in the order of answers."""
 
-    __slots__ = ("body", "keep_alive", "name", "reply", "request", "size", "version")
+    __slots__ = ("_connection", "body", "keep_alive", "name", "reply", "request", "version")
 
-    def __init__(self, name: str, version: str | None) -> None:
+    def __init__(self, connection: DoorProtocol, name: str, version: str | None) -> None:
+        self._connection = connection
         self.name = name
         self.version = version
         self.body: list[bytes] = []
-        self.size = 0
         self.keep_alive = True
         self.request: Request | None = None
         self.reply: Answer | None = None
+
+    def respond(self, answer: Answer) -> None:
+        """The answer is here; it is sent when its turn has come."""
+        self.request = None  # it refers to us: without this each answer would wait for the garbage collector
+        self.reply = answer
+        self._connection.flush()
 
 
 class DoorState:
@@ -60,6 +78,8 @@ class DoorState:
         self.settings = settings
         self.draining = False
         self.urls: dict[bytes, tuple[str, str | None] | None] = {}
+        self.heads: dict[bytes, Head] = {}
+        """By their bytes. A client's requests begin alike, and what was parsed once need not be parsed again."""
 
     def route(self, url: bytes) -> tuple[str, str | None] | None:
         """The model and version of an inference URL; None for any other."""
@@ -94,6 +114,8 @@ class DoorProtocol(HttpToolsProtocol):
         """When the present phase began: a request being received, or the connection idle."""
         self._in_request = False
         self._refused = False
+        self._fresh = b""
+        """What came last, if a request begins with it."""
         self._unsent = (0, 0.0)
 
     # ---- the connection
@@ -118,6 +140,9 @@ class DoorProtocol(HttpToolsProtocol):
             self._unset_keepalive_if_required()
         if not self._in_request:
             self._since = self.loop.time()
+            if self._answer_known(data):
+                return
+            self._fresh = data
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -125,6 +150,29 @@ class DoorProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as error:
             if not self._refused:
                 self.refuse(400, f"this is not HTTP/1.1 as it should be: {error}", "invalid_input")
+        self._fresh = b""
+
+    def _answer_known(self, data: bytes) -> bool:
+        """Answer a whole request whose head has come before, byte for byte: the parser would find the same again.
+
+        It stands between two messages then, and need not know of this one.
+        """
+        end = data.find(b"\r\n\r\n") + 4
+        head = self.door.heads.get(data[:end])
+        if head is None or len(data) != end + head.length or self.pipeline or self._ordinary_busy():
+            return False
+        self._ask(Exchange(self, head.name, head.version), head.asked, data[end:])
+        return True
+
+    def _remember(self, exchange: Exchange, asked: Asked, length: int) -> None:
+        """Keep the head of a request that came alone, whole, and in one piece."""
+        end = self._fresh.find(b"\r\n\r\n") + 4
+        if len(self._fresh) != end + length or end > HEAD_BYTES or not exchange.keep_alive or self.expect_100_continue:
+            return
+        heads = self.door.heads
+        if len(heads) >= HEADS:
+            heads.clear()
+        heads[self._fresh[:end]] = Head(exchange.name, exchange.version, asked, length)
 
     def shutdown(self) -> None:
         """The server is going: close once nothing is under way."""
@@ -199,7 +247,7 @@ class DoorProtocol(HttpToolsProtocol):
         # Behind an ordinary request that is still being answered, an inference takes the ordinary way too: answers keep
         # their order.
         if fast and route is not None and not self._ordinary_busy() and not self.pipeline:
-            self._receiving = Exchange(*route)
+            self._receiving = Exchange(self, *route)
             if self.expect_100_continue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
@@ -244,25 +292,23 @@ class DoorProtocol(HttpToolsProtocol):
             return
         self._receiving = None
         exchange.keep_alive = self.parser.should_keep_alive() and self.parser.get_http_version() != "1.0"
+        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
+        exchange.body.clear()
+        said = asked(self.headers)
+        self._remember(exchange, said, len(body))
+        self._ask(exchange, said, body)
+
+    def _ask(self, exchange: Exchange, said: Asked, body: bytes) -> None:
         self._exchanges.append(exchange)
         if len(self._exchanges) >= PIPELINED:
             self.flow.pause_reading()
-        body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
-        exchange.body.clear()
-
-        def respond(answer: Answer) -> None:
-            exchange.request = None  # it refers to us: without this each answer would wait for the garbage collector
-            exchange.reply = answer
-            if self._exchanges and self._exchanges[0] is exchange:
-                self._flush()
-
-        request = self.door.inference.start(exchange.name, exchange.version, asked(self.headers), body, respond)
+        request = self.door.inference.start(exchange.name, exchange.version, said, body, exchange.respond)
         if exchange.reply is None:
             exchange.request = request
 
     # ---- answers
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Send every answer whose turn has come."""
         exchanges = self._exchanges
         while exchanges and (answer := exchanges[0].reply) is not None:
@@ -296,13 +342,21 @@ class DoorProtocol(HttpToolsProtocol):
         self.refuse(400, msg, "invalid_input")
 
     def refuse(self, status: int, message: str, code: str) -> None:
-        """Answer with an error and close: what follows on this connection cannot be trusted, or is not wanted."""
+        """Answer with an error and close: what follows on this connection cannot be trusted, or is not wanted.
+
+        What was asked before is answered before.
+        """
         self._refused = True
         self._in_request = False
         self._receiving = None
-        if not self.transport.is_closing():
-            body = orjson.dumps({"error": message, "code": code})
-            self.transport.write(_render(Answer(status, body), close=True))
+        answer = Answer(status, orjson.dumps({"error": message, "code": code}))
+        if self._exchanges:
+            last = Exchange(self, "", None)
+            last.reply = answer
+            last.keep_alive = False
+            self._exchanges.append(last)
+        elif not self.transport.is_closing():
+            self.transport.write(_render(answer, close=True))
             self.transport.close()
 
 
