@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         self._inbound.calm_down()
         unsent = self._transport.get_write_buffer_size()
         progress = self.sending.progress - unsent
-        if progress != self._stalled[0] or not (unsent or self.sending.blocked):
+        if not unsent or progress != self._stalled[0]:
             self._stalled = (progress, now)
         elif now - self._stalled[1] > settings.write_timeout_s:
             self.abort()
