@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -339,3 +341,42 @@ def _bad(folder: Path, source: str) -> Path:
     manifest = re.sub(r"bytes = \d+", f"bytes = {len(text.encode())}", manifest)
     (folder / "manifest.toml").write_text(manifest)
     return folder
+
+
+OWN_LIBRARIES = """
+import numpy as np
+import servable
+import six
+
+class Version(servable.PythonModel):
+    inputs = {"x": "FP32"}
+    outputs = {"version": "BYTES"}
+
+    def predict(self, batch):
+        return np.full(len(batch["x"]), six.__version__, object)
+"""
+
+
+def test_models_with_conflicting_libraries_serve_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "six", types.ModuleType("six"))
+    bundles = []
+    for version in ("1.16.0", "1.17.0"):
+        folder = tmp_path / version
+        folder.mkdir()
+        (folder / "requirements.txt").write_text(f"six=={version}\n")
+        name = f"six-{version}"
+        bundles.append(custom(folder, OWN_LIBRARIES, name, requirements="requirements.txt"))
+    with Serving(tmp_path, *bundles, workers=1) as serving:
+        serving.ready()
+        for version in ("1.16.0", "1.17.0"):
+            tensor = {"name": "x", "datatype": "FP32", "shape": [1], "data": [0]}
+            status, answer = serving.ask("POST", f"/v2/models/six-{version}/infer", {"inputs": [tensor]})
+            assert status == 200, answer
+            assert answer["outputs"][0]["data"] == [version]
+
+
+def test_an_interpreter_that_is_not_there_is_named(tmp_path: Path) -> None:
+    bundle = custom(tmp_path / "bundle", name="elsewhere", python="/nowhere/bin/python")
+    with Serving(tmp_path, bundle, workers=1) as serving:
+        assert serving.ended() == 3
+        assert "/nowhere/bin/python" in serving.said()["error"]

@@ -16,11 +16,11 @@ from servable.domain.field import Field
 from servable.domain.route import Route
 from servable.domain.signature import Signature
 from servable.engine.host import Host
+from servable.engine.loading import Loaded
 from servable.engine.plan import Plan, Target
 from servable.engine.policy import CostCurve
 from servable.engine.request import Request
 from servable.engine.router import Router
-from servable.engine.serving import Loaded
 from servable.errors import CorruptModel, NotFound, NotReady
 
 SIGNATURE = Signature((Field("x", "FP32"),), (Field("y", "FP32"),))

@@ -17,11 +17,11 @@ from servable.domain.batch import Batch
 from servable.domain.model import Model
 from servable.domain.route import Route
 from servable.engine.host import Host
-from servable.engine.loading import load
+from servable.engine.lane import Limits
+from servable.engine.loading import Loaded, load
 from servable.engine.plan import Plan, State, Target
 from servable.engine.policy import CostCurve
 from servable.engine.router import Router
-from servable.engine.serving import Limits, Loaded
 from servable.engine.stats import Stats
 from servable.errors import NotFound
 from servable.server.access import Access

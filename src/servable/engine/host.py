@@ -13,9 +13,10 @@ from typing import NamedTuple
 from servable.domain.record import Record
 from servable.domain.route import Route
 from servable.engine.lane import Limits
+from servable.engine.loading import Loaded
 from servable.engine.plan import Plan, State, Target
 from servable.engine.process.client import RemoteModel
-from servable.engine.serving import Loaded, Serving
+from servable.engine.serving import Serving
 from servable.errors import ServableError
 
 logger = logging.getLogger("servable.engine")

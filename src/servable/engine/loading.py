@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from servable.domain.model import Model
 from servable.engine.cost import measure
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
-from servable.engine.serving import Loaded
 from servable.errors import BundleError, DigestMismatch
 from servable.runtimes.find import runtime
 
@@ -28,6 +28,14 @@ UNMEASURED = CostCurve([(1, 0.001), (128, 0.128)])
 curve."""
 
 logger = logging.getLogger("servable.engine")
+
+
+class Loaded(NamedTuple):
+    """A model that is ready to serve, as it comes from the thread that loaded it."""
+
+    bundle: Bundle
+    model: Model
+    curve: CostCurve
 
 
 def load(target: Target, *, warm_up: bool = True) -> Loaded:

@@ -5,27 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import time
-from typing import NamedTuple
 
-from servable.domain.bundle import Bundle
-from servable.domain.model import Model
 from servable.domain.record import Record
 from servable.domain.signature import Signature
 from servable.engine.lane import Lane, Limits
+from servable.engine.loading import Loaded
 from servable.engine.plan import State, Target
-from servable.engine.policy import CostCurve
 from servable.engine.process.client import RemoteModel
 from servable.engine.request import Request
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
-
-
-class Loaded(NamedTuple):
-    """A model that is ready to serve, as it comes from the thread that loaded it."""
-
-    bundle: Bundle
-    model: Model
-    curve: CostCurve
 
 
 class Serving:

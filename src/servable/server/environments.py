@@ -21,7 +21,7 @@ import servable
 from servable.engine.process.messages import Launch
 from servable.errors import EnvironmentFault
 
-OURS: Final = ("numpy>=1.26", "msgspec>=0.19", "tomli-w>=1.1", "orjson>=3.10.16")
+OURS: Final = ("numpy>=1.26", "msgspec>=0.19", "tomli-w>=1.1")
 """What the process's own code needs besides the model's libraries."""
 INSTALL_TIMEOUT_S: Final = 1800.0
 WHOLE: Final = "servable-requirements.txt"
@@ -83,15 +83,15 @@ def _path(run_folder: Path) -> Path:
     """
     folder = run_folder / "path"
     folder.mkdir(mode=0o700, exist_ok=True)
-    package = Path(servable.__file__).resolve().parent
-    links = {folder / "servable": package}
+    link = folder / "servable"
+    if not link.is_symlink():
+        link.symlink_to(Path(servable.__file__).resolve().parent)
     try:
-        found = importlib.metadata.distribution("servable")
-        information = Path(str(found.locate_file(f"servable-{found.version}.dist-info")))
-        links[folder / information.name] = information
+        ours = importlib.metadata.distribution("servable")
     except importlib.metadata.PackageNotFoundError:
-        pass  # runtimes are then not found, which the process will say
-    for link, target in links.items():
-        if not link.is_symlink():
-            link.symlink_to(target)
+        return folder  # runtimes are then not found, which the process will say
+    information = folder / f"servable-{ours.version}.dist-info"
+    information.mkdir(mode=0o700, exist_ok=True)
+    for name in ("METADATA", "entry_points.txt"):
+        (information / name).write_text(ours.read_text(name) or "", encoding="utf-8")
     return folder

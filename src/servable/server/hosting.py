@@ -113,7 +113,7 @@ class Hosting:
                 how = fresh.obituary()
                 crashes, failures = self._restarts.crashes(crashes, loop.time() - born), 0
                 pause_s = min(self._restarts.pause_s(crashes), WORKED_S)
-            elif self.hosted.done():
+            elif self.child is not None:
                 failures += 1
                 pause_s = self._restarts.pause_s(failures + 1)
             else:

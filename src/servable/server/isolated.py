@@ -14,12 +14,11 @@ import msgspec
 from servable.bundles import manifest
 from servable.bundles.open import format_of
 from servable.domain.bundle import Bundle
-from servable.engine.loading import load
+from servable.engine.loading import Loaded, load
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
 from servable.engine.process.client import RemoteModel
 from servable.engine.process.messages import Hosted, Launch
-from servable.engine.serving import Loaded
 from servable.errors import BundleError, DigestMismatch, NotReady, ServableError
 from servable.server.control import Channel, ChannelClosed, Want
 from servable.settings import Settings
