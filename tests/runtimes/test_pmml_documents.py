@@ -137,7 +137,8 @@ EXPRESSIONS = [
     (('<NormContinuous field="x" outliers="asMissingValues"><LinearNorm orig="0" norm="0"/>'
      '<LinearNorm orig="1" norm="5"/><LinearNorm orig="3" norm="6"/></NormContinuous>'), [0.5, 2, 4], [2.5, 5.5, NAN]),
     (('<Discretize field="x" defaultValue="-1" mapMissingTo="-2"><DiscretizeBin binValue="1"><Interval '
-     'closure="closedOpen" leftMargin="0" rightMargin="5"/></DiscretizeBin><DiscretizeBin binValue="2"><Interval closure="closedClosed" '
+     'closure="closedOpen" leftMargin="0" rightMargin="5"/></DiscretizeBin>'
+     '<DiscretizeBin binValue="2"><Interval closure="closedClosed" '
      'leftMargin="5"/></DiscretizeBin></Discretize>'), [0, 4.9, 5, -3, NAN], [1, 1, 2, -1, -2]),
     (('<Apply function="if"><Apply function="greaterThan"><FieldRef field="x"/><Constant>3</Constant></Apply>'
      '<Constant>1</Constant><Constant>0</Constant></Apply>'), [2, 4, NAN], [0, 1, NAN]),
@@ -164,7 +165,8 @@ def test_expressions(ask, expression, x, expected):
 
 def test_expressions_of_text(ask):
     mapped = """<MapValues outputColumn="out" defaultValue="-1" mapMissingTo="-2"><FieldColumnPair
-    field="c" column="in"/><InlineTable><row><in>red</in><out>5</out></row><row><in>blue</in><out>6</out></row></InlineTable></MapValues>"""
+    field="c" column="in"/><InlineTable><row><in>red</in><out>5</out></row>
+    <row><in>blue</in><out>6</out></row></InlineTable></MapValues>"""
     fields = """<MiningField name="y" usageType="target"/><MiningField name="c" invalidValueTreatment="asIs"/>"""
     found = ask(regression(fields, derived(mapped), D), x=[0] * 4, c=["red", "blue", "green", None])
     np.testing.assert_array_equal(found["prediction"], [5, 6, -1, -2])
@@ -314,7 +316,8 @@ def test_rules(ask, criterion, labels):
     model = f"""<RuleSetModel functionName="classification">SCHEMA<RuleSet defaultScore="b" defaultConfidence="0.4">
     <RuleSelectionMethod criterion="{criterion}"/><SimpleRule score="a" weight="2" confidence="0.9"><SimplePredicate
     field="x" operator="lessThan" value="5"/></SimpleRule><CompoundRule><SimplePredicate field="x"
-    operator="greaterThan" value="2"/><SimpleRule score="b" weight="3" confidence="0.6"><SimplePredicate field="c" operator="equal"
+    operator="greaterThan" value="2"/><SimpleRule score="b"
+    weight="3" confidence="0.6"><SimplePredicate field="c" operator="equal"
     value="red"/></SimpleRule></CompoundRule></RuleSet></RuleSetModel>"""
     found = ask(model, ("a", "b"), x=[1, 3, 9], c=["red", "red", "blue"])
     assert found["label"].tolist() == labels

@@ -35,9 +35,9 @@ _PICKLE: Final = (
     "servable.pack(model, sample=...)"
 )
 _FOLDERS: Final = (
+    ("saved_model.pbtxt", "a TensorFlow SavedModel as text: save it again, in the binary form"),
     ("manifest.toml", "a Servable bundle"),
     ("MLmodel", "an MLflow model folder"),
-    ("saved_model.pb", "a TensorFlow SavedModel: convert it to ONNX with tf2onnx"),
     ("config.json", "a Hugging Face model folder: export it to ONNX with optimum"),
 )
 
@@ -94,8 +94,6 @@ def _archive(path: Path) -> str:
         return "a broken or cut off zip file"
     if any(name.endswith("data.pkl") for name in names):
         return "a PyTorch file (a pickle inside a zip): export the model to ONNX with torch.onnx.export"
-    if "config.json" in names and "metadata.json" in names:
-        return "a Keras 3 model: export it with  model.export(path, format='onnx')"
     if names and all(name.endswith(".npy") for name in names):
         return "a numpy .npz archive"
     if "[Content_Types].xml" in names:
