@@ -88,7 +88,10 @@ def index(states: Iterable[State], *, ready: bool = False) -> list[dict[str, str
 
 
 def _tensor(field: Field) -> dict[str, Any]:
-    return {"name": field.name, "datatype": field.datatype, "shape": list(field.shape)}
+    told: dict[str, Any] = {"name": field.name, "datatype": field.datatype, "shape": list(field.shape)}
+    if field.features:
+        told["features"] = list(field.features)  # ours: which column stands where
+    return told
 
 
 def _configured(field: Field, *, batched: bool) -> dict[str, Any]:

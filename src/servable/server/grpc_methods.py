@@ -104,7 +104,7 @@ class Methods:
     async def model_metadata(self, request: pb.ModelMetadataRequest, _caller: Principal) -> pb.ModelMetadataResponse:
         serving = self._pick(request)
         versions = [other.version for other in self._host.servings() if other.name == serving.name]
-        return ParseDict(describe.metadata(serving, versions), pb.ModelMetadataResponse())
+        return ParseDict(describe.metadata(serving, versions), pb.ModelMetadataResponse(), ignore_unknown_fields=True)
 
     async def model_config(self, request: pb.ModelConfigRequest, _caller: Principal) -> pb.ModelConfigResponse:
         return ParseDict({"config": describe.config(self._pick(request))}, pb.ModelConfigResponse())
