@@ -12,6 +12,7 @@ from servable import __version__
 from servable.domain.field import Field
 from servable.engine.plan import State
 from servable.engine.policy import LARGEST
+from servable.engine.process.client import RemoteModel
 from servable.engine.serving import Serving
 
 EXTENSIONS: Final = (
@@ -64,6 +65,8 @@ def config(serving: Serving) -> dict[str, Any]:
         },
         "model_transaction_policy": {"decoupled": False},
     }
+    if isinstance(serving.lane.model, RemoteModel):
+        told["parameters"]["sandbox"] = {"string_value": "; ".join(serving.lane.model.layers)}
     if signature.batched:
         told["dynamic_batching"] = {"preferred_batch_size": [serving.lane.cap], "max_queue_delay_microseconds": 0}
     return told

@@ -52,6 +52,7 @@ class Loader:
             self._kill,
             stuck_after_s=self._settings.stuck_after_s,
             max_answer_bytes=2 * self._settings.max_answer_bytes,
+            layers=up.layers,
         )
         return Loaded(bundle, model, CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve]))
 

@@ -39,11 +39,21 @@ class RemoteModel:
     concurrent = False
 
     def __init__(
-        self, name: str, address: str, kill: Callable[[int], None], *, stuck_after_s: float, max_answer_bytes: int
+        self,
+        name: str,
+        address: str,
+        kill: Callable[[int], None],
+        *,
+        stuck_after_s: float,
+        max_answer_bytes: int,
+        layers: tuple[str, ...] = (),
     ) -> None:
-        """`kill(pid)` has that process ended, which hangs; another follows at the same address."""
+        """`layers` are those of the process's sandbox. `kill(pid)` has a process ended that hangs; another follows at its
+        address.
+        """
         self.name = name
         self.address = address
+        self.layers = layers
         self.kill = kill
         self.stuck_after_s = stuck_after_s
         self.max_answer_bytes = max_answer_bytes
