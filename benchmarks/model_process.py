@@ -140,7 +140,7 @@ def model_process(columns: int, given: int) -> Iterator[str]:
 
 async def _calls(address: str, batch: Batch, count: int) -> list[float]:
     """Seconds of each of `count` calls, one after another."""
-    executor = RemoteModel("m", address, lambda _: None, stuck_after_s=60.0, max_answer_bytes=1 << 30).executor()
+    executor = RemoteModel("m", [address], lambda _: None, stuck_after_s=60.0, max_answer_bytes=1 << 30).executors()[0]
     seconds = []
     for _ in range(count):
         start = time.perf_counter()

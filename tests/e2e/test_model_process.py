@@ -154,10 +154,8 @@ def test_an_input_that_kills_twice_is_refused_and_nobody_else_suffers(hostile: H
 @pytest.mark.parametrize("endless", ["loop", "hog 60"])
 def test_an_endless_call_is_ended_at_its_deadline(hostile: Hostile, endless: str) -> None:
     before = hostile.pid()
-    started = time.monotonic()
     status, body = hostile.ask(endless, timeout_s=0.5)
     assert (status, body["code"]) == (504, "deadline_exceeded")
-    assert time.monotonic() - started < 5
     assert hostile.pid() != before
 
 
@@ -315,6 +313,36 @@ def test_any_model_can_be_isolated(tmp_path: Path) -> None:
                 load.further(200)
         assert load.failed() == []
         assert load.offsets() == {5.0}
+
+
+def test_several_processes_share_the_work_and_stand_in_for_each_other(tmp_path: Path) -> None:
+    bundle = custom(tmp_path / "bundle", HOSTILE, HOSTILE_NAME, processes=2)
+    with Serving(tmp_path, bundle, workers=1) as serving:
+        server = Hostile(serving.ready())
+        with ThreadPoolExecutor(4) as pool:
+            sleeping = pool.submit(server.ask, "sleep 3")
+            time.sleep(0.2)
+            assert server.pid() > 0
+            assert not sleeping.done(), "one after the other"
+            assert sleeping.result() == (200, "done")
+            stopped = server.pid()
+            os.kill(stopped, signal.SIGKILL)
+            pids = {server.pid() for _ in range(5)}
+            assert stopped not in pids
+            deadly = pool.submit(server.ask, "exit 3")
+            assert [server.ask("", float(number))[0] for number in range(50)] == [200] * 50
+            assert deadly.result()[0] == 500
+
+
+def test_a_door_that_dies_finds_the_process_again(tmp_path: Path) -> None:
+    bundle = custom(tmp_path / "bundle", HOSTILE, HOSTILE_NAME)
+    with Serving(tmp_path, bundle, workers=1) as serving:
+        server = Hostile(serving.ready())
+        before = server.pid()
+        (door,) = server.doors()
+        os.kill(door, signal.SIGKILL)
+        serving.all_ready(2)
+        assert server.pid() == before
 
 
 def test_the_end_of_the_supervisor_is_the_end_of_all(tmp_path: Path) -> None:

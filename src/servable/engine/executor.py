@@ -34,6 +34,11 @@ class Executor(Protocol):
         """
         ...
 
+    @property
+    def away(self) -> bool:
+        """It cannot take a call just now, though it may soon."""
+        ...
+
     def unready(self) -> str:
         """Why calls cannot be answered at present; empty if they can."""
         ...
@@ -47,6 +52,7 @@ class Thread:
     """The lane's one worker thread. Calls go in, and come back on the loop with their outcome and duration."""
 
     bounded = False
+    away = False
 
     def __init__(self, loop: asyncio.AbstractEventLoop, model: Model) -> None:
         self._loop = loop

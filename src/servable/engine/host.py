@@ -177,8 +177,8 @@ class Host:
     def note(self, address: str, reason: str, retry_after_s: float) -> None:
         """The model process at this address is not back before `retry_after_s`: its callers are told."""
         for serving in self.servings():
-            if isinstance(serving.lane.model, RemoteModel) and serving.lane.model.address == address:
-                serving.lane.model.note(reason, retry_after_s)
+            if isinstance(serving.lane.model, RemoteModel):
+                serving.lane.model.note(address, reason, retry_after_s)
 
     def refuse_new(self) -> None:
         """Turn not-ready, and go on answering: balancers look elsewhere before the doors close."""

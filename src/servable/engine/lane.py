@@ -78,6 +78,16 @@ class Lane:
         """Nothing waits, nothing runs."""
         return not self._running and self._queue.requests == 0
 
+    @property
+    def load(self) -> int:
+        """Requests that wait or run."""
+        return len(self._running) + self._queue.requests
+
+    @property
+    def away(self) -> bool:
+        """Its executor cannot take a call just now, though it may soon."""
+        return self._executor is not None and self._executor.away
+
     def busy_s(self) -> float:
         """How long the executor's call has been running; 0 if none is."""
         return monotonic() - self._started if self._running else 0.0

@@ -8,10 +8,10 @@ from time import time
 
 from servable.domain.record import Record
 from servable.domain.signature import Signature
-from servable.engine.lane import Lane, Limits
+from servable.engine.lane import Limits
+from servable.engine.lanes import lane_of
 from servable.engine.loading import Loaded
 from servable.engine.plan import State, Target
-from servable.engine.process.client import RemoteModel
 from servable.engine.request import Request
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
@@ -41,15 +41,8 @@ class Serving:
         self.codec = Codec(
             self.signature, self.name, self.version, loaded.bundle.manifest.labels, max_elements=limits.max_elements
         )
-        self.lane = Lane(
-            loaded.model,
-            self.signature,
-            loaded.curve,
-            self.stats,
-            limits,
-            on_over=None if on_record is None else partial(self._record, on_record),
-            executor=loaded.model.executor() if isinstance(loaded.model, RemoteModel) else None,
-        )
+        on_over = None if on_record is None else partial(self._record, on_record)
+        self.lane = lane_of(loaded, self.signature, self.stats, limits, on_over)
         self.submit: Callable[[Request], None] = self.lane.submit
 
     def as_state(self) -> State:

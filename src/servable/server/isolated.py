@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -23,7 +23,8 @@ from servable.errors import BundleError, DigestMismatch, NotReady, ServableError
 from servable.server.control import Channel, ChannelClosed, Want
 from servable.settings import Settings
 
-HOP_S = 0.0001
+MOST_PROCESSES: Final = 64
+HOP_S: Final = 0.0001
 """What a call costs more in another process: the batches of a lane grow with it."""
 
 
@@ -37,18 +38,18 @@ class Loader:
 
     def load(self, target: Target) -> Loaded:
         """The version, ready to serve. Raises a ServableError that says what is wrong."""
-        launch = launch_of(target, self._settings.isolate)
-        if launch is None:
+        launches = launches_of(target, self._settings.isolate)
+        if not launches:
             return load(target, warm_up=self._settings.warm_up)
-        hosted = self._ask(launch)
-        up = hosted.up
+        hosted = self._ask(launches)
+        up = hosted[0].up
         if target.digest is not None and up.digest != target.digest:
             raise DigestMismatch(f"{target.name}: its model process loaded {up.digest}, registered was {target.digest}")
         stated = manifest.loads(up.manifest.encode())
         bundle = Bundle(Path(up.folder), msgspec.structs.replace(stated, name=target.name), up.digest, up.inferred)
         model = RemoteModel(
             target.name,
-            hosted.address,
+            [process.address for process in hosted],
             self._kill,
             stuck_after_s=self._settings.stuck_after_s,
             max_answer_bytes=2 * self._settings.max_answer_bytes,
@@ -56,11 +57,12 @@ class Loader:
         )
         return Loaded(bundle, model, CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve]))
 
-    def _ask(self, launch: Launch) -> Hosted:
-        want = Want("process", launch.target.name, msgspec.to_builtins(launch))
-        answer = asyncio.run_coroutine_threadsafe(self._channel.want(want), self._loop)
+    def _ask(self, launches: list[Launch]) -> list[Hosted]:
+        """All at once: they load side by side."""
+        wants = [Want("process", launch.target.name, msgspec.to_builtins(launch)) for launch in launches]
+        answers = [asyncio.run_coroutine_threadsafe(self._channel.want(want), self._loop) for want in wants]
         try:
-            return msgspec.convert(answer.result(), Hosted)
+            return [msgspec.convert(answer.result(), Hosted) for answer in answers]
         except ChannelClosed:
             raise NotReady("the server is shutting down") from None
         except msgspec.ValidationError as error:
@@ -71,18 +73,25 @@ class Loader:
         self._channel.send(Want("stuck", parameters={"pid": pid}))
 
 
-def launch_of(target: Target, isolate: str) -> Launch | None:
-    """What to ask of the supervisor for this target; None if it lives in the door. Opens no model."""
+def launches_of(target: Target, isolate: str) -> list[Launch]:
+    """What to ask of the supervisor for this target: one process or several; none if it lives in the door.
+
+    Opens no model. Raises UnknownFormat, BundleError.
+    """
     plugin, stated = format_of(Path(target.source))
     options: dict[str, Any] = {} if stated is None else stated.options
     python, requirements = (str(options.get(name, "")) for name in ("python", "requirements"))
     wanted = options.get("isolate", isolate == "all")
-    if not (plugin.isolated or wanted or python or requirements):
-        return None
+    processes = options.get("processes", 1)
+    if type(processes) is not int or not 1 <= processes <= MOST_PROCESSES:
+        raise BundleError(f"{target.name}: options.processes is {processes!r}: expected 1 to {MOST_PROCESSES}")
+    if not (plugin.isolated or wanted or python or requirements or processes > 1):
+        return []
     folder = Path(target.source)
     if requirements:
         path = (folder / requirements).resolve()
         if not path.is_relative_to(folder.resolve()):
             raise BundleError(f"{target.name}: its requirements {requirements!r} lie outside the bundle")
         requirements = str(path)
-    return Launch(target, python, requirements, bool(getattr(plugin, "spawns", False)))
+    spawns = bool(getattr(plugin, "spawns", False))
+    return [Launch(target, python, requirements, spawns, slot) for slot in range(processes)]

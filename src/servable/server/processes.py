@@ -113,6 +113,7 @@ class Processes:
             {
                 "model": hosting.launch.target.name,
                 "version": hosting.launch.target.version,
+                "slot": hosting.launch.slot,
                 "pid": hosting.child.pid if hosting.child is not None and hosting.child.alive else None,
                 "restarted": hosting.restarted,
                 "sandbox": list(hosting.hosted.result().up.layers) if _good(hosting) else [],
@@ -131,6 +132,7 @@ class Processes:
     async def _end(self, hosting: Hosting) -> None:
         if self._table.get(hosting.launch) is hosting:
             del self._table[hosting.launch]
+            self._asking.pop(hosting.launch, None)
             self._ending.add(hosting)
             await hosting.stop()
             self._ending.discard(hosting)

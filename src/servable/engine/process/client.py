@@ -34,25 +34,26 @@ logger = logging.getLogger("servable.engine")
 
 
 class RemoteModel:
-    """A model in a process of its own, as the door holds it. Its lane asks it through `executor`."""
+    """A model in a process of its own, or in several, as the door holds it. Lanes ask it through its executors."""
 
     concurrent = False
 
     def __init__(
         self,
         name: str,
-        address: str,
+        addresses: Sequence[str],
         kill: Callable[[int], None],
         *,
         stuck_after_s: float,
         max_answer_bytes: int,
         layers: tuple[str, ...] = (),
     ) -> None:
-        """`layers` are those of the process's sandbox. `kill(pid)` has a process ended that hangs; another follows at its
-        address.
+        """Where its processes listen, and the layers of their sandboxes.
+
+        `kill(pid)` has one ended that hangs; another follows at its address.
         """
         self.name = name
-        self.address = address
+        self.addresses = addresses
         self.layers = layers
         self.kill = kill
         self.stuck_after_s = stuck_after_s
@@ -65,16 +66,16 @@ class RemoteModel:
     def close(self) -> None:
         """Nothing: the executor has hung up."""
 
-    def executor(self) -> RemoteExecutor:
-        """For a lane, on its event loop."""
-        executor = RemoteExecutor(self)
-        self._executors.append(executor)
-        return executor
+    def executors(self) -> list[RemoteExecutor]:
+        """One to each process, for as many lanes, on their event loop."""
+        self._executors = [RemoteExecutor(self, address) for address in self.addresses]
+        return self._executors
 
-    def note(self, reason: str, retry_after_s: float) -> None:
-        """The supervisor says that the process does not come back soon."""
+    def note(self, address: str, reason: str, retry_after_s: float) -> None:
+        """The supervisor says that the process at this address, if it is one of ours, does not come back soon."""
         for executor in self._executors:
-            executor.note(reason, retry_after_s)
+            if executor.address == address:
+                executor.note(reason, retry_after_s)
 
 
 class _Call:
@@ -96,7 +97,8 @@ class RemoteExecutor:
 
     bounded = True
 
-    def __init__(self, model: RemoteModel) -> None:
+    def __init__(self, model: RemoteModel, address: str) -> None:
+        self.address = address
         self._model = model
         self._loop = asyncio.get_running_loop()
         self._line: Line | None = None
@@ -126,6 +128,10 @@ class RemoteExecutor:
                     call.outcomes[index] = _deadly()
                     call.alone = True
         self._go()
+
+    @property
+    def away(self) -> bool:
+        return not self._pid
 
     def unready(self) -> str:
         if self._pid or monotonic() - self._since < DOWN_S:
@@ -208,7 +214,7 @@ class RemoteExecutor:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
-            sock.connect(self._model.address)
+            sock.connect(self.address)
         except OSError:
             sock.close()
             self._loop.call_later(RECONNECT_S, self._connect)

@@ -69,13 +69,14 @@ class Launch(msgspec.Struct, frozen=True):
     """What a door asks of the supervisor: a process for this version.
 
     `python`: another interpreter; `requirements`: a file of what its own environment holds. `spawns`: it starts
-    programs.
+    programs. `slot`: which of several alike.
     """
 
     target: Target
     python: str = ""
     requirements: str = ""
     spawns: bool = False
+    slot: int = 0
 
 
 class Hosted(msgspec.Struct, frozen=True):
