@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from itertools import count
 from time import monotonic
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 import orjson
 
@@ -96,7 +96,8 @@ class HttpRequest(Request):
         respond: Callable[[Answer], None],
     ) -> None:
         now = monotonic()
-        super().__init__(request_id, inquiry.batch, HttpRequest._done, now + within_s, inquiry.options.priority, now)
+        done = cast("Callable[[Request], None]", HttpRequest._done)  # it is called with ourselves
+        super().__init__(request_id, inquiry.batch, done, now + within_s, inquiry.options.priority, now)
         self._serving = serving
         self._inquiry = inquiry
         self._accept_encoding = accept_encoding

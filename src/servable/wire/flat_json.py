@@ -1,8 +1,8 @@
 """FlatJson: the common V2 body, read fast: each input's data a flat list of numbers, and nothing but an id beside.
 
 Short lists go through `struct`, which checks types and ranges while it packs; long ones through a SIMD parser, which
-gives the numbers as one buffer. Whatever is not of this form, or not good, is left to the general way in `open_inference.py`,
-which tells every fault.
+gives the numbers as one buffer. Whatever is not of this form, or not good, is left to the general way in
+`open_inference.py`, which tells every fault.
 """
 
 from __future__ import annotations
