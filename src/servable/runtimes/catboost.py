@@ -28,6 +28,8 @@ from servable.runtimes.features import MATRIX
 from servable.runtimes.versions import not_newer
 
 _MAGIC: Final = b"CBM1"
+_HEADER: Final = 8
+"""The magic, then the size of what follows, as four bytes."""
 _CLASSES: Final = {"Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll"}
 _SEVERAL: Final = {"MultiLogloss", "MultiCrossEntropy"}
 _KINDS: Final = {"Poisson": "Exponent", "Tweedie": "Exponent", "RMSEWithUncertainty": "RMSEWithUncertainty"}
@@ -105,11 +107,15 @@ def _model(data: bytes, name: str) -> tuple[Any, str]:
     made_by = re.search(rb"CatBoost release (\d+(?:\.\d+)*)", data)
     version = made_by[1].decode() if made_by else ""
     not_newer("catboost", version, catboost.__version__, name)
+    if len(data) < _HEADER or len(data) < _HEADER + int.from_bytes(data[4:_HEADER], "little"):
+        raise CorruptModel(f"{name!r} is a cut off CatBoost model")
     model = catboost.CatBoost()
     try:
         model.load_model(blob=data, format="cbm")
     except Exception as error:  # a wall: catboost raises its own error, a bare C++ one or a TypeError for broken bytes
         raise CorruptModel(f"catboost {catboost.__version__} cannot load {name!r}: {str(error)[:300]}") from error
+    if not model.feature_names_:
+        raise CorruptModel(f"{name!r} is a CatBoost model without features")
     if model.get_text_feature_indices() or model.get_embedding_feature_indices():
         raise IncompatibleModel(f"{name!r} has text or embedding features, which are not served: train it without them")
     return model, version

@@ -16,7 +16,8 @@ from servable.runtimes.features import Feature, category_text
 
 FORMAT: Final = 4
 """The newest text format that is known here: `version=v4`."""
-_END: Final = "end of trees"
+_ENDS: Final = ("end of trees", "end of parameters")
+"""What stands in every whole file; behind the last, Python's own writes the categories of its training."""
 
 
 class LightGBMFile(msgspec.Struct, frozen=True):
@@ -50,8 +51,9 @@ def read(data: bytes, name: str) -> LightGBMFile:
         if len(names) != count:
             raise ValueError(f"{len(names)} feature names for {count} features")
         sizes = list(map(int, header["tree_sizes"].split()))
-        if _END not in text or text.count("\nTree=") != len(sizes):
-            raise ValueError(f"{text.count(chr(10) + 'Tree=')} of {len(sizes)} trees, or no end of them")
+        trees = text.count("\nTree=")
+        if trees != len(sizes) or not all(f"\n{end}\n" in text for end in _ENDS):
+            raise ValueError(f"{trees} of {len(sizes)} trees, and no {' or no '.join(map(repr, _ENDS))}")
         features = _features(names, text, name)
     except (UnicodeDecodeError, KeyError, ValueError, IndexError) as error:
         raise CorruptModel(f"{name!r} is a broken or cut off LightGBM model: {error!r}") from error

