@@ -51,7 +51,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """The same body unpacked, where it was compressed."""
     max_header_bytes: int = 32 * 1024
     """A request's line and headers together."""
-    max_json_depth: int = 100
     """Lists and objects within each other in a JSON body."""
     max_elements: int = 32 * 1024 * 1024
     """Values in one request, all tensors together."""
@@ -111,11 +110,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def home_path(self) -> Path:
         return Path(self.home).expanduser()
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach us."""
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
 
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}

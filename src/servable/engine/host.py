@@ -100,6 +100,12 @@ class Host:
             self._unavailable = {key: state for key, state in self._unavailable.items() if key in wanted}
             self._failures = {key: state for key, state in self._failures.items() if key in wanted}
             for target in plan.targets:
+                entry = self.table.get(target.name)
+                if entry is None or target.version not in entry.versions:
+                    # Said before the first is begun: the last of a long list is not unknown meanwhile, but on its way.
+                    key = (target.name, target.version)
+                    self._unavailable[key] = State(*key, "LOADING")
+            for target in plan.targets:
                 await self._bring(target)
             self._flip(plan)
             self.converged = True
@@ -112,8 +118,6 @@ class Host:
         if present is not None and present.generation >= target.generation:
             return
         key = (target.name, target.version)
-        if present is None:
-            self._unavailable[key] = State(*key, "LOADING")
         try:
             loaded = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, target)
         except ServableError as error:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from servable.engine.plan import State
-from servable.server.control import Channel, Want
+from servable.errors import Unavailable
+from servable.server.control import Channel, ChannelClosed, Want
+
+STATS_TIMEOUT_S: Final = 2.0
+"""A supervisor that is stopped or hangs must not hang whoever scrapes the doors."""
 
 
 class SupervisedRepository:
@@ -32,7 +37,11 @@ class SupervisedRepository:
 
     async def doors(self) -> Sequence[Mapping[str, Any]]:
         """The report of every door."""
-        told: Sequence[Mapping[str, Any]] = await self._channel.want(Want("stats"))
+        try:
+            async with asyncio.timeout(STATS_TIMEOUT_S):
+                told: Sequence[Mapping[str, Any]] = await self._channel.want(Want("stats"))
+        except (TimeoutError, ChannelClosed) as error:
+            raise Unavailable("the supervisor does not answer: the numbers of all doors cannot be had") from error
         return told
 
     async def _states(self, want: Want) -> list[State]:
