@@ -16,7 +16,7 @@ import pandas as pd
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -140,6 +140,59 @@ def python(folder: Path) -> Golden:
     return Golden(bundle, Batch({"x": rows}), {"y": rows * 2})
 
 
+def weights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Iris flowers, and the weights of scikit-learn's logistic regression for them."""
+    data, target = load_iris(return_X_y=True)
+    model = LogisticRegression(max_iter=1000).fit(data, target)
+    return data[::ROWS].astype(np.float32), model.coef_.T.astype(np.float32), model.intercept_.astype(np.float32)
+
+
+def tensorflow(folder: Path) -> Golden:
+    import tensorflow as tf
+
+    flowers, slopes, offsets = weights()
+
+    class Scorer(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, 4], tf.float32, name="flowers")])
+        def score(self, flowers):
+            return {"scores": flowers @ tf.constant(slopes) + tf.constant(offsets)}
+
+    made = Scorer()
+    tf.saved_model.save(made, str(folder), signatures={"serving_default": made.score})
+    return Golden(open_bundle(folder), Batch({"flowers": flowers}), {"scores": flowers @ slopes + offsets})
+
+
+def keras(folder: Path) -> Golden:
+    import keras as library
+
+    flowers, slopes, offsets = weights()
+    made = library.Sequential([library.Input((4,)), library.layers.Dense(3)])
+    made.set_weights([slopes, offsets])
+    folder.mkdir()
+    made.save(folder / "golden.keras")
+    bundle = open_bundle(folder / "golden.keras")
+    (given,), (taken,) = bundle.signature.inputs, bundle.signature.outputs
+    return Golden(bundle, Batch({given.name: flowers}), {taken.name: flowers @ slopes + offsets})
+
+
+def pytorch(folder: Path) -> Golden:
+    import torch
+
+    flowers, slopes, offsets = weights()
+    made = torch.nn.Linear(4, 3)
+    made.load_state_dict({"weight": torch.tensor(slopes.T), "bias": torch.tensor(offsets)})
+    rows = {0: torch.export.Dim("rows")}
+    folder.mkdir()
+    torch.export.save(
+        torch.export.export(made.eval(), (torch.tensor(flowers[:2]),), dynamic_shapes=(rows,)),
+        str(folder / "golden.pt2"),
+    )
+    bundle = open_bundle(folder / "golden.pt2")
+    (given,), (taken,) = bundle.signature.inputs, bundle.signature.outputs
+    return Golden(bundle, Batch({given.name: flowers}), {taken.name: flowers @ slopes + offsets})
+
+
 MODELS: Final[dict[str, Callable[[Path], Golden]]] = {
-    made.__name__: made for made in (onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, python)
+    made.__name__: made
+    for made in (onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, tensorflow, keras, pytorch, python)
 }

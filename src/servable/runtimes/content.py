@@ -5,11 +5,17 @@ Used only to explain a refusal: deciding what *is* a model belongs to each runti
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Final
 
 HEAD_BYTES: Final = 4096
+BROKEN_ZIP: Final = (
+    zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
+"""What Python's zipfile raises for an archive that is damaged."""
 
 _MAGIC: Final = (
     (0, b"version https://git-lfs", "a git-lfs pointer, not the file itself: run  git lfs pull"),
@@ -85,15 +91,24 @@ def _text(head: bytes) -> str:
     return f"plain text that starts with {text.splitlines()[0][:60]!r}" if text.strip() else "blank text"
 
 
-def _archive(path: Path) -> str:
-    """What a zip file holds, by the names in it."""
+def entries(path: Path) -> list[str] | None:
+    """The names in a zip file; None where it is broken."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+            return archive.namelist()
+    except BROKEN_ZIP:
+        return None
+
+
+def _archive(path: Path) -> str:
+    """What a zip file holds, by the names in it."""
+    names = entries(path)
+    if names is None:
         return "a broken or cut off zip file"
+    if any("/code/" in name for name in names) and any(name.endswith("data.pkl") for name in names):
+        return "a TorchScript program, which does not say what it takes: save it with torch.export.save, or as ONNX"
     if any(name.endswith("data.pkl") for name in names):
-        return "a PyTorch file (a pickle inside a zip): export the model to ONNX with torch.onnx.export"
+        return "a PyTorch file that is a pickle, which runs code: save the model with torch.export.save, or as ONNX"
     if names and all(name.endswith(".npy") for name in names):
         return "a numpy .npz archive"
     if "[Content_Types].xml" in names:

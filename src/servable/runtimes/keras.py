@@ -19,6 +19,7 @@ from servable.domain.runtime import Inspection
 from servable.errors import CorruptModel, EnvironmentFault, MissingExtra, UnsafeModel
 from servable.runtimes import graph, verified
 from servable.runtimes.agreement import agree
+from servable.runtimes.content import BROKEN_ZIP, entries
 from servable.runtimes.keras_config import judge
 
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
@@ -38,11 +39,7 @@ class KerasRuntime:
             return True
         if not head.startswith(_ZIP) or not path.is_file():
             return False
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return {"config.json", "metadata.json"} <= set(archive.namelist())
-        except (zipfile.BadZipFile, OSError):
-            return False
+        return {"config.json", "metadata.json"} <= set(entries(path) or ())
 
     def inspect(self, path: Path) -> Inspection:
         """The model's inputs and outputs; whether rows may be joined is tried out. Loads what holds no code."""
@@ -125,7 +122,7 @@ def _zipped(data: bytes, name: str) -> tuple[Any, str]:
             config = msgspec.json.decode(archive.read("config.json"))
             metadata = msgspec.json.decode(archive.read("metadata.json"))
             return config, str(metadata.get("keras_version", "3"))
-    except (zipfile.BadZipFile, KeyError, msgspec.DecodeError, EOFError, OSError, ValueError, AttributeError) as error:
+    except (*BROKEN_ZIP, AttributeError) as error:
         raise CorruptModel(f"{name!r} is a broken or cut off Keras file: {error}") from error
 
 

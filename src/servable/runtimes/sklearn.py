@@ -25,6 +25,7 @@ from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed, UnsafeModel
 from servable.runtimes import verified
+from servable.runtimes.content import entries
 from servable.runtimes.estimator import Answer, answer_of, class_names, one_thread, output_fields, single_job
 from servable.runtimes.features import MATRIX
 from servable.runtimes.frame import Columns, FrameMaker
@@ -45,11 +46,7 @@ class SklearnRuntime:
     def recognises(self, path: Path, head: bytes) -> bool:
         if not head.startswith(b"PK\x03\x04"):
             return False
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return _SCHEMA in archive.namelist()
-        except (zipfile.BadZipFile, OSError):
-            return False
+        return _SCHEMA in (entries(path) or ())
 
     def inspect(self, path: Path) -> Inspection:
         """What a fitted estimator knows of its columns: their number and names; they are taken to be numbers.
