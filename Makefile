@@ -41,7 +41,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.all: pyproject.toml | $(BIN)/python
-	@if command -v apt-get >/dev/null; then $(call debian,libgomp1); fi # LightGBM's wheel needs it
+	@if command -v apt-get >/dev/null; then $(call debian,libgomp1 curl); fi # for LightGBM's wheel, and for the docs' commands
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@ $(VENV)/.demo
 

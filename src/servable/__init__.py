@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from servable.bundles.load import load
     from servable.bundles.pack import pack
     from servable.client import AsyncClient, Client
+    from servable.registry.load import load
     from servable.runtimes.python_model import PythonModel
 
 _HOMES = {
     "pack": "servable.bundles.pack",
-    "load": "servable.bundles.load",
+    "load": "servable.registry.load",
     "Client": "servable.client",
     "AsyncClient": "servable.client",
     "PythonModel": "servable.runtimes.python_model",

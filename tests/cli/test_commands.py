@@ -11,7 +11,7 @@ from servable.cli.commands import COMMANDS
 from tests.cli.command import servable
 
 GROUPS = {
-    "models": ("show", "alias", "delete", "history", "verify"),
+    "models": ("show", "register", "alias", "delete", "history", "verify"),
     "keys": ("create", "list", "revoke"),
 }
 ALL = [[name] for name in COMMANDS if name != "keys"]

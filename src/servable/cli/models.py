@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -89,6 +90,25 @@ def show(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJso
             for field in fields
         ]
     )
+
+
+@app.command()
+def register(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A bundle's folder, as `servable pack --output` or Python made it.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a bundle in as the next version of its name. The same bundle again is the version that it was.
+
+    Example:  servable models register ./churn
+    """
+    with working(f"registering {folder}"):
+        version = registry_at(home or context.obj).register(folder)
+    if as_json:
+        show_json(_version(version))
+    else:
+        print(f"{version.name}:{version.version}")
 
 
 @app.command()
