@@ -57,6 +57,7 @@ def act(text):
     match word:
         case "": return ""
         case "pid": return str(os.getpid())
+        case "home": return os.environ["HOME"]
         case "sleep": time.sleep(float(rest))
         case "exit": os._exit(int(rest))
         case "sys.exit": sys.exit(int(rest))

@@ -63,13 +63,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
         serving.ready()
         server = Hostile(serving)
         doors = server.doors()
+        run_folder = Path(server.said("home")).parents[1]
+        assert run_folder.name.startswith("servable-run-")
         yield server
         assert server.doors() == doors, "a door died with a model process"
         with Load(serving, 1) as load:
             load.further(20)
         serving.send(signal.SIGTERM)
         assert serving.ended() == 0
-        assert not list(Path("/tmp").glob(f"servable-*/{serving.process.pid}"))
+        assert not run_folder.exists()
 
 
 def test_two_doors_share_one_process(hostile: Hostile) -> None:

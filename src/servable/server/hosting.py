@@ -129,8 +129,9 @@ class Hosting:
 
     async def _start(self) -> tuple[Child | None, str]:
         """A process that is up; or None, and how it ended."""
-        scratch = tempfile.mkdtemp(prefix="scratch-", dir=self._folder)
+        scratch = ""
         try:
+            scratch = tempfile.mkdtemp(prefix="scratch-", dir=self._folder)
             child = await Child.spawn(
                 0, [*self._python, *PROCESS], (self._listener.fileno(),), {**self._environ, "HOME": scratch}
             )

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import sys
-import tempfile
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,15 @@ from typing import Any
 import msgspec
 
 from servable.engine.process.messages import Hosted, Launch
-from servable.errors import NotReady, UsageError
+from servable.errors import EnvironmentFault, NotReady, UsageError
 from servable.server.control import Notice
 from servable.server.environments import interpreter
 from servable.server.hosting import Hosting, environment
 from servable.server.policy import Restarts
+from servable.server.run_folder import RunFolder
 from servable.settings import Settings
+
+logger = logging.getLogger("servable.supervisor")
 
 
 class Processes:
@@ -31,7 +32,7 @@ class Processes:
     def __init__(self, settings: Settings, restarts: Restarts) -> None:
         self._settings = settings
         self._restarts = restarts
-        self._folder: Path | None = None
+        self._folder: RunFolder | None = None
         self._table: dict[Launch, Hosting] = {}
         self._ending: set[Hosting] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -60,23 +61,25 @@ class Processes:
             raise
 
     async def _begin(self, launch: Launch) -> Hosting:
-        python, environ = await asyncio.to_thread(
-            interpreter, launch, self._settings.home_path, environment(), self._home()
-        )
-        if self._stopped:
-            raise NotReady("the server is shutting down")
-        self._count += 1
-        folder = self._home() / str(self._count)
-        hosting = Hosting(launch, folder, self._settings, self._restarts, python, environ, self._down)
+        try:
+            python, environ = await asyncio.to_thread(
+                interpreter, launch, self._settings.home_path, environment(), self._home()
+            )
+            if self._stopped:
+                raise NotReady("the server is shutting down")
+            self._count += 1
+            folder = self._home() / str(self._count)
+            hosting = Hosting(launch, folder, self._settings, self._restarts, python, environ, self._down)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot start a model process for {launch.target.name}: {error}") from error
         self._table[launch] = hosting
         self._go(hosting.keep())
         return hosting
 
     def _home(self) -> Path:
-        """A folder for sockets and scratch, of nobody but us; its path is short, as those of sockets must be."""
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="servable-", dir="/tmp" if sys.platform == "darwin" else None))  # noqa: S108 - macOS's own is too long for a socket
-        return self._folder
+            self._folder = RunFolder()
+        return self._folder.path
 
     def _down(self, hosting: Hosting, reason: str, retry_after_s: float) -> None:
         self.on_notice(Notice(hosting.address, reason, retry_after_s))
@@ -127,7 +130,8 @@ class Processes:
         for hosting in list(self._table.values()):
             await self._end(hosting)
         if self._folder is not None:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+            await asyncio.to_thread(self._folder.remove)
+            self._folder = None
 
     async def _end(self, hosting: Hosting) -> None:
         if self._table.get(hosting.launch) is hosting:
@@ -145,12 +149,18 @@ class Processes:
                     child.process.kill()
                     child.process.wait()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
+            self._folder = None
 
     def _go(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._gone)
+
+    def _gone(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a model process is not looked after any more: %s", error, exc_info=error)
 
 
 def _good(hosting: Hosting) -> bool:
