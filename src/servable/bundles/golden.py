@@ -119,6 +119,6 @@ def _array(tensor: _Tensor) -> Array:
         return np.array([float(value) for value in tensor.data], dtype).reshape(tensor.shape)
     if tensor.datatype == "BYTES":
         array = np.empty(len(tensor.data), object)
-        array[:] = [base64.b64decode(value["b64"]) if isinstance(value, dict) else value for value in tensor.data]
+        array[:] = [base64.b64decode(value["b64"], validate=True) if isinstance(value, dict) else value for value in tensor.data]
         return array.reshape(tensor.shape)
     return np.array(tensor.data, dtype).reshape(tensor.shape)

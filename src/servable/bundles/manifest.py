@@ -45,7 +45,8 @@ def loads(data: bytes, source: str = "manifest.toml") -> Manifest:
 def dumps(manifest: Manifest) -> bytes:
     """The manifest as TOML. Equal manifests give equal bytes. Raises BundleError for a value TOML cannot hold."""
     try:
-        return tomli_w.dumps(msgspec.to_builtins(manifest, builtin_types=())).encode()
+        plain = msgspec.convert(msgspec.to_builtins(manifest, builtin_types=()), Manifest)  # 120 for a float is 120.0
+        return tomli_w.dumps(msgspec.to_builtins(plain, builtin_types=())).encode()
     except (TypeError, ValueError) as error:
         raise BundleError(f"the manifest of {manifest.name!r} cannot be written as TOML: {error}") from error
 
