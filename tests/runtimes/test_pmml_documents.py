@@ -404,6 +404,27 @@ def test_broken_documents(tmp_path):
             open_bundle(path)
 
 
+def test_a_field_that_the_schema_leaves_out(load):
+    fields = '<MiningField name="y" usageType="target"/><MiningField name="z"/>'
+    with pytest.raises(CorruptModel, match="the field 'x' is used, and no <MiningSchema> takes it in"):
+        load(regression(fields))
+
+
+def test_a_sparse_array_as_large_as_the_file_says(load):
+    model = """<SupportVectorMachineModel functionName="regression">SCHEMA<LinearKernelType/>
+    <VectorDictionary><VectorFields><FieldRef field="x"/></VectorFields><VectorInstance id="1"><REAL-SparseArray
+    n="999999999999"/></VectorInstance></VectorDictionary><SupportVectorMachine><SupportVectors><SupportVector
+    vectorId="1"/></SupportVectors><Coefficients><Coefficient value="1"/></Coefficients></SupportVectorMachine></SupportVectorMachineModel>"""
+    with pytest.raises(CorruptModel, match="999999999999 entries"):
+        load(model)
+
+
+def test_another_encoding(tmp_path):
+    path = tmp_path / "wide.pmml"
+    path.write_bytes(document(regression()).replace('"1.0"', '"1.0" encoding="UTF-16"').encode("utf-16"))
+    assert open_bundle(path).manifest.format == "pmml"
+
+
 def test_bits_flipped_anywhere(tmp_path):
     """An error of ours, or a model: never anything else."""
     whole = document(tree("none"), ("a", "b")).encode()

@@ -14,7 +14,8 @@ from servable.errors import CorruptModel, IncompatibleModel, UnsafeModel
 MAX_DEPTH: Final = 250
 """Elements inside elements: a tree grown to its end is some 60 deep; more than this is an attack on the stack."""
 
-_WRAPPED: Final = "unsafe: "
+MAX_SPARSE: Final = 1 << 20
+"""Entries of a sparse array: its size is a number in the file, and would be the memory that reading it takes."""
 
 
 class Element:
@@ -161,6 +162,8 @@ def numbers(element: Element) -> list[float]:
     """The entries of an <Array>, or of a sparse one, as numbers."""
     if element.tag == "REAL-SparseArray":
         size = int(element.number("n"))
+        if not 0 <= size <= MAX_SPARSE:
+            raise CorruptModel(f"{element}: {size} entries, at most {MAX_SPARSE} are read")
         values = [element.number("defaultValue", 0.0)] * size
         places = element.first("Indices")
         entries = element.first("REAL-Entries")

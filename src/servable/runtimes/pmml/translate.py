@@ -9,6 +9,7 @@ import numpy as np
 
 from servable.domain.batch import Array
 from servable.domain.field import Field
+from servable.domain.signature import Signature
 from servable.errors import CorruptModel
 from servable.runtimes.classes import LABEL, PREDICTION, PROBABILITIES, SCORES
 from servable.runtimes.pmml import model as models
@@ -60,8 +61,8 @@ def translate(data: bytes, name: str) -> Document:
         return _document(parse(data, name), name)
     except RecursionError as error:
         raise CorruptModel(f"{name!r} has elements too deep inside each other") from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise CorruptModel(f"{name!r} is not consistent PMML: {error!r}") from error
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, MemoryError) as error:
+        raise CorruptModel(f"{name!r} is not consistent PMML: {error.args[0] if error.args else error!r}") from error
 
 
 def _document(root: Element, name: str) -> Document:
@@ -83,13 +84,13 @@ def _document(root: Element, name: str) -> Document:
     built = models.build(model, names, fields, None)
     limited = {mining.must("name"): refuses(mining) for mining in active(model)}
     predicted = target(model)
-    return Document(
-        version,
-        _made_by(root),
+    signature = Signature(
         tuple(each.input(limited=limited[each.name]) for each in inputs),
         tuple(_outputs(built, fields.get(predicted or ""))),
-        _answer(built, inputs, names),
     )
+    answer = _answer(built, inputs, names)
+    answer(signature.example().columns, 1)  # what does not fit together shows here, not at the first request
+    return Document(version, _made_by(root), signature.inputs, signature.outputs, answer)
 
 
 def _made_by(root: Element) -> dict[str, str]:

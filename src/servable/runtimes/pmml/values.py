@@ -97,7 +97,7 @@ class Scope:
                 found = scope.columns[name] = rule(scope)
                 return found
             scope = scope.outer
-        raise KeyError(name)
+        raise LookupError(f"the field {name!r} is used, and no <MiningSchema> takes it in")
 
     def full(self, value: float) -> Floats:
         """A column of one value."""
