@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 import uvloop
 
@@ -31,11 +27,10 @@ from benchmarks.figure import Figure
 from benchmarks.machine import tree
 from servable.domain.batch import Batch
 from servable.engine.executor import Outcome
-from servable.engine.plan import Target
 from servable.engine.process.client import RemoteExecutor, RemoteModel
-from servable.engine.process.messages import Load
 from servable.engine.request import Request
 from tests.custom import custom
+from tests.engine.process.started import model_process
 
 LARGE_ROWS: Final = 50_000
 LARGE_COLUMNS: Final = 250
@@ -70,7 +65,7 @@ def rate(bench: Bench, case: Case, name: str) -> Figure:
 def hop() -> Figure:
     """From the door's loop to a model that computes nothing, and back: one row of 30 features."""
     batch = Batch({"x": np.random.default_rng(0).random((1, 30), np.float32)})
-    with model_process(30, 1) as address:
+    with _columns(30, 1) as address:
         seconds = uvloop.run(_calls(address, batch, 4000))[500:]
     p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
     return Figure(
@@ -81,7 +76,7 @@ def hop() -> Figure:
 def large(given: int, name: str) -> Figure:
     """A call with 50 MB in, against copying 50 MB once."""
     x = np.random.default_rng(0).random((LARGE_ROWS, LARGE_COLUMNS), np.float32)
-    with model_process(LARGE_COLUMNS, given) as address:
+    with _columns(LARGE_COLUMNS, given) as address:
         seconds = uvloop.run(_calls(address, Batch({"x": x}), 15))[3:]
     target, copies = np.empty_like(x), []
     for _ in range(15):
@@ -112,30 +107,12 @@ def memory(case: Case) -> Figure:
 
 
 @contextlib.contextmanager
-def model_process(columns: int, given: int) -> Iterator[str]:
-    """A model process without a supervisor, and the address where it listens."""
-    with tempfile.TemporaryDirectory(prefix="servable-bench-") as text, contextlib.ExitStack() as open_:
-        folder = Path(text)
-        bundle = custom(folder / "bundle", MODEL.format(columns=columns, given=given))
-        (folder / "scratch").mkdir()
-        listener = open_.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(str(folder / "socket"))
-        listener.listen()
-        control, theirs = map(open_.enter_context, socket.socketpair())
-        command = [sys.executable, "-P", "-m", "servable.engine.process.main", "--control-fd", str(theirs.fileno())]
-        process = subprocess.Popen(command, pass_fds=(theirs.fileno(), listener.fileno()))
-        theirs.close()
-        load = Load(Target("m", "1", str(bundle)), listener.fileno(), str(folder / "scratch"), beat_s=1.0)
-        control.sendall(msgspec.json.encode(load) + b"\n")
-        lines = control.makefile("rb")
-        if not any(b'"Up"' in line for line in lines):
-            raise RuntimeError("the model process did not come up")
-        threading.Thread(target=lambda: [None for _ in lines], daemon=True).start()
-        try:
-            yield str(folder / "socket")
-        finally:
-            process.kill()
-            process.wait()
+def _columns(columns: int, given: int) -> Iterator[str]:
+    """A process with a model that answers with the first columns of its rows."""
+    with tempfile.TemporaryDirectory(prefix="servable-bench-") as folder:
+        bundle = custom(Path(folder) / "bundle", MODEL.format(columns=columns, given=given))
+        with model_process(bundle) as address:
+            yield address
 
 
 async def _calls(address: str, batch: Batch, count: int) -> list[float]:
