@@ -414,7 +414,8 @@ def test_a_sparse_array_as_large_as_the_file_says(load):
     model = """<SupportVectorMachineModel functionName="regression">SCHEMA<LinearKernelType/>
     <VectorDictionary><VectorFields><FieldRef field="x"/></VectorFields><VectorInstance id="1"><REAL-SparseArray
     n="999999999999"/></VectorInstance></VectorDictionary><SupportVectorMachine><SupportVectors><SupportVector
-    vectorId="1"/></SupportVectors><Coefficients><Coefficient value="1"/></Coefficients></SupportVectorMachine></SupportVectorMachineModel>"""
+    vectorId="1"/></SupportVectors><Coefficients><Coefficient value="1"/></Coefficients></SupportVectorMachine>
+    </SupportVectorMachineModel>"""
     with pytest.raises(CorruptModel, match="999999999999 entries"):
         load(model)
 

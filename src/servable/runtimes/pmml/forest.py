@@ -14,7 +14,7 @@ from servable.domain.batch import Array
 from servable.runtimes.pmml.predicates import Junction, Predicate, Test
 from servable.runtimes.pmml.values import Scope
 
-CHUNK: Final = 1 << 13
+CHUNK: Final = 1 << 14
 """Rows times trees that are walked together: what fits the cache of a core."""
 
 _KINDS: Final = {"le": 0, "eq": 1, "in": 2, "missing": 3}
@@ -122,18 +122,17 @@ class Forest:
         offset = self._field * rows
         row = place // max(1, len(self._roots))
         while len(place):
-            x = values[offset[node] + row]
-            way = x > self._value[node] if self._plain else self._answers(node, x)
+            x = values.take(offset.take(node) + row)
+            way = x > self._value.take(node) if self._plain else self._answers(node, x)
             turn = 3 * node + way
             if gaps:
                 gone = np.isnan(x) if self._plain else np.isnan(x) & (self._kind[node] != _KINDS["missing"])
                 turn[gone] = 3 * node[gone] + 2
-            node = self._ways[turn]
-            going = node >= 0
-            if not going.all():
-                ended = ~going
-                out[place[ended]] = node[ended]
-                place, node, row = place[going], node[going], row[going]
+            node = self._ways.take(turn)
+            going = np.flatnonzero(node >= 0)
+            if len(going) < len(node):
+                out[place] = node  # those that go on are written again
+                place, node, row = place.take(going), node.take(going), row.take(going)
         return (-out - 1).reshape(rows, len(self._roots))
 
     def _answers(self, node: Array, x: Array) -> Array:

@@ -132,7 +132,7 @@ def _sum(table: Floats, leaves: Array, share: Floats, largest: bool) -> Floats:
         return found
     out: Floats = np.empty((len(leaves), table.shape[1]))
     for column in range(table.shape[1]):
-        out[:, column] = table[:, column][leaves] @ share
+        out[:, column] = table[:, column].take(leaves) @ share
     return np.asarray(out / share.sum())
 
 
