@@ -2,7 +2,7 @@
 
 `console`: lines that start with `$ ` are commands for a shell; what stands below one is what it shows (`…`: anything).
 A command that ends with `&` is a server: it is waited for, and stopped at the end of the page. `python`: a script, or,
-where its first line is `# name.py`, a file of that name. Blocks of other languages are not run. 8080 and 8081 become
+where its first line is `# name.py`, a file of that name. Other blocks (`py`, `sh`) are not run. 8080 and 8081 become
 free ports.
 """
 

@@ -66,8 +66,8 @@ def settings_page() -> str:
     return (
         f"# Settings\n\n{NOTE}\n"
         "A setting is given in a TOML file (`--config FILE`), in the environment (`SERVABLE_` and its name in\n"
-        "capitals), or as an option of the command line where there is one; the later wins. Sizes are in bytes, times in\n"
-        "seconds. A name that is not known, or a value of the wrong type, is an error that says where it stands.\n\n"
+        "capitals), or as an option of the command line where there is one; the later wins. Sizes are in bytes, times\n"
+        "in seconds. A name that is not known, or a value of the wrong type, is an error that says where it stands.\n\n"
         + table(("setting", "type", "default", "meaning"), rows)
     )
 
@@ -121,8 +121,8 @@ def routes_page() -> str:
     return (
         f"# Routes and methods\n\n{NOTE}\n"
         "All there is on the two ports, and the role that a key needs where keys are demanded (`open`: none). The\n"
-        "server describes itself at `/openapi.json`, with bodies that work; `/docs` is a page to try them. How bodies and\n"
-        "errors look: [the HTTP door](../http.md).\n\n## HTTP\n\n"
+        "server describes itself at `/openapi.json`, with bodies that work; `/docs` is a page to try them. How bodies\n"
+        "and errors look: [the HTTP door](../http.md).\n\n## HTTP\n\n"
         + table(("route", "role", "what"), routes)
         + "\n## gRPC\n\n"
         + table(("method", "role"), methods)
