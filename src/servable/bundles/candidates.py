@@ -90,7 +90,7 @@ def named(inputs: tuple[Field, ...], names: tuple[str, ...]) -> tuple[Field, ...
         return inputs
     if len(inputs) == 1 and inputs[0].shape[-1] == len(names):
         return (msgspec.structs.replace(inputs[0], features=names),)
-    if len(inputs) == len(names):
+    if len(inputs) == len(names) and all(field.shape == (-1, 1) for field in inputs):
         return tuple(msgspec.structs.replace(field, name=name) for field, name in zip(inputs, names, strict=True))
     return inputs
 

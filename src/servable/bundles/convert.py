@@ -87,8 +87,10 @@ def _converted(ready: Any, attempt: Attempt, name: str) -> Any:
     from servable.bundles.adapt import final
 
     types = [(name, _type(field)) for name, field in zip(safe_names(attempt.inputs), attempt.inputs, strict=True)]
-    try:
-        options = {id(final(ready)): {"zipmap": False}}
-        return convert_sklearn(ready, name=name, initial_types=types, target_opset=OPSET, options=options)
-    except NameError:  # the option is unknown to this model's converter
-        return convert_sklearn(ready, name=name, initial_types=types, target_opset=OPSET)
+    for options in ({"zipmap": False}, {"nocl": False}):  # the second says nothing, for a converter without the first
+        try:
+            chosen = {id(final(ready)): options}
+            return convert_sklearn(ready, name=name, initial_types=types, target_opset=OPSET, options=chosen)
+        except NameError:
+            continue
+    return convert_sklearn(ready, name=name, initial_types=types, target_opset=OPSET)

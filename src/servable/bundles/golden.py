@@ -113,12 +113,16 @@ def _text(value: Any) -> Any:
     return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
 
+def _from_text(value: Any) -> Any:
+    return base64.b64decode(value["b64"], validate=True) if isinstance(value, dict) else value
+
+
 def _array(tensor: _Tensor) -> Array:
     dtype = DTYPES[tensor.datatype]
     if tensor.datatype in FLOATS:
         return np.array([float(value) for value in tensor.data], dtype).reshape(tensor.shape)
     if tensor.datatype == "BYTES":
         array = np.empty(len(tensor.data), object)
-        array[:] = [base64.b64decode(value["b64"], validate=True) if isinstance(value, dict) else value for value in tensor.data]
+        array[:] = [_from_text(value) for value in tensor.data]
         return array.reshape(tensor.shape)
     return np.array(tensor.data, dtype).reshape(tensor.shape)

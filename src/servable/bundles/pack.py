@@ -230,8 +230,7 @@ def _keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> 
     seen = source.seen
     signature = seen.signature
     if sample is not None and hasattr(sample.table, "columns"):
-        names = tuple(sample.table.columns)
-        signature = msgspec.structs.replace(signature, inputs=candidates.named(signature.inputs, names))
+        signature = _with_names(signature, tuple(sample.table.columns))
     stated = Manifest(
         name=name,
         format=source.format,
@@ -250,6 +249,14 @@ def _keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> 
     if golden is None:
         return Packed(stated, files)
     return Packed(msgspec.structs.replace(stated, golden=GOLDEN), {**files, GOLDEN: golden})
+
+
+def _with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
+    """The signature with the sample's column names on its one matrix, where the file has none and they are as many."""
+    only = signature.inputs[0]
+    if len(signature.inputs) > 1 or only.features or only.shape != (-1, len(names)) or len(names) == 1:
+        return signature
+    return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=names),))
 
 
 def _file_golden(stated: Manifest, files: dict[str, bytes | Path], sample: Sample | None) -> bytes | None:

@@ -11,11 +11,12 @@ from servable.bundles.original import Original, original_of
 from servable.domain.bundle import MANIFEST
 from servable.domain.runtime import Inspection
 from servable.errors import CorruptModel, MissingExtra, UnknownFormat, UnsafeModel, UsageError
+from servable.runtimes.content import is_pickle
 from servable.runtimes.find import recognise, runtime
 from servable.runtimes.sklearn import load_estimator
 
-_PICKLES: Final = (b"\x80", b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"ZF0x")
-"""How pickles begin, plain or compressed by joblib."""
+_COMPRESSED: Final = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00\x00")
+"""How files begin that joblib compressed with gzip, bzip2, xz or lzma; other files begin so too."""
 
 
 class FileSource(msgspec.Struct, frozen=True):
@@ -56,7 +57,8 @@ def _is_pickle(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(8).startswith(_PICKLES)
+        head = file.read(8)
+    return is_pickle(head) or head.startswith(_COMPRESSED)
 
 
 def _unpickled(path: Path, *, allow_unsafe: bool) -> Any:

@@ -32,16 +32,16 @@ def write_bundle(
     work = Path(tempfile.mkdtemp(prefix=".packing-", dir=parent))
     try:
         for path, content in files.items():
-            _write(work / _inside(path), content)
+            write_file(work / _inside(path), content)
         whole = msgspec.structs.replace(stated, files=digest.of_tree(work))
         data = manifest.dumps(whole)
-        _write(work / MANIFEST, data)
+        write_file(work / MANIFEST, data)
         for folder in sorted({path.parent for path in digest.walk(work)}):
-            _sync(folder)
+            sync_folder(folder)
         made = Bundle(parent / digest.of_bytes(data) if by_digest else target, whole, digest.of_bytes(data))
         if not _there(made.folder, made):
             work.rename(made.folder)
-            _sync(parent)
+            sync_folder(parent)
     except OSError as error:
         raise BundleError(f"cannot write the bundle {str(target)!r}: {error.strerror or error}") from error
     finally:
@@ -66,7 +66,8 @@ def _inside(path: str) -> PurePosixPath:
     return pure
 
 
-def _write(path: Path, content: bytes | Path) -> None:
+def write_file(path: Path, content: bytes | Path) -> None:
+    """A file of bytes, or a copy of another, on disk when this returns; the folders above it are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         if isinstance(content, Path):
@@ -78,7 +79,7 @@ def _write(path: Path, content: bytes | Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush a folder's entries: a rename is not on disk before that."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -59,17 +59,17 @@ def looks_like(path: Path, head: bytes) -> str:
             return phrase
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
-    if _is_pickle(head):
+    if is_pickle(head):
         return _PICKLE
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "a safetensors file: weights without a model that uses them"
     return _text(head)
 
 
-def _is_pickle(head: bytes) -> bool:
-    """Plain from protocol 2 on, or compressed by joblib."""
-    compressed = (b"\x78\x01", b"\x78\x9c", b"\x78\xda", b"ZF0x")
-    return (head[0] == 0x80 and head[1:2] <= b"\x05") or head.startswith(compressed)
+def is_pickle(head: bytes) -> bool:
+    """Whether a file that starts so is a pickle: plain from protocol 2 on, or compressed by joblib with zlib or lz4."""
+    zlib = head[:1] == b"\x78" and int.from_bytes(head[:2], "big") % 31 == 0  # RFC 1950: the header is a multiple of 31
+    return (head[:1] == b"\x80" and head[1:2] <= b"\x05") or zlib or head.startswith(b"ZF0x")
 
 
 def _text(head: bytes) -> str:
