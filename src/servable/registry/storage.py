@@ -6,13 +6,13 @@ leaves a hidden folder behind, which the next one sweeps. `registry.py` holds th
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from pathlib import Path
 from typing import Final
 
 from servable.bundles.open import open_bundle
+from servable.bundles.write import sync_folder, write_file
 from servable.domain.bundle import MANIFEST, Bundle
 from servable.errors import BundleError, DigestMismatch, EnvironmentFault
 
@@ -79,20 +79,16 @@ class Storage:
 
 
 def _copy(bundle: Bundle, target: Path) -> None:
-    """The manifest and the files that it lists, each synced, then every folder."""
+    """The manifest and the files that it lists, private, each on disk, then every folder."""
     target.mkdir(mode=0o700)
     folders = {target}
     for path in (MANIFEST, *(file.path for file in bundle.manifest.files)):
         copy = target / path
-        for folder in reversed(copy.relative_to(target).parents[:-1]):
-            (target / folder).mkdir(mode=0o700, exist_ok=True)
-            folders.add(target / folder)
-        handle = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "wb") as written, (bundle.folder / path).open("rb") as read:
-            shutil.copyfileobj(read, written, 1024 * 1024)
-            written.flush()
-            os.fsync(handle)
+        write_file(copy, bundle.folder / path)
+        copy.chmod(0o600)
+        folders |= {folder for folder in copy.parents if folder.is_relative_to(target)}
     for folder in folders:
+        folder.chmod(0o700)
         sync_folder(folder)
 
 
@@ -101,12 +97,3 @@ def _prove(folder: Path, digest: str) -> None:
     found = open_bundle(folder).digest
     if found != digest:
         raise DigestMismatch(f"the bundle in {folder} has digest {found}, expected was {digest}: it was changed")
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
