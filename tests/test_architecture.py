@@ -78,13 +78,13 @@ def test_names_say_what_a_thing_is():
     ("module", "unwanted"),
     [
         # The parent of a server owns sockets and processes. A model library in it would be a crash away from all doors.
-        ("servable.server.supervisor", ["numpy", "onnxruntime", "uvicorn", "grpc", "sqlalchemy"]),
+        ("servable.server.supervisor.supervisor", ["numpy", "onnxruntime", "uvicorn", "grpc", "sqlalchemy"]),
         # A door serves without any other shelf, and without what only packing needs.
         (
             "servable.server.door",
             ["sqlalchemy", "pandas", "sklearn", "onnx", "servable.registry", "servable.bundles.pack"],
         ),
-        ("servable.server.http", ["sqlalchemy", "pandas", "starlette.testclient", "servable.registry"]),
+        ("servable.server.http.protocol", ["sqlalchemy", "pandas", "starlette.testclient", "servable.registry"]),
     ],
 )
 def test_what_a_process_does_not_import(module, unwanted):

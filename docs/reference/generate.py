@@ -18,8 +18,8 @@ import typer
 
 from servable import settings
 from servable.cli.commands import COMMANDS, app
-from servable.server.grpc import RPCS
-from servable.server.routes import ROUTES
+from servable.server.grpc.door import RPCS
+from servable.server.http.routes import ROUTES
 
 HERE: Final = Path(__file__).parent
 NOTE: Final = "<!-- Written by docs/reference/generate.py from the code: change it there. -->\n"

@@ -108,17 +108,17 @@ def build_door(start: Start, channel: Channel) -> Door:
     from servable.engine.host import Host
     from servable.engine.lane import Limits
     from servable.engine.router import Router
-    from servable.server.access import Access, keys_required
-    from servable.server.audit import Audit
+    from servable.server.access.access import Access, keys_required
+    from servable.server.access.audit import Audit
+    from servable.server.access.hosts import Hosts
+    from servable.server.access.keys import Keys
     from servable.server.door import Door
-    from servable.server.hosts import Hosts
-    from servable.server.http import DoorState
-    from servable.server.infer import Inference
+    from servable.server.http.infer import Inference
+    from servable.server.http.parts import Parts
+    from servable.server.http.protocol import DoorState
+    from servable.server.http.rest import RestDoor
     from servable.server.isolated import Loader
-    from servable.server.keys import Keys
-    from servable.server.parts import Parts
     from servable.server.report import Report
-    from servable.server.rest import RestDoor
     from servable.server.supervised import SupervisedRepository
 
     # Numbers too large for a tensor are looked for and refused; numpy need not warn of them on standard error as well.
@@ -140,7 +140,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     rest = RestDoor(Parts(router, host, access, repository, inference, settings, repository.doors))
     grpc = None
     if start.grpc_port >= 0:
-        from servable.server.grpc import GrpcDoor
+        from servable.server.grpc.door import GrpcDoor
 
         grpc = GrpcDoor(router, host, access, repository, settings)
     return Door(

@@ -27,7 +27,7 @@
        └─ MissingExtra           an optional dependency; names the `pip install` that brings it
 
 `status` is the HTTP status, `exit_code` what a command ends with (1 failed, 2 usage, 3 environment), `code` the
-machine-readable name in every error body. gRPC's code is derived from the status in `server/grpc.py`.
+machine-readable name in every error body. gRPC's code is derived from the status in `server/grpc/door.py`.
 """
 
 from __future__ import annotations

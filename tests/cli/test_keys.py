@@ -11,7 +11,7 @@ import pytest
 
 from servable.cli.keys import when
 from servable.errors import UsageError
-from servable.server.keys import Keys
+from servable.server.access.keys import Keys
 
 
 def run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:

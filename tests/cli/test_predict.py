@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from servable.registry.registry import Registry
-from servable.server.keys import Keys
+from servable.server.access.keys import Keys
 from tests.packed import bundle_at, scaler
 
 ROWS = '{"x": [1, 2]}\n{"x": [3, 4.5]}\n'

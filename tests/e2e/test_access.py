@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servable.server.audit import verify
-from servable.server.keys import Keys
+from servable.server.access.audit import verify
+from servable.server.access.keys import Keys
 from tests.e2e.serving import Serving, eventually
 from tests.server.declared import linear
 

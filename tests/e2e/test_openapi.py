@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from servable.server.routes import ROUTES
+from servable.server.http.routes import ROUTES
 from tests.e2e.serving import Serving
 from tests.server.declared import linear, mixed
 

@@ -15,9 +15,9 @@ import msgspec
 from servable.domain.route import Route
 from servable.engine.plan import Plan, Target
 from servable.errors import ServableError, UsageError
-from servable.server.policy import Restarts
-from servable.server.sockets import Addresses
-from servable.server.supervisor import run
+from servable.server.supervisor.policy import Restarts
+from servable.server.supervisor.sockets import Addresses
+from servable.server.supervisor.supervisor import run
 from servable.settings import load_settings
 
 

@@ -24,8 +24,8 @@ from servable.engine.policy import CostCurve
 from servable.engine.router import Router
 from servable.engine.stats import Stats
 from servable.errors import NotFound
-from servable.server.access import Access
-from servable.server.grpc import GrpcDoor
+from servable.server.access.access import Access
+from servable.server.grpc.door import GrpcDoor
 from servable.settings import Settings
 
 ONNX_TYPES = {

@@ -17,16 +17,16 @@ from starlette.routing import BaseRoute
 from servable.engine.host import Host
 from servable.engine.loading import load
 from servable.engine.router import Router
-from servable.server.access import Access
-from servable.server.audit import Audit
-from servable.server.hosts import Hosts
-from servable.server.http import DoorProtocol, DoorState
-from servable.server.infer import Inference
-from servable.server.keys import Keys
-from servable.server.parts import Parts
+from servable.server.access.access import Access
+from servable.server.access.audit import Audit
+from servable.server.access.hosts import Hosts
+from servable.server.access.keys import Keys
+from servable.server.http.infer import Inference
+from servable.server.http.parts import Parts
+from servable.server.http.protocol import DoorProtocol, DoorState
+from servable.server.http.rest import RestDoor
+from servable.server.http.routes import Endpoint
 from servable.server.report import Report
-from servable.server.rest import RestDoor
-from servable.server.routes import Endpoint
 from servable.settings import Settings
 from tests.server.declared import Files
 

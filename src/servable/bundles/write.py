@@ -38,7 +38,8 @@ def write_bundle(
         write_file(work / MANIFEST, data)
         for folder in sorted({path.parent for path in digest.walk(work)}):
             sync_folder(folder)
-        made = Bundle(parent / digest.of_bytes(data) if by_digest else target, whole, digest.of_bytes(data))
+        named = digest.of_bytes(data)
+        made = Bundle(parent / named if by_digest else target, manifest.loads(data), named)
         if not _there(made.folder, made):
             work.rename(made.folder)
             sync_folder(parent)

@@ -88,7 +88,7 @@ def _settings(home: str, http_port: int | None) -> Settings:
     """With the default ports where they are free, else any."""
     import msgspec
 
-    from servable.server.sockets import open_listeners
+    from servable.server.supervisor.sockets import open_listeners
     from servable.settings import load_settings
 
     settings = load_settings({"home": home, "http_port": http_port, "log_level": "warning", "host": "127.0.0.1"})
@@ -104,7 +104,7 @@ def _serve(name: str, trained: Trained, bundle: Bundle, settings: Settings, stor
     """Serve until told to stop. The first request is made as soon as the server is ready."""
     from servable import app
     from servable.server.logs import set_up_logs
-    from servable.server.supervisor import run
+    from servable.server.supervisor.supervisor import run
 
     set_up_logs(settings)
     failed: list[ServableError] = []

@@ -128,8 +128,8 @@ def machine(settings: Settings) -> Iterator[Finding]:
 def home(settings: Settings) -> Iterator[Finding]:
     """The folder of state: may we write there, may others, is what lies there whole."""
     from servable.registry.registry import Registry
-    from servable.server.audit import FILE, verify
-    from servable.server.keys import Keys
+    from servable.server.access.audit import FILE, verify
+    from servable.server.access.keys import Keys
 
     path = settings.home_path
     there = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
@@ -169,7 +169,7 @@ def home(settings: Settings) -> Iterator[Finding]:
 
 def ports(settings: Settings) -> Iterator[Finding]:
     """Whether a server could listen where the settings say: it is tried, and let go."""
-    from servable.server.sockets import open_listeners
+    from servable.server.supervisor.sockets import open_listeners
 
     for name, alone in (("http", {"grpc_port": -1}), ("grpc", {"http_port": 0})):
         port = settings.http_port if name == "http" else settings.grpc_port

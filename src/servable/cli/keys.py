@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from servable.errors import UsageError
-from servable.server.keys import Key, Keys
+from servable.server.access.keys import Key, Keys
 from servable.settings import load_settings
 
 app = typer.Typer(help="API keys and their roles.", no_args_is_help=True)

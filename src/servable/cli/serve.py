@@ -33,10 +33,10 @@ def serve(
     Example:  servable serve iris.onnx --http-port 8080
     """
     from servable import app
-    from servable.server.access import demand_safe_binding
-    from servable.server.keys import Keys
+    from servable.server.access.access import demand_safe_binding
+    from servable.server.access.keys import Keys
     from servable.server.logs import set_up_logs
-    from servable.server.supervisor import run
+    from servable.server.supervisor.supervisor import run
 
     settings = load_settings(
         {

@@ -20,7 +20,7 @@ from uvicorn._types import ASGIApplication
 from servable.engine.host import Host
 from servable.engine.plan import Plan
 from servable.server.control import Answer, Ask, Beat, Channel, Converge, Converged, Drain, Notice, Start
-from servable.server.http import DoorProtocol, DoorState
+from servable.server.http.protocol import DoorProtocol, DoorState
 
 SWEEP_S: Final = 1.0
 

@@ -1,7 +1,7 @@
 """What MLflow and SageMaker send to `/invocations`: data frames and CSV, to rows by column name.
 
 Source: mlflow, docs "Deploy MLflow Model as a Local Inference Server"; SageMaker's CSV has no header, MLflow's has one.
-Called by `server/invocations.py`; `instances` and `inputs` are `tensorflow_v1.py`'s.
+Called by `server/http/invocations.py`; `instances` and `inputs` are `tensorflow_v1.py`'s.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Source: tensorflow/serving, g3doc/api_rest.md and util/json_tensor.h; kserve's V1 protocol is the same here.
 Beyond it: an instance may name the features of a matrix input instead of the input; a value stands for a list of one.
-Called by `server/tensorflow_v1.py`. Every answer also names the model, its version and the request.
+Called by `server/http/tensorflow_v1.py`. Every answer also names the model, its version and the request.
 """
 
 from __future__ import annotations

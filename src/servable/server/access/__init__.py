@@ -1,0 +1,1 @@
+"""Who may do what: keys, roles, hosts, and the log of what was refused or changed."""

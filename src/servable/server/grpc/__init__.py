@@ -1,0 +1,1 @@
+"""The gRPC door: the protocol's methods over HTTP/2."""

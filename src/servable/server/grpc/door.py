@@ -1,0 +1,285 @@
+"""The gRPC door: HTTP/2 on the loop of the HTTP door, over the same models.
+
+RPCS names every method and the role it demands; what is not in it does not exist, and each call passes `_admit`.
+Predictions are `grpc_infer.py`; what describes and manages is `grpc_methods.py`; the protocol below is `grpc_call.py`,
+on `http2.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from time import monotonic
+from typing import Any, Final, Literal, NamedTuple
+
+from google.protobuf.message import DecodeError, Message
+
+from servable.engine.host import Host
+from servable.engine.router import Router
+from servable.errors import DeadlineExceeded, EnvironmentFault, InvalidInput, ServableError, Unsupported
+from servable.server.access.access import ANONYMOUS, Access, Principal
+from servable.server.access.roles import Role
+from servable.server.grpc.call import Call, Head, read_head
+from servable.server.grpc.infer import InferStream, Predictions
+from servable.server.grpc.methods import HEALTH, SERVICE, Methods
+from servable.server.grpc.status import unexpected
+from servable.server.http2.connection import Connection
+from servable.server.http2.stream import Stream
+from servable.server.repository import Repository
+from servable.settings import Settings
+from servable.wire.generated import health_pb2
+from servable.wire.generated import open_inference_pb2 as pb
+
+OPEN: Final = "open"
+"""The role of a method that asks for no key."""
+
+BACKLOG: Final = 4096
+SWEEP_S: Final = 1.0
+
+
+class Rpc(NamedTuple):
+    """One method: its role, the message it takes, and the name of what answers it (in Methods, but for predictions).
+
+    `model` is the field of the message that names the model, empty where the call concerns none.
+    """
+
+    name: str
+    role: Role | Literal["open"]
+    message: type[Message]
+    answered_by: str
+    model: str = "name"
+    service: str = SERVICE
+
+    @property
+    def path(self) -> str:
+        return f"/{self.service}/{self.name}"
+
+
+RPCS: Final = (
+    Rpc("ServerLive", OPEN, pb.ServerLiveRequest, "server_live", ""),
+    Rpc("ServerReady", OPEN, pb.ServerReadyRequest, "server_ready", ""),
+    Rpc("Check", OPEN, health_pb2.HealthCheckRequest, "health_check", "", HEALTH),
+    Rpc("Watch", OPEN, health_pb2.HealthCheckRequest, "health_watch", "", HEALTH),
+    Rpc("ModelReady", "viewer", pb.ModelReadyRequest, "model_ready"),
+    Rpc("ServerMetadata", "viewer", pb.ServerMetadataRequest, "server_metadata", ""),
+    Rpc("ModelMetadata", "viewer", pb.ModelMetadataRequest, "model_metadata"),
+    Rpc("ModelConfig", "viewer", pb.ModelConfigRequest, "model_config"),
+    Rpc("ModelStatistics", "viewer", pb.ModelStatisticsRequest, "model_statistics"),
+    Rpc("ModelInfer", "invoker", pb.ModelInferRequest, "infer", "model_name"),
+    Rpc("ModelStreamInfer", "invoker", pb.ModelInferRequest, "stream_infer", "model_name"),
+    Rpc("RepositoryIndex", "viewer", pb.RepositoryIndexRequest, "repository_index", ""),
+    Rpc("RepositoryModelLoad", "deployer", pb.RepositoryModelLoadRequest, "repository_load", "model_name"),
+    Rpc("RepositoryModelUnload", "deployer", pb.RepositoryModelUnloadRequest, "repository_unload", "model_name"),
+    Rpc("SystemSharedMemoryStatus", "viewer", pb.SystemSharedMemoryStatusRequest, "system_memory_status", ""),
+    Rpc("SystemSharedMemoryRegister", "admin", pb.SystemSharedMemoryRegisterRequest, "memory_register", ""),
+    Rpc(
+        "SystemSharedMemoryUnregister", "admin", pb.SystemSharedMemoryUnregisterRequest, "system_memory_unregister", ""
+    ),
+    Rpc("CudaSharedMemoryStatus", "viewer", pb.CudaSharedMemoryStatusRequest, "cuda_memory_status", ""),
+    Rpc("CudaSharedMemoryRegister", "admin", pb.CudaSharedMemoryRegisterRequest, "memory_register", ""),
+    Rpc("CudaSharedMemoryUnregister", "admin", pb.CudaSharedMemoryUnregisterRequest, "cuda_memory_unregister", ""),
+    Rpc("TraceSetting", "viewer", pb.TraceSettingRequest, "trace_setting", "model_name"),
+    Rpc("LogSettings", "viewer", pb.LogSettingsRequest, "log_settings", ""),
+)
+"""Every method there is. Reading what is traced and logged is a viewer's; changing it is offered to nobody."""
+
+BY_PATH: Final = {rpc.path: rpc for rpc in RPCS}
+INFER: Final = next(rpc for rpc in RPCS if rpc.name == "ModelInfer")
+ACTS: Final = frozenset({"deployer", "admin"})
+"""Roles whose calls change the server, and are written down in the audit log, whatever came of them."""
+
+
+class GrpcDoor:
+    """`start`, then `drain`. All methods are for the event loop that it answers on."""
+
+    def __init__(self, router: Router, host: Host, access: Access, repository: Repository, settings: Settings) -> None:
+        self._access = access
+        self._settings = settings
+        self._draining = asyncio.Event()
+        self._methods = Methods(router, host, repository, self._draining)
+        self._predictions = Predictions(router, settings.deadline_s, self._admit_infer)
+        self._connections: set[Connection] = set()
+        self._emptied = asyncio.Event()
+        """Draining, and the last connection is closed."""
+        self._streams: set[InferStream] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    # ---- the door
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port. Raises EnvironmentFault if another program has it."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: Connection(self, self._settings, self._opened, self._closed),
+                host,
+                port,
+                backlog=BACKLOG,
+                reuse_port=True,
+            )
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot listen for gRPC on {host} port {port}: {error.strerror or error}; "
+                "choose another with --grpc-port (-1: no gRPC)"
+            ) from error
+        for sock in self._server.sockets:
+            _find_dead_peers(sock)
+        self._sweep()
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no more connections, finish the calls under way within `grace_s`, and close."""
+        self._draining.set()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.drain()
+        for stream in list(self._streams):
+            stream.stop()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self._emptied.wait()
+        for connection in list(self._connections):
+            connection.abort()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+
+    def _opened(self, connection: Connection) -> bool:
+        self._connections.add(connection)
+        return len(self._connections) <= self._settings.max_connections and not self._draining.is_set()
+
+    def _closed(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if self._draining.is_set() and not self._connections:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(SWEEP_S, self._sweep)
+        now = monotonic()
+        for connection in list(self._connections):
+            connection.sweep(now)
+
+    # ---- every call (an http2.Service)
+
+    def read_head(self, headers: list[tuple[bytes, bytes]]) -> Head:
+        return read_head(headers)
+
+    def open(self, stream: Stream, head: Head) -> Call:
+        """A call comes in."""
+        rpc = BY_PATH.get(head.path)
+        if rpc is INFER and head.problem is None and head.is_grpc:
+            call = Call(stream, head, self._settings)
+            _once(call, self._predictions.infer)
+            return call
+        call = Call(stream, head, self._settings, streaming=rpc is not None and rpc.answered_by == "stream_infer")
+        if not head.is_grpc:
+            call.fail(
+                InvalidInput(
+                    "this port speaks gRPC: POST with the content type application/grpc; for REST see the HTTP port"
+                )
+            )
+        elif rpc is None:
+            call.fail(Unsupported(f"no method {head.path[:200]!r}: see the services {SERVICE} and {HEALTH}"))
+        elif head.problem is not None:
+            call.fail(head.problem)
+        elif rpc.answered_by == "stream_infer":
+            self._streams.add(InferStream(self._predictions, call, self._streams.discard))
+        elif rpc.answered_by == "health_watch":
+            _once(call, lambda message, call: self._spawn(call, lambda: self._watch(rpc, message, call)))
+        else:
+            answer = getattr(self._methods, rpc.answered_by)
+            _once(call, lambda message, call: self._spawn(call, lambda: self._unary(rpc, answer, message, call)))
+        return call
+
+    def _admit(self, rpc: Rpc, model: str, call: Call) -> Principal:
+        """The caller, if they may. The only place where a call is let in."""
+        if rpc.role == OPEN or not self._access.required:
+            return ANONYMOUS
+        return self._access.check(call.head.token, rpc.role, model or None, rpc.path, call.peer)
+
+    def _admit_infer(self, model: str, call: Call) -> None:
+        if self._access.required:
+            self._admit(INFER, model, call)
+
+    def _spawn(self, call: Call, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Answer in a task of its own, which ends when the caller goes or its deadline comes."""
+
+        async def answer() -> None:
+            try:
+                async with asyncio.timeout_at(call.deadline):
+                    await work()
+            except TimeoutError:
+                call.fail(DeadlineExceeded("no answer by the deadline of this call"))
+            except ServableError as error:
+                call.fail(error)
+            except Exception as error:  # noqa: BLE001 - the wall: a caller gets a status, never a traceback
+                call.fail(unexpected(error))
+
+        task = asyncio.ensure_future(answer())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+        def gone() -> None:
+            task.cancel()
+
+        call.on_gone = gone
+
+    def _read(self, rpc: Rpc, message: bytes, call: Call) -> tuple[Any, Principal]:
+        """The message, and the caller, if they may send it."""
+        try:
+            request = rpc.message.FromString(message)
+        except DecodeError as error:
+            raise InvalidInput(f"the message is not a valid {rpc.message.DESCRIPTOR.full_name}") from error
+        return request, self._admit(rpc, getattr(request, rpc.model) if rpc.model else "", call)
+
+    async def _unary(
+        self, rpc: Rpc, answer: Callable[[Any, Principal], Awaitable[Message]], message: bytes, call: Call
+    ) -> None:
+        request, caller = self._read(rpc, message, call)
+        result = "failed"
+        try:
+            reply = await answer(request, caller)
+            result = "done"
+        except ServableError as error:
+            result = error.code
+            raise
+        finally:
+            if rpc.role in ACTS and self._access.audit is not None:
+                act = f"{rpc.name} {getattr(request, rpc.model) if rpc.model else ''}".rstrip()
+                await asyncio.to_thread(self._access.audit.act, caller.name, act, call.peer, result)
+        call.reply(reply.SerializeToString())
+
+    async def _watch(self, rpc: Rpc, message: bytes, call: Call) -> None:
+        async for answer in self._methods.health_watch(*self._read(rpc, message, call)):
+            call.send(answer.SerializeToString())
+        call.succeed()
+
+
+def _once(call: Call, answer: Callable[[bytes, Call], None]) -> None:
+    """Have a call answered that sends one message, when it is whole and the caller has ended."""
+    messages: list[bytes] = []
+
+    def end() -> None:
+        if len(messages) == 1:
+            answer(messages.pop(), call)
+        else:
+            call.fail(InvalidInput(f"this method takes one message, and {len(messages) or 'none'} came"))
+
+    call.on_message = messages.append
+    call.on_end = end
+
+
+def _find_dead_peers(sock: socket.socket) -> None:
+    """Have the system ask silent peers, after a minute, whether they still are: accepted sockets inherit it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

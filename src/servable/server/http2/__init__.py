@@ -1,0 +1,1 @@
+"""HTTP/2, the server's side. Knows nothing of gRPC."""

@@ -1,0 +1,1 @@
+"""The parent of all processes: ports, doors, model processes, rollouts. Imports no model library."""
