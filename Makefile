@@ -58,7 +58,7 @@ demo: $(VENV)/.demo ## train a model, pack it, serve it, ask it; stays up until 
 
 .PHONY: test
 test: $(VENV)/.all ## all tests but soaks and benchmarks
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: test-faults
 test-faults: $(VENV)/.all ## only those that kill, starve and break servers

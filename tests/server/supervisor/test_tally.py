@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.server.test_metrics import IRIS, door, read
+from tests.server.http.test_metrics import IRIS, door, read
 
 from servable.engine.stats import Stats
 from servable.server import describe
