@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import helper, numpy_helper
 
+from servable.bundles.histogram_trees import rebuild
 from servable.domain.batch import Array
 
 _TREES: Final = ("DecisionTree", "ExtraTree", "RandomForest")
@@ -24,8 +25,8 @@ def finish(graph: Any, estimator: Any, *, double: bool) -> None:
     """
     ensembles = [node for node in graph.node if node.op_type.startswith("TreeEnsemble")]
     kind = type(estimator).__name__
-    if len(ensembles) == 1 and kind.startswith("HistGradientBoosting") and double:
-        _double_thresholds(ensembles[0], estimator)
+    if len(ensembles) == 1 and kind.startswith("HistGradientBoosting"):
+        rebuild(ensembles[0], estimator, double=double)
     if len(ensembles) != 1 or not kind.startswith(_TREES):
         return
     _lead_missing(ensembles[0], [part.tree_ for part in getattr(estimator, "estimators_", [estimator])])
@@ -42,29 +43,6 @@ def _lead_missing(node: Any, trees: list[Any]) -> None:
         node.attribute.append(helper.make_attribute("nodes_missing_value_tracks_true", left))
     else:
         attributes["nodes_missing_value_tracks_true"].ints[:] = left
-
-
-def _double_thresholds(node: Any, boosting: Any) -> None:
-    """Thresholds and leaves as float64, in an ensemble that is asked in float64: HistGradientBoosting compares in
-    it.
-    """
-    attributes = {attribute.name: attribute for attribute in node.attribute}
-    trees = [tree for iteration in boosting._predictors for tree in iteration]
-    places = zip(attributes["nodes_treeids"].ints, attributes["nodes_nodeids"].ints, strict=True)
-    nodes = [trees[tree].nodes[place] for tree, place in places]
-    if any(each["is_categorical"] for each in nodes):
-        return
-    exact = {"nodes_values": [0.0 if each["is_leaf"] else each["num_threshold"] for each in nodes]}
-    for name in ("class_weights", "target_weights", "base_values"):
-        if name in attributes:
-            exact[name] = list(attributes[name].floats)
-    kept = [attribute for name, attribute in attributes.items() if name not in {*exact, "nodes_hitrates"}]
-    made = [
-        helper.make_attribute(f"{name}_as_tensor", numpy_helper.from_array(np.array(values, np.float64), name))
-        for name, values in exact.items()
-    ]
-    del node.attribute[:]
-    node.attribute.extend([*kept, *made])
 
 
 def _count_votes(graph: Any, node: Any, forest: Any) -> None:

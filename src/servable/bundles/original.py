@@ -93,8 +93,8 @@ def _check_fitted(model: Any) -> None:
         raise MissingExtra("sklearn", "pack an estimator", missing=error.name) from error
     try:
         check_is_fitted(model)
-    except TypeError as error:
-        raise UsageError(f"{type(model).__name__} has no fit: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"{type(model).__name__} is no estimator: {error}") from error
     except NotFittedError as error:
         raise UsageError(f"{type(model).__name__} is not fitted: call fit before packing it") from error
 

@@ -21,6 +21,7 @@ import numpy as np
 from servable.bundles import candidates, manifest
 from servable.bundles.candidates import Candidate
 from servable.bundles.golden import GOLDEN, golden_bytes
+from servable.bundles.infer import columns_of
 from servable.bundles.open import name_from
 from servable.bundles.original import Original
 from servable.bundles.prove import Asked, Proof, ask, prove, sendable
@@ -109,6 +110,7 @@ def _choose(original: Original, name: str, sample: Sample, to: To) -> Packed:
     """The first candidate that proves equal to the original."""
     assert original.answer is not None  # noqa: S101 - a bare booster is kept as its file
     table = in_order(sample.table, original.model)
+    columns_of(table)  # raises for a column that cannot travel, before anything is tried
     asked = ask(original.answer, table)
     rejected: list[str] = []
     for candidate in _candidates(original, table, asked, to):
