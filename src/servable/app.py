@@ -139,7 +139,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     hosts = Hosts(settings)
     rest = RestDoor(Parts(router, host, access, repository, inference, settings, repository.doors))
     grpc = None
-    if start.grpc_port >= 0:
+    if start.grpc_fds:
         from servable.server.grpc.door import GrpcDoor
 
         grpc = GrpcDoor(router, host, access, repository, settings)

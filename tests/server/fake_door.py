@@ -38,6 +38,7 @@ class FakeDoor:
     def __init__(self, start: Start, channel: Channel) -> None:
         self.start = start
         self.channel = channel
+        self.grpc = [socket.socket(fileno=fd) for fd in start.grpc_fds]
         self.loaded: dict[str, tuple[str, int]] = {}
         self.ready = False
         self.stuck = ""
@@ -101,7 +102,14 @@ class FakeDoor:
                     return {"status": error.status, **error.body()}
         slot, ready = self.start.slot, self.ready and not self.draining
         environment = {name: os.environ[name] for name in ("NOTIFY_SOCKET", "LISTEN_FDS") if name in os.environ}
-        return {"pid": os.getpid(), "slot": slot, "ready": ready, "loaded": self.loaded, "environ": environment}
+        return {
+            "pid": os.getpid(),
+            "slot": slot,
+            "ready": ready,
+            "loaded": self.loaded,
+            "environ": environment,
+            "grpc": [sock.getsockname()[1] for sock in self.grpc],
+        }
 
     async def run(self) -> int:
         if "fail_to_start" in self.start.settings.record_file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -176,9 +177,11 @@ async def served(
     repository = Files(host, models)
     await repository.converge()
     door = GrpcDoor(Router(host), host, access or Access(None, required=False), repository, told)
-    port = await door.start("127.0.0.1", 0)
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listening.getsockname()[1]}"
+    await door.start([listening])
     try:
-        yield Served(door, host, repository, gates, f"127.0.0.1:{port}")
+        yield Served(door, host, repository, gates, address)
     finally:
         for gate in gates.values():
             gate.opened.set()

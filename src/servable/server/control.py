@@ -34,14 +34,15 @@ MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 class Start(msgspec.Struct, frozen=True, tag=True):
     """The first message to a door: all it needs. It answers `Converged(0, ...)` once the plan stands or has failed.
 
-    `http_fds` are listening sockets that it inherited; `grpc_port` is -1 for no gRPC; a Beat is due every `beat_s`.
+    `http_fds` and `grpc_fds` are listening sockets that it inherited; without the latter there is no gRPC. A Beat is
+    due every `beat_s`.
     """
 
     settings: Settings
     plan: Plan
     slot: int
     http_fds: tuple[int, ...]
-    grpc_port: int
+    grpc_fds: tuple[int, ...]
     beat_s: float
 
 

@@ -11,7 +11,7 @@ import functools
 import gc
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, Protocol, cast
 
 import uvicorn
@@ -38,7 +38,7 @@ logger = logging.getLogger("servable.server")
 class GrpcPort(Protocol):
     """What a Door needs of the gRPC door."""
 
-    async def start(self, host: str, port: int) -> int: ...
+    async def start(self, sockets: Sequence[socket.socket]) -> None: ...
 
     async def drain(self, grace_s: float) -> None: ...
 
@@ -85,14 +85,15 @@ class Door:
         """Serve. Returns the exit code: 0 if everything accepted was answered."""
         start = self._start
         sockets = [socket.socket(fileno=fd) for fd in start.http_fds]
+        grpc_sockets = [socket.socket(fileno=fd) for fd in start.grpc_fds]
         beating = self._spawn(self._beat())
         converging = self._spawn(self._converge(start.plan, 0))
         # Callers wait in the queue of the port, which outlives doors, rather than hear "not ready" while one is
         # replaced. When loading takes longer the ports open without the models, and probes get a word.
         await asyncio.wait((converging,), timeout=HOLD_S)
         serving = self._spawn(self._server.serve(sockets=sockets))
-        if self._grpc is not None and start.grpc_port >= 0:
-            await self._grpc.start(self._settings.host, start.grpc_port)
+        if self._grpc is not None:
+            await self._grpc.start(grpc_sockets)
         sweeping = self._spawn(self._sweep())
         async for message in self._channel:
             match message:

@@ -574,18 +574,3 @@ async def test_draining_answers_what_was_asked_and_takes_no_more(gated: Served):
     assert (await failure(stream.read())).code() is grpc.StatusCode.UNAVAILABLE
     await asyncio.wait_for(draining, 10)
     await channel.close()
-
-
-async def test_a_port_in_use_is_said_so(door: Served):
-    import socket
-
-    from servable.errors import EnvironmentFault
-    from servable.server.grpc.door import GrpcDoor
-
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        other = GrpcDoor(
-            door.door._predictions._router, door.host, door.door._access, door.repository, door.door._settings
-        )
-        with pytest.raises(EnvironmentFault, match="--grpc-port"):
-            await other.start("127.0.0.1", taken.getsockname()[1])
-        await other.drain(0)

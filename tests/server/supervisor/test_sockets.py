@@ -43,7 +43,9 @@ def test_doors_have_sockets_of_their_own_on_one_port() -> None:
     assert len(ports) == 1
     addresses = listeners.addresses()
     assert addresses.http == (f"http://127.0.0.1:{ports.pop()}",)
-    assert addresses.grpc == f"127.0.0.1:{listeners.grpc_port}"
+    sockets += [sock for socks in listeners.grpc for sock in socks]
+    assert len({sock.fileno() for sock in sockets}) == 6
+    assert {f"127.0.0.1:{sock.getsockname()[1]}" for socks in listeners.grpc for sock in socks} == {addresses.grpc}
     assert not any(sock.get_inheritable() for sock in sockets)
     listeners.close()
     assert all(sock.fileno() == -1 for sock in sockets)
@@ -51,7 +53,7 @@ def test_doors_have_sockets_of_their_own_on_one_port() -> None:
 
 def test_grpc_may_be_off() -> None:
     listeners = listen()
-    assert (listeners.grpc_port, listeners.addresses().grpc) == (-1, None)
+    assert (listeners.grpc, listeners.addresses().grpc) == ([[]], None)
     listeners.close()
 
 
@@ -60,7 +62,7 @@ def test_ipv6(host: str) -> None:
     listeners = listen(host=host, grpc_port=0)
     port = listeners.http[0][0].getsockname()[1]
     assert listeners.addresses().http == (f"http://[{host}]:{port}",)
-    assert listeners.addresses().grpc == f"[{host}]:{listeners.grpc_port}"
+    assert listeners.addresses().grpc == f"[{host}]:{listeners.grpc[0][0].getsockname()[1]}"
     socket.create_connection(("::1", port)).close()
     if host == "::":  # all addresses are all, not all of the newer kind
         socket.create_connection(("127.0.0.1", port)).close()
@@ -179,10 +181,12 @@ def test_a_passed_socket_serves_all_doors_and_outlives_the_server(tmp_path: Path
         assert len({seen.answer["pid"] for seen in load.history}) > 1
 
 
-def test_a_passed_grpc_socket_is_refused_with_the_way_out(tmp_path: Path) -> None:
+def test_a_passed_grpc_socket_is_for_grpc_alone(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sock, activated(tmp_path, sock, name="grpc") as server:
-        assert server.ended() == 3
-        assert "set grpc_port" in server.log()
+        server.ready()
+        assert server.grpc == f"127.0.0.1:{sock.getsockname()[1]}"
+        assert server.http != sock.getsockname()
+        assert server.get()["grpc"] == [sock.getsockname()[1]]
 
 
 def test_doors_may_open_as_many_files_as_the_hard_limit_allows(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import monotonic
 from typing import Any, Final, Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError, Message
 
 from servable.engine.host import Host
 from servable.engine.router import Router
-from servable.errors import DeadlineExceeded, EnvironmentFault, InvalidInput, ServableError, Unsupported
+from servable.errors import DeadlineExceeded, InvalidInput, ServableError, Unsupported
 from servable.server.access.access import ANONYMOUS, Access, Principal
 from servable.server.access.roles import Role
 from servable.server.grpc.call import Call, Head, read_head
@@ -38,6 +38,8 @@ OPEN: Final = "open"
 
 BACKLOG: Final = 4096
 SWEEP_S: Final = 1.0
+LINGER_S: Final = 0.1
+"""How long a door that drains takes up who waits in the queue of its port."""
 
 
 class Rpc(NamedTuple):
@@ -106,41 +108,31 @@ class GrpcDoor:
         """Draining, and the last connection is closed."""
         self._streams: set[InferStream] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
 
     # ---- the door
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port. Raises EnvironmentFault if another program has it."""
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept from these sockets, which listen already."""
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self, self._settings, self._opened, self._closed),
-                host,
-                port,
-                backlog=BACKLOG,
-                reuse_port=True,
-            )
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot listen for gRPC on {host} port {port}: {error.strerror or error}; "
-                "choose another with --grpc-port (-1: no gRPC)"
-            ) from error
-        for sock in self._server.sockets:
+        for sock in sockets:
             _find_dead_peers(sock)
+            self._servers.append(await loop.create_server(self._connection, sock=sock, backlog=BACKLOG))
         self._sweep()
-        return int(self._server.sockets[0].getsockname()[1])
 
     async def drain(self, grace_s: float) -> None:
-        """Take no more connections, finish the calls under way within `grace_s`, and close."""
+        """Finish the calls under way within `grace_s`, and close. Who waits to be let in is still answered once."""
         self._draining.set()
-        if self._server is not None:
-            self._server.close()
         for connection in list(self._connections):
             connection.drain()
         for stream in list(self._streams):
             stream.stop()
+        await asyncio.sleep(min(LINGER_S, grace_s))
+        for server in self._servers:
+            server.close()
+        for connection in list(self._connections):
+            connection.drain()
         if self._connections:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
@@ -150,9 +142,15 @@ class GrpcDoor:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    def _connection(self) -> Connection:
+        return Connection(self, self._settings, self._opened, self._closed)
+
     def _opened(self, connection: Connection) -> bool:
         self._connections.add(connection)
-        return len(self._connections) <= self._settings.max_connections and not self._draining.is_set()
+        self._emptied.clear()
+        if self._draining.is_set():
+            connection.drain()
+        return len(self._connections) <= self._settings.max_connections
 
     def _closed(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -97,6 +97,8 @@ class Connection(asyncio.Protocol):
                     return
             if not greeted and self._frames.greeted:
                 self._inbound.greet()
+                if self._draining:
+                    self._send_away()
         except ConnectionFault as fault:
             self._fail(fault)
         except NotHttp2 as fault:
@@ -166,13 +168,21 @@ class Connection(asyncio.Protocol):
     # ---- the end
 
     def drain(self) -> None:
-        """Tell the peer to go elsewhere; close once its requests, those on their way too, are answered."""
-        if self._over or self._draining:
+        """Tell the peer to go elsewhere; close once its requests, those on their way too, are answered.
+
+        A peer that has said nothing yet may still begin, until this is called again.
+        """
+        if self._over:
+            return
+        if self._draining:
+            if not self._frames.greeted:
+                self.abort()
             return
         self._draining = True
-        if not self._frames.greeted:
-            self.abort()
-            return
+        if self._frames.greeted:
+            self._send_away()
+
+    def _send_away(self) -> None:
         self.send(h2.goaway(h2.LARGEST_WINDOW, h2.NO_ERROR) + h2.frame(h2.PING, 0, 0, DRAIN_PING))
 
     def pinged(self, payload: bytes) -> None:

@@ -82,8 +82,9 @@ class Doors:
     async def _one_life(self, slot: int) -> str | None:
         """Start a door and wait for its end. Returns how it ended, None if it should; raises if none was ever ready."""
         fds = tuple(sock.fileno() for sock in self._listeners.http[slot])
+        grpc_fds = tuple(sock.fileno() for sock in self._listeners.grpc[slot])
         try:
-            child = self._children[slot] = await Child.spawn(slot, self._command, fds)
+            child = self._children[slot] = await Child.spawn(slot, self._command, fds + grpc_fds)
         except OSError as error:
             if not self.proven.is_set():
                 raise EnvironmentFault(f"cannot start a door process: {error}") from error
@@ -95,7 +96,7 @@ class Doors:
         if self.stopping:
             child.kill("stopped before it had started")
         else:
-            child.start(Start(self._settings, self._plan(), slot, fds, self._listeners.grpc_port, self.beat_s))
+            child.start(Start(self._settings, self._plan(), slot, fds, grpc_fds, self.beat_s))
         await child.end()
         if self.stopping:
             return None

@@ -1,8 +1,8 @@
 """The ports: opened once by the supervisor, before any door, and kept open over the death of doors.
 
-Linux: each door has its own listening socket on the one HTTP port (SO_REUSEPORT), so the kernel spreads connections,
-and those that come while a door is being replaced wait in its queue. Elsewhere, and when the service manager passes
-sockets, all doors accept from the same ones. gRPC listens by itself: its port is only reserved here.
+Linux: each door has its own listening socket on the one HTTP port, and on the one gRPC port (SO_REUSEPORT), so the
+kernel spreads connections, and those that come while a door is being replaced wait in its queue. Elsewhere, and when
+the service manager passes sockets (one for gRPC is named `grpc`), all doors accept from the same ones.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import struct
 import sys
 import time
 from collections.abc import MutableMapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -51,26 +52,27 @@ class Addresses(msgspec.Struct, frozen=True):
 
 
 class Listeners:
-    """`http[slot]` are the sockets of that door; `grpc_port` is what all doors bind, -1 for none."""
+    """`http[slot]` and `grpc[slot]` are the sockets of that door; those for gRPC are none where it is off."""
 
-    def __init__(self, http: list[list[socket.socket]], grpc: socket.socket | None, *, passed: bool) -> None:
+    def __init__(
+        self, http: list[list[socket.socket]], grpc: list[list[socket.socket]], passed: AbstractSet[socket.socket]
+    ) -> None:
         self.http = http
-        self.grpc_port = grpc.getsockname()[1] if grpc else -1
-        self._grpc = grpc
+        self.grpc = grpc
         self._passed = passed
 
     def addresses(self) -> Addresses:
         """Where a client should turn to."""
         http = tuple(f"http://{_name(sock)}" for sock in self.http[0])
-        return Addresses(http, _name(self._grpc) if self._grpc else None)
+        return Addresses(http, _name(self.grpc[0][0]) if self.grpc[0] else None)
 
     def close(self) -> None:
         """Let no new connection in and close this process's copies; the doors still take those that wait.
 
         Passed sockets go on queueing: the service manager keeps them for our heirs.
         """
-        for sock in {sock for socks in self.http for sock in socks} | ({self._grpc} if self._grpc else set()):
-            if not self._passed and sock.fileno() >= 0:
+        for sock in {sock for socks in (*self.http, *self.grpc) for sock in socks}:
+            if sock not in self._passed and sock.fileno() >= 0:
                 _ignore_newcomers(sock)
             sock.close()
 
@@ -81,21 +83,21 @@ def open_listeners(settings: Settings, environ: MutableMapping[str, str] | None 
     Raises EnvironmentFault that names the address and what to do: in use, not permitted, not of this machine.
     """
     passed = passed_sockets(os.environ if environ is None else environ)
-    if any(name == "grpc" for name, _ in passed):
-        raise EnvironmentFault(
-            "the service manager passed a socket named 'grpc', but gRPC opens its port itself: "
-            "remove it from the socket unit and set grpc_port (SERVABLE_GRPC_PORT) instead"
-        )
     if not passed and settings.http_port == settings.grpc_port != 0:
         raise UsageError(f"http_port and grpc_port are both {settings.http_port}: give them different ports, or 0")
     opened: list[socket.socket] = [sock for _, sock in passed]
+    of_doors: list[list[list[socket.socket]]] = []
     try:
-        if passed:
-            http = [opened] * settings.workers
-        else:
-            http = [[sock] for sock in _http_sockets(settings)]
-            opened = [sock for socks in http for sock in socks]
-        return Listeners(http, _reserve(settings) if settings.grpc_port >= 0 else None, passed=bool(passed))
+        for port, flag in ((settings.http_port, "--http-port"), (settings.grpc_port, "--grpc-port")):
+            ours = [sock for name, sock in passed if (name == "grpc") == (flag == "--grpc-port")]
+            if ours or port < 0:
+                of_doors.append([ours] * settings.workers)
+            else:
+                own = _sockets(settings, port, flag)
+                of_doors.append([[sock] for sock in own])
+                opened += own
+        http, grpc = of_doors
+        return Listeners(http, grpc, {sock for _, sock in passed})
     except BaseException:
         for sock in opened:
             sock.close()
@@ -140,30 +142,21 @@ def _ignore_newcomers(sock: socket.socket) -> None:
             sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, fprog)
 
 
-def _http_sockets(settings: Settings) -> list[socket.socket]:
+def _sockets(settings: Settings, port: int, flag: str) -> list[socket.socket]:
     """One listening socket a door; elsewhere than on Linux one for all, which doors race to accept from."""
-    flag = "--http-port"
-    family, host = _resolve(settings.host, settings.http_port)
+    family, host = _resolve(settings.host, port)
     if sys.platform != "linux":
-        sock = _bind(family, host, settings.http_port, flag, shared=False)
+        sock = _bind(family, host, port, flag, shared=False)
         sock.listen(BACKLOG)
         return [sock] * settings.workers
-    _check_free(family, host, settings.http_port, flag)
+    _check_free(family, host, port, flag)
     sockets: list[socket.socket] = []
-    port = settings.http_port
     for _ in range(settings.workers):
         sock = _bind(family, host, port, flag, shared=True)
         sockets.append(sock)
         sock.listen(BACKLOG)
         port = sock.getsockname()[1]
     return sockets
-
-
-def _reserve(settings: Settings) -> socket.socket:
-    """A socket that is bound and never listens: it keeps the port ours while no door holds it."""
-    family, host = _resolve(settings.host, settings.grpc_port)
-    _check_free(family, host, settings.grpc_port, "--grpc-port")
-    return _bind(family, host, settings.grpc_port, "--grpc-port", shared=True)
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, str]:
