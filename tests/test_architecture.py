@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from servable.registry.registry import Registry
+from tests.packed import bundle_at
+
 ROOT = Path(__file__).parent.parent
 HOUSE = ROOT / "src" / "servable"
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
@@ -88,9 +91,22 @@ def test_names_say_what_a_thing_is():
     ],
 )
 def test_what_a_process_does_not_import(module, unwanted):
-    code = f"import {module}, sys; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert [name for name in unwanted if name in loaded] == []
+    assert loaded(f"import {module}") & set(unwanted) == set()
+
+
+def test_the_parent_reads_the_registry_without_a_model_library(tmp_path):
+    """Nor numpy: the folders of bundles are looked into by doors alone."""
+    Registry(tmp_path).register(bundle_at(tmp_path / "b"))
+    code = "from servable.app import resolve; from servable.settings import Settings; "
+    names = loaded(f"{code} resolve(Settings(home={str(tmp_path)!r}), [])")
+    assert names & {"numpy", "onnxruntime", "servable.bundles.open", "servable.runtimes.find"} == set()
+
+
+def loaded(code: str) -> set[str]:
+    """The modules that a process has after this."""
+    code = f"{code}\nimport sys; print(*sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(told.stdout.split())
 
 
 # Walls inside the layers: what these shelves may know of the rest.

@@ -1,6 +1,7 @@
 """Registry: what may be done with names, versions and aliases. An act is decided, written and on disk, or not done.
 
-One act at a time: a lock on `<home>/.registry.lock`, which the kernel takes back from the dead. Reading takes none.
+One act at a time: a lock on `<home>/.registry.lock`, which the kernel takes back from the dead. Reading takes none, and
+imports no library of models: the parent of a server reads here.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from servable.bundles.open import open_bundle
-from servable.domain.bundle import Bundle
 from servable.domain.ref import Ref
 from servable.errors import Conflict, DigestMismatch, EnvironmentFault, NotFound, UsageError
 from servable.registry.catalog import Catalog, Version
 from servable.registry.event import Event, Kind
 from servable.registry.journal import Journal
 from servable.registry.policy import Wanted, wanted
-from servable.registry.storage import Storage
+
+if TYPE_CHECKING:
+    from servable.domain.bundle import Bundle
+    from servable.registry.storage import Storage
 
 FILE: Final = "registry.db"
+BUNDLES: Final = "bundles"
 LOCK: Final = ".registry.lock"
 
 
@@ -37,7 +40,6 @@ class Registry:
         self._who = who or _user()
         self._now = now
         self._journal = Journal(home / FILE)
-        self._storage = Storage(home)
 
     def catalog(self) -> Catalog:
         """All names, versions and aliases as they are now."""
@@ -56,13 +58,15 @@ class Registry:
 
     def folder(self, version: Version) -> Path:
         """Where its bundle lies."""
-        return self._storage.folder(version.digest)
+        return self.home / BUNDLES / version.digest
 
     def open(self, ref: Ref) -> tuple[Version, Bundle]:
         """The version that a Ref means, with its bundle: every file is read and proven against its digest.
 
         Raises NotFound, and BundleError with what is below it for a bundle that is damaged or gone.
         """
+        from servable.bundles.open import open_bundle
+
         version = self.catalog().find(ref)
         folder = self.folder(version)
         if not folder.is_dir():
@@ -81,13 +85,15 @@ class Registry:
         The same bundle again is the version that it was: a call may be repeated when its answer was lost.
         Raises BundleError for what is no bundle, EnvironmentFault for a disk that refuses.
         """
+        from servable.bundles.open import open_bundle
+
         bundle = open_bundle(Path(folder))
         if bundle.inferred:
             raise UsageError(f"{str(folder)!r} is a bare model, not a bundle: pack it first  (servable pack)")
         with self._lock():
             model = self.catalog().models.get(bundle.name)
             same = [version for version in (model.living if model else ()) if version.digest == bundle.digest]
-            self._storage.take_in(bundle)
+            self._storage().take_in(bundle)
             if same:
                 return same[-1]
             number = str(1 + (int(model.versions[-1].version) if model else 0))
@@ -139,11 +145,16 @@ class Registry:
                 left = self.catalog()
                 for digest in {version.digest for version in gone}:
                     if not left.uses(digest):
-                        self._storage.remove(digest)
+                        self._storage().remove(digest)
             return gone
 
     def _event(self, kind: Kind, name: str, version: str, **facts: Any) -> Event:
         return Event(0, self._now(), self._who, kind, name, int(version), **facts)
+
+    def _storage(self) -> Storage:
+        from servable.registry.storage import Storage
+
+        return Storage(self.home / BUNDLES)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -20,10 +20,10 @@ INCOMING: Final = ".incoming-"
 
 
 class Storage:
-    """The folders of one home."""
+    """The bundles below one folder."""
 
-    def __init__(self, home: Path) -> None:
-        self.root = home / "bundles"
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     def folder(self, digest: str) -> Path:
         """Where the bundle of this digest lies, or would."""
