@@ -75,8 +75,9 @@ def _boundaries(values: Array, random: np.random.Generator) -> list[Any]:
     at = random.choice(len(known) - 1, min(BOUNDARIES_A_COLUMN, len(known) - 1), replace=False)
     if known.dtype.kind in "iu":
         return [int(known[i]) + 1 for i in at]
-    halves = known[at] / 2 + known[at + 1] / 2
-    return [*halves.tolist(), *known[at].tolist()]
+    low, high = known[at], known[at + 1]
+    halves, hairs = (low + high) / 2, (high - low) / 1000
+    return [value for values in (halves, halves - hairs, halves + hairs, low) for value in values.tolist()]
 
 
 def _extremes(values: Array, _: np.random.Generator) -> list[Any]:
