@@ -57,11 +57,11 @@ demo: $(VENV)/.demo ## train a model, pack it, serve it, ask it; stays up until 
 # ---------------------------------------------------------------------------------------------------------------- work
 
 .PHONY: test
-test: $(VENV)/.all ## all tests but soaks and benchmarks
+test: $(VENV)/.all ## all tests but the long ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: test-faults
-test-faults: $(VENV)/.all ## only those that kill, starve and break servers
+test-faults: $(VENV)/.all ## the long ones: servers killed, starved and reloaded a hundred times
 	$(BIN)/python -m pytest -m faults
 
 .PHONY: check

@@ -28,6 +28,7 @@ OLDEST_PYTHON: Final = (3, 11)
 FEW_FILES: Final = 4096
 """Below this many open files a server refuses connections long before it is busy."""
 LITTLE_DISK: Final = 1 << 30
+LITTLE_SHARED: Final = 128 << 20
 FEATURES: Final = {
     "avx2": "vectors of 8",
     "avx512f": "vectors of 16",
@@ -93,7 +94,7 @@ def runtimes() -> Iterator[Finding]:
 
 
 def machine(settings: Settings) -> Iterator[Finding]:
-    """CPU, open files, and the clock."""
+    """CPU, open files, what model processes need, and the clock."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     known = _cpu_flags()
     features = [f"{flag} ({use})" for flag, use in FEATURES.items() if flag in known]
@@ -118,11 +119,28 @@ def machine(settings: Settings) -> Iterator[Finding]:
         "unlimited" if unlimited else f"at most {hard}",
         "raise it: ulimit -Hn, or LimitNOFILE= of the service" if few else "",
     )
+    yield from _model_processes()
     built = Path(__file__).stat().st_mtime
     late = time.time() < built
     said = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
     fix = "it is before the time this program was installed: set it; keys expire and events are dated by it"
     yield Finding("machine", "clock", "note" if late else "ok", said, fix if late else "")
+
+
+def _model_processes() -> Iterator[Finding]:
+    """What a model that runs foreign code needs: walls around it, and memory to share with it."""
+    from servable.engine.process import landlock
+
+    walls = landlock.version()
+    fix = "" if walls else 'Linux 5.13 with Landlock enabled has them; sandbox = "required" refuses to go without'
+    said = f"Landlock {walls}" if walls else "this kernel has no walls around files and network"
+    yield Finding("machine", "sandbox", "ok" if walls else "note", said, fix)
+    shared = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory
+    if shared.is_dir():
+        free = shutil.disk_usage(shared).free
+        little = free < LITTLE_SHARED
+        fix = "give it more (docker run --shm-size): large tensors for model processes pass there" if little else ""
+        yield Finding("machine", "shared memory", "note" if little else "ok", f"{free / 2**20:.0f} MiB free", fix)
 
 
 def home(settings: Settings) -> Iterator[Finding]:
