@@ -387,6 +387,7 @@ class Version(servable.PythonModel):
 """
 
 
+@pytest.mark.timeout(600)  # pip makes two environments
 def test_models_with_conflicting_libraries_serve_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "six", types.ModuleType("six"))
     bundles = []

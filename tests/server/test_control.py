@@ -56,7 +56,7 @@ def test_messages_arrive_as_they_were_sent_in_order(connected: Callable[[Pair], 
     target = Target("m", "1", "/a b/ü\n.onnx", generation=2)
     plan = Plan((target,), {"m": Route("1", "2", 0.5)}, {"m": {"champion": "1"}})
     sent = [
-        Start(Settings(workers=3, allowed_hosts=("a",)), plan, 1, (7, 9), -1, 0.5),
+        Start(Settings(workers=3, allowed_hosts=("a",)), plan, 1, (7, 9), (11,), 0.5),
         Converge(plan, 4),
         Drain(1.5, 30.0),
         Ask("stats", 2),
