@@ -117,7 +117,7 @@ class GrpcDoor:
         """Accept from these sockets, which listen already."""
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            _find_dead_peers(sock)
+            _prepare(sock)
             self._servers.append(await loop.create_server(self._connection, sock=sock, backlog=BACKLOG))
         self._sweep()
 
@@ -274,8 +274,13 @@ def _once(call: Call, answer: Callable[[bytes, Call], None]) -> None:
     call.on_end = end
 
 
-def _find_dead_peers(sock: socket.socket) -> None:
-    """Have the system ask silent peers, after a minute, whether they still are: accepted sockets inherit it."""
+def _prepare(sock: socket.socket) -> None:
+    """What the sockets accepted from this one inherit: answers leave at once, and silent peers are asked, after a minute,
+    whether they are still there.
+    """
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
