@@ -275,9 +275,7 @@ def _once(call: Call, answer: Callable[[bytes, Call], None]) -> None:
 
 
 def _prepare(sock: socket.socket) -> None:
-    """What the sockets accepted from this one inherit: answers leave at once, and silent peers are asked, after a minute,
-    whether they are still there.
-    """
+    """What accepted sockets inherit: answers leave at once; silent peers are asked, after a minute, if they still are."""
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
