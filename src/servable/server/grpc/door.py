@@ -275,7 +275,7 @@ def _once(call: Call, answer: Callable[[bytes, Call], None]) -> None:
 
 
 def _prepare(sock: socket.socket) -> None:
-    """What accepted sockets inherit: answers leave at once; silent peers are asked, after a minute, if they still are."""
+    """What accepted sockets inherit: answers leave at once; who is silent for a minute is asked for a sign of life."""
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -75,12 +75,14 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The peer does not read: nor do we, until it does."""
         self.sending.paused = True
-        self._transport.pause_reading()
+        if not self._over:
+            self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         self.sending.paused = False
-        self._transport.resume_reading()
-        self.pump()
+        if not self._over:
+            self._transport.resume_reading()
+            self.pump()
 
     def is_over(self) -> bool:
         """Nothing more is read or written."""
