@@ -86,6 +86,7 @@ class Predictions:
             deadline = now + options.timeout_s if deadline is None else min(deadline, now + options.timeout_s)
         elif deadline is None:
             deadline = now + self._deadline_s
+        deadline = max(deadline, now)
 
         def done(request: Request) -> None:
             try:

@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from servable.errors import ServableError, Unavailable, Unsupported
+from servable.errors import ServableError, Unavailable
 from servable.server.http2.frames import header_block
 
 INTERNAL: Final = 13
+INTERNAL_STATUS: Final = 500
 CODES: Final = {
     400: 3,  # INVALID_ARGUMENT
     401: 16,  # UNAUTHENTICATED
@@ -31,6 +32,7 @@ CODES: Final = {
 MAX_TEXT_BYTES: Final = 4096
 """The sentence travels in a trailer, where clients take 8 KiB in all and fail without a word beyond it."""
 
+CUT: Final = " …"
 LONGEST_ID: Final = 256
 
 logger = logging.getLogger("servable.server")
@@ -59,7 +61,7 @@ def status_of(error: ServableError, request_id: str = "") -> Status:
         trailers.append((b"x-request-id", request_id.encode()))
     if isinstance(error, Unavailable):
         trailers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
-    elif error.status >= 500 and not isinstance(error, Unsupported):
+    elif error.status == INTERNAL_STATUS:
         logger.warning("%s: %s", error.code, error.message, extra={"request_id": request_id})
     return Status(code, text, header_block(trailers))
 
@@ -79,7 +81,8 @@ def text_of(error: ServableError) -> str:
             return longer
     if len(percent_encoded(text)) <= MAX_TEXT_BYTES:
         return text
-    return text[: MAX_TEXT_BYTES // (3 if text.isascii() else 12)] + " …"
+    room = MAX_TEXT_BYTES - len(percent_encoded(CUT))
+    return text[: room // (3 if text.isascii() else 12)] + CUT  # at most twelve bytes a character: four, as %XX
 
 
 def percent_encoded(text: str) -> bytes:
