@@ -1,4 +1,4 @@
-"""Bundles of custom Python, as packing with consent would have made them; and a model that does the worst, on demand."""
+"""Bundles of custom Python, as packing with consent would have made them; and a model that does its worst on demand."""
 
 from __future__ import annotations
 

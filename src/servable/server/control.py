@@ -112,7 +112,8 @@ class Want(msgspec.Struct, frozen=True, tag=True):
 
     load, unload (of `model`), reload: the reply is a list of State. stats: a list of what each door answered.
     doors: a list of facts about each door process.
-    process: where the model process of a version listens, started if there is none (parameters: a Launch; reply: Hosted).
+    process: where the model process of a version listens, started if there is none (parameters: a Launch; reply:
+    Hosted).
     processes: a list of facts about each model process.
     stuck: that process does not answer and must be killed (parameters: its `pid`).
     """

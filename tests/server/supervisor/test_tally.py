@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.server.http.test_metrics import IRIS, door, read
-
 from servable.engine.stats import Stats
 from servable.server import describe
 from servable.server.http.metrics import render
 from servable.server.supervisor.tally import Tally
+from tests.server.http.test_metrics import IRIS, door, read
 
 
 def report(pid: int, answered: int, *versions: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The secret is 256 random bits, shown once. At rest there is its SHA-256: a slow 
 and that can be guessed; nobody guesses 256 random bits, and a fast one can be computed for each request. Looking the
 digest up in a dict tells a timing attacker at most something of a digest, which no secret can be steered towards.
 
-Called by `cli/keys.py` (writes) and `server/access/access.py` (reads). Not the judge of who may do what: that is access.
+Called by `cli/keys.py` (writes) and `access.py` (reads). Not the judge of who may do what: that is access.
 """
 
 from __future__ import annotations

@@ -82,8 +82,8 @@ def process_guilty(
     One that computes (`working`) may only hold the interpreter to itself: its calls have their own limits, and it more
     time. So has one that loads.
 
-    >>> process_guilty(11.0, 10.0, 60.0, working=False, up=True), process_guilty(11.0, 10.0, 60.0, working=True, up=True)
-    ('no sign of life for 11.0 s', '')
+    >>> [process_guilty(11.0, 10.0, 60.0, working=working, up=True) for working in (False, True)]
+    ['no sign of life for 11.0 s', '']
     """
     limit_s = heartbeat_timeout_s
     if working or not up:
