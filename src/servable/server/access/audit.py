@@ -4,7 +4,8 @@ Append-only. Each line carries the SHA-256 of the line before it, so an entry ch
 breaks the chain at that place; `verify` finds it. What the chain cannot show by itself is lines cut off its end: keep
 the `head` that `verify` gives, elsewhere, to compare. Holds no secrets: callers give names of keys, never keys.
 
-Several doors write to the same file: each append holds a lock on it. Called by `access.py` (denied) and the handlers of acts; read by `servable doctor` and people.
+Several doors write to the same file: each append holds a lock on it. Called by `access.py` (denied) and
+the handlers of acts; read by `servable doctor` and people.
 """
 
 from __future__ import annotations
