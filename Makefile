@@ -10,16 +10,16 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
-# Debian packages that are missing, installed where we may: $(call debian,PACKAGE ...)
+# Debian packages that are missing, installed where this is Debian and we may: $(call debian,PACKAGE ...)
 define debian
 	missing=""; \
-	for package in $(1); do \
+	for package in $$(command -v apt-get >/dev/null && echo $(1)); do \
 		dpkg-query --show --showformat='$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
 	done; \
 	if [ -n "$$missing" ]; then \
 		root=""; [ "$$(id -u)" = 0 ] || root="sudo -n"; \
 		echo "installing$$missing"; \
-		{ $$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$root apt-get install -qq -y --no-install-recommends $$missing >/dev/null; } \
+		{ $$root apt-get update -qq && $$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; } \
 		|| { echo "please run:  sudo apt-get install$$missing" >&2; exit 3; }; \
 	fi
 endef
@@ -32,7 +32,7 @@ help: ## what can be made
 
 $(BIN)/python:
 	@[ -n "$(PYTHON)" ] || { echo "Python >= 3.11 is needed, and there is none on the PATH: install it, or name it: make PYTHON=/path/to/python3" >&2; exit 3; }
-	@if command -v apt-get >/dev/null && ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then $(call debian,python3-venv); fi
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then $(call debian,python3-venv); fi
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 
@@ -41,7 +41,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.all: pyproject.toml | $(BIN)/python
-	@if command -v apt-get >/dev/null; then $(call debian,libgomp1 curl); fi # for LightGBM's wheel, and for the docs' commands
+	@$(call debian,libgomp1 curl) # for LightGBM's wheel, and for the docs' commands
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@ $(VENV)/.demo
 
