@@ -58,7 +58,9 @@ demo: $(VENV)/.demo ## train a model, pack it, serve it, ask it; stays up until 
 
 .PHONY: test
 test: $(VENV)/.all ## all tests but the long ones
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile || { \
+		echo "once more, one at a time, what failed beside others on a busy machine:"; \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 .PHONY: test-faults
 test-faults: $(VENV)/.all ## the long ones: servers killed, starved and reloaded a hundred times
@@ -70,6 +72,7 @@ check: $(VENV)/.all ## lint, format, types, layers, and the commands in the docs
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python proto/generate.py --check
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_architecture.py
 
 .PHONY: format

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.figure import Figure
 
 LONGEST = 300
-OURS = ("servable", "onnxruntime", "numpy", "uvicorn", "uvloop", "httptools", "grpcio")
+OURS = ("servable", "onnxruntime", "numpy", "uvicorn", "uvloop", "httptools", "hpack", "protobuf")
 
 HEADING = """\
 # Benchmarks
