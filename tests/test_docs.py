@@ -76,7 +76,7 @@ def test_every_extra_in_the_docs_exists():
     named = {
         extra
         for text in TOLD.values()
-        for group in re.findall(r"servable\[([\w,]+)\]", text)
+        for group in re.findall(r"servable\[([a-z,]+)\]", text)
         for extra in group.split(",")
     }
     assert named <= extras
