@@ -10,7 +10,7 @@ from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.errors import BundleError, IncompatibleModel
 from servable.runtimes import catboost as module
-from servable.runtimes.find import runtime
+from servable.runtimes.find import recognise, runtime
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -138,4 +138,4 @@ def test_a_file_cut_anywhere_is_corrupt_or_unknown(tmp_path):
     for share in range(0, 100, 5):
         (tmp_path / "cut").write_bytes(raw[: len(raw) * share // 100])
         with pytest.raises(BundleError):
-            open_bundle(tmp_path / "cut")
+            recognise(tmp_path / "cut").inspect(tmp_path / "cut")

@@ -180,7 +180,7 @@ def test_a_file_cut_anywhere_is_corrupt_or_unknown(kind, tmp_path):
     for share in range(0, 100, 5):
         (tmp_path / "cut").write_bytes(raw[: len(raw) * share // 100])
         with pytest.raises(BundleError):
-            open_bundle(tmp_path / "cut")
+            recognise(tmp_path / "cut").inspect(tmp_path / "cut")
 
 
 def test_both_encodings_say_the_same(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from servable.bundles import digest, manifest
+from servable.bundles.trial import survive
 from servable.domain.bundle import MANIFEST, Bundle, File, Manifest
 from servable.domain.ref import NAME
 from servable.domain.runtime import Runtime
@@ -25,9 +26,9 @@ def open_bundle(path: Path | str, *, name: str | None = None) -> Bundle:
     if (path / MANIFEST).is_file():
         opened = _packed(path)
     elif path.is_dir():
-        opened = _bare(*_only_model(path))
+        opened = tried(*_only_model(path))
     else:
-        opened = _bare(path, recognise(path))
+        opened = tried(path, recognise(path))
     if name is None or name == opened.name:
         return opened
     return Bundle(opened.folder, _renamed(opened.manifest, name), opened.digest, opened.inferred)
@@ -90,7 +91,14 @@ def _packed(folder: Path) -> Bundle:
     return Bundle(folder, stated, digest.of_bytes(data))
 
 
-def _bare(path: Path, plugin: Runtime) -> Bundle:
+def tried(path: Path, plugin: Runtime) -> Bundle:
+    """A bundle around a bare model, tried in a process of its own where a broken file could kill this one."""
+    if getattr(plugin, "fragile", False):
+        survive(path.resolve(), plugin.name)
+    return bare(path, plugin)
+
+
+def bare(path: Path, plugin: Runtime) -> Bundle:
     """A bundle around a bare model: the manifest that packing it as it is would have written."""
     path = path.resolve()
     seen = plugin.inspect(path)

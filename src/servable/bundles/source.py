@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from servable.bundles.original import Original, original_of
+from servable.bundles.trial import survive
 from servable.domain.bundle import MANIFEST
 from servable.domain.runtime import Inspection
 from servable.errors import CorruptModel, MissingExtra, UnknownFormat, UnsafeModel, UsageError
@@ -50,6 +51,8 @@ def source_of(model: Any, kind: str | None, *, allow_unsafe: bool) -> Original |
         seen = plugin.declared(path)
         seen = msgspec.structs.replace(seen, options={**seen.options, "allow_unsafe": True})
         return FileSource(path.resolve(), plugin.name, seen)
+    if getattr(plugin, "fragile", False):
+        survive(path.resolve(), plugin.name)
     return FileSource(path.resolve(), plugin.name, plugin.inspect(path))
 
 

@@ -45,6 +45,8 @@ class CatBoostRuntime:
     name = "catboost"
     platform = "catboost_cbm"
     isolated = False
+    fragile = True
+    """A broken file can kill the process that parses it: bare ones are tried in another first."""
 
     def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002 - the bytes say it all
         return head.startswith(_MAGIC)
@@ -53,13 +55,13 @@ class CatBoostRuntime:
         """Features and classes as the file has them."""
         model, version = _model(path.read_bytes(), path.name)
         inputs = _inputs(model)
-        signature = Signature(inputs, _outputs(model))
+        signature = Signature(inputs, _outputs(model, path.name))
         labels = {field.name: field.features for field in signature.outputs if field.features}
         return Inspection(signature, labels, {"catboost": version} if version else {})
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
         model, _ = _model(verified.read(bundle), bundle.manifest.model)
-        agree(bundle, bundle.signature.inputs, _outputs(model))
+        agree(bundle, bundle.signature.inputs, _outputs(model, bundle.manifest.model))
         return CatBoostModel(model, bundle)
 
 
@@ -81,7 +83,10 @@ class CatBoostModel:
             raise ModelFailed("the model is closed")
         if not batch.rows:
             return self.predict(self._signature.example()).slice(0, 0)
-        return Batch(self._answer(self._table(batch)), batch.rows)
+        try:
+            return Batch(self._answer(self._table(batch)), batch.rows)
+        except Exception as error:
+            raise ModelFailed(f"catboost: {str(error).strip()[:300]}") from error
 
     def close(self) -> None:
         self._answer = None
@@ -157,13 +162,16 @@ def _answer(model: Any, threads: int) -> Answer:
     return above
 
 
-def _outputs(model: Any) -> tuple[Field, ...]:
-    """The output fields, from the answer to one row."""
+def _outputs(model: Any, name: str) -> tuple[Field, ...]:
+    """The output fields, from the answer to one row. Raises CorruptModel where there is none."""
     text = set(model.get_cat_feature_indices())
     row = np.array(
         [["" if at in text else 0.0 for at in range(len(model.feature_names_))]], object if text else np.float32
     )
-    found = _answer(model, 1)(row)
+    try:
+        found = _answer(model, 1)(row)
+    except Exception as error:  # a wall: broken parts show when they are asked
+        raise CorruptModel(f"{name!r} is a broken CatBoost model: {str(error)[:300]}") from error
     names = tuple(str(value) for value in model.classes_)
     return tuple(
         Field(

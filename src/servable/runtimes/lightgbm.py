@@ -37,6 +37,8 @@ class LightGBMRuntime:
     name = "lightgbm"
     platform = "lightgbm_text"
     isolated = False
+    fragile = True
+    """A broken file can kill the process that parses it: bare ones are tried in another first."""
 
     def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002 - the bytes say it all
         return is_lightgbm(head)
@@ -77,7 +79,10 @@ class LightGBMModel:
         matrix = self._assembler.matrix(batch)
         if not batch.rows:
             return Batch(self._answer(np.zeros((1, matrix.shape[1]))), 1).slice(0, 0)
-        return Batch(self._answer(matrix), batch.rows)
+        try:
+            return Batch(self._answer(matrix), batch.rows)
+        except Exception as error:
+            raise ModelFailed(f"lightgbm: {str(error).strip()[:300]}") from error
 
     def close(self) -> None:
         self._answer = None

@@ -34,6 +34,8 @@ class XGBoostRuntime:
     name = "xgboost"
     platform = "xgboost_ubj"
     isolated = False
+    fragile = True
+    """A broken file can kill the process that parses it: bare ones are tried in another first."""
 
     def recognises(self, path: Path, head: bytes) -> bool:  # noqa: ARG002 - the bytes say it all
         return is_xgboost(head)

@@ -1,0 +1,75 @@
+"""Broken native files: whatever they do to the library, this process lives and the error is one of ours."""
+
+import json
+import random
+
+import pytest
+from catboost import CatBoostClassifier
+from lightgbm import LGBMClassifier
+from sklearn.datasets import load_iris
+from xgboost import XGBClassifier
+
+import servable
+from servable.bundles import trial
+from servable.bundles.open import open_bundle
+from servable.errors import BundleError, CorruptModel, ServableError
+from servable.runtimes.find import runtime
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+IRIS = load_iris(return_X_y=True)
+
+
+def xgboost(path):
+    XGBClassifier(n_estimators=3).fit(*IRIS).save_model(path.with_suffix(".ubj"))
+    return path.with_suffix(".ubj")
+
+
+def lightgbm(path):
+    path.write_text(LGBMClassifier(n_estimators=3, verbose=-1).fit(*IRIS).booster_.model_to_string())
+    return path
+
+
+def catboost(path):
+    CatBoostClassifier(iterations=3, verbose=0, allow_writing_files=False).fit(*IRIS).save_model(str(path))
+    return path
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("make", [xgboost, lightgbm, catboost])
+def test_a_flipped_bit_never_kills_this_process(make, tmp_path):
+    path = make(tmp_path / "model")
+    raw = path.read_bytes()
+    rng = random.Random(1)
+    for _ in range(3):
+        at = rng.randrange(len(raw))
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 1 << rng.randrange(8)]) + raw[at + 1 :])
+        try:
+            bundle = open_bundle(path)
+            runtime(bundle.manifest.format).load(bundle).predict(bundle.signature.example(2))
+        except ServableError as error:
+            assert "\n" not in error.message
+
+
+def test_a_tree_that_leads_nowhere_is_corrupt(tmp_path):
+    """A child beyond the tree's end: the library reads whatever lies there."""
+    XGBClassifier(n_estimators=1).fit(*IRIS).save_model(tmp_path / "m.json")
+    document = json.loads((tmp_path / "m.json").read_text())
+    for tree in document["learner"]["gradient_booster"]["model"]["trees"]:
+        tree["left_children"][0] = tree["right_children"][0] = 2**30
+    (tmp_path / "m.json").write_text(json.dumps(document))
+    with pytest.raises(BundleError):
+        open_bundle(tmp_path / "m.json")
+    with pytest.raises(BundleError):
+        servable.pack(tmp_path / "m.json", output=tmp_path / "out")
+
+
+def test_one_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    path = xgboost(tmp_path / "m")
+    monkeypatch.setattr(trial, "TIMEOUT_S", 0.01)
+    with pytest.raises(CorruptModel, match="does not come to an end"):
+        open_bundle(path)
+
+
+def test_a_sound_file_passes(tmp_path):
+    assert trial.survive(catboost(tmp_path / "m.cbm"), "catboost") is None
