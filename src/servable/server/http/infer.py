@@ -19,6 +19,7 @@ from servable.domain.batch import Batch
 from servable.engine.request import Request
 from servable.engine.router import Router
 from servable.engine.serving import Serving
+from servable.engine.stats import NS
 from servable.errors import InvalidInput, NotReady, ServableError, Unavailable, Unsupported
 from servable.server.access.access import Access, bearer
 from servable.settings import Settings
@@ -105,6 +106,7 @@ class HttpRequest(Request):
 
     def _done(self) -> None:
         answer = self.answer
+        began = monotonic()
         try:
             if answer is None:
                 raise self.error or NotReady("the request ended without an answer: ask again")
@@ -112,7 +114,9 @@ class HttpRequest(Request):
         except ServableError as error:
             self._respond(failure(error, self.id))
             return
-        self._respond(_answer(body, json_length, self._accept_encoding))
+        encoded = _answer(body, json_length, self._accept_encoding)
+        self._serving.stats.output_ns += int((monotonic() - began) * NS)
+        self._respond(encoded)
 
 
 class Inference:
@@ -130,6 +134,7 @@ class Inference:
         self, name: str, version: str | None, headers: Asked, body: bytes, respond: Callable[[Answer], None]
     ) -> Request | None:
         """Begin to answer; `respond` is called once, now or later. Returns what to cancel if the caller goes away."""
+        began = monotonic()
         try:
             if self.access.required:
                 token = bearer(headers.authorization.decode("latin-1"), headers.api_key.decode("latin-1"))
@@ -140,6 +145,7 @@ class Inference:
             respond(failure(error))
             return None
         request = HttpRequest(request_id, serving, inquiry, deadline, headers.accept_encoding, respond)
+        serving.stats.input_ns += int((request.arrived - began) * NS)
         serving.submit(request)
         return request
 
