@@ -150,6 +150,21 @@ def test_a_number_with_a_point_is_no_category(tmp_path):
     assert "one of" in fault.expected
 
 
+def test_without_categories_in_the_contract_an_unseen_one_is_missing(tmp_path):
+    table, target = patients()
+    bundle, _ = opened(classifier(enable_categorical=True).fit(table, target), tmp_path / "a.ubj")
+    loose = tuple(msgspec.structs.replace(field, categories=()) for field in bundle.signature.inputs)
+    signature = msgspec.structs.replace(bundle.signature, inputs=loose)
+    manifest = msgspec.structs.replace(bundle.manifest, signature=signature)
+    loaded = runtime("xgboost").load(msgspec.structs.replace(bundle, manifest=manifest))
+    answers = []
+    for value in ("other", None):
+        batch = as_batch(table.head(3))
+        batch.columns["sex"][:] = value
+        answers.append(loaded.predict(batch)["probabilities"])
+    np.testing.assert_array_equal(*answers)
+
+
 def test_columns_go_by_name_not_by_position(tmp_path):
     data = load_breast_cancer(as_frame=True).data
     model = classifier().fit(data, CANCER[1])
