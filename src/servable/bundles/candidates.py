@@ -43,7 +43,7 @@ def converted(original: Original, table: Table, asked: list[Asked]) -> Iterator[
     from servable.bundles import adapt
 
     known = adapt.known_categories(original.model)
-    ways = list(convert.attempts(table, by_column=adapt.splits_columns(original.model)))
+    ways = list(convert.attempts(table, by_column=original.flat or adapt.splits_columns(original.model)))
     if any(field.content == "date" for way in ways for field in way.inputs):
         ways = []
         yield ConversionRejected("ONNX has no dates")
@@ -70,7 +70,9 @@ def own(original: Original, table: Table, asked: list[Asked]) -> Candidate:
         datatype = "FP32" if columns is None and table.dtype == "float32" else "FP64"
         matrix = matrix_field(table, datatype)
         inputs = (matrix,) if matrix else column_fields(table, datatype)
-        if columns is not None:
+        if original.flat:
+            options["flat"] = True
+        elif columns is not None:
             options["frame"] = msgspec.to_builtins(columns)
         return Candidate(
             "its own file", "sklearn", original.file, data, contract(inputs, asked, _known(original)), options

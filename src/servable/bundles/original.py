@@ -15,6 +15,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from servable.bundles.sample import TEXT, Table
+from servable.domain.batch import Array
 from servable.errors import MissingExtra, UsageError
 from servable.runtimes.estimator import Answer, answer_of, class_names, single_job
 
@@ -28,6 +30,7 @@ class Original(msgspec.Struct, frozen=True):
     """A model object. `answer` is None for a bare booster: its file is all there is of it.
 
     `format` is the runtime that loads its own file, `file` that file's name, `libraries` the versions that made it.
+    `flat`: it takes the one text column of a table as a list.
     """
 
     model: Any
@@ -36,6 +39,16 @@ class Original(msgspec.Struct, frozen=True):
     answer: Answer | None
     classes: tuple[str, ...]
     libraries: dict[str, str]
+    flat: bool = False
+
+    def of_texts(self) -> Original:
+        """The same for a model that takes a list of texts."""
+        return msgspec.structs.replace(self, flat=True)
+
+    def asked(self, table: Table) -> dict[str, Array]:
+        """Its answer to a table."""
+        assert self.answer is not None  # noqa: S101 - a bare booster is kept as its file, and never asked
+        return self.answer(table[TEXT].to_numpy(object) if self.flat else table)
 
     @property
     def kind(self) -> str:

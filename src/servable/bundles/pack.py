@@ -108,10 +108,10 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
 
 def _choose(original: Original, name: str, sample: Sample, to: To) -> Packed:
     """The first candidate that proves equal to the original."""
-    assert original.answer is not None  # noqa: S101 - a bare booster is kept as its file
     table = in_order(sample.table, original.model)
     columns_of(table)  # raises for a column that cannot travel, before anything is tried
-    asked = ask(original.answer, table)
+    original = original.of_texts() if sample.flat else original
+    asked = ask(original.asked, table)
     rejected: list[str] = []
     for candidate in _candidates(original, table, asked, to):
         if isinstance(candidate, ConversionRejected):

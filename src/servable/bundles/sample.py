@@ -20,22 +20,30 @@ MAX_ROWS: Final = 2000
 """Rows of the sample that are looked at: enough for a contract and a proof, few enough to take seconds."""
 _READERS: Final = {".csv": "read_csv", ".parquet": "read_parquet", ".arrow": "read_feather", ".feather": "read_feather"}
 _MATRIX: Final = 2
+TEXT: Final = "text"
+"""The name of the input of a model that takes texts, one a row."""
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Rows without the label, and the label's values where the column was named."""
+    """Rows without the label, and the label's values where the column was named. `flat`: the model takes a list of
+    texts, which stands in the table as its one column TEXT.
+    """
 
     table: Table
     labels: Any = None
+    flat: bool = False
 
 
 def read_sample(source: Any, label: str | None = None) -> Sample:
-    """A sample from a DataFrame, a matrix, a list of rows, or the path of a csv, parquet or arrow file.
+    """A sample from a DataFrame, a matrix, a list of rows or of texts, or the path of a csv, parquet or arrow file.
 
     `label` is the column to leave out of the inputs. At most MAX_ROWS rows, evenly spread. Raises UsageError,
     MissingExtra.
     """
     table = _from_file(Path(source)) if isinstance(source, (str, Path)) else source
+    flat = _is_texts(table)
+    if flat:
+        table = _pandas("read a list of texts").DataFrame({TEXT: list(table)})
     if isinstance(table, list) and table and isinstance(table[0], dict):
         table = _pandas("read a list of rows").DataFrame(table)
     if hasattr(table, "to_pandas"):
@@ -58,7 +66,14 @@ def read_sample(source: Any, label: str | None = None) -> Sample:
     if is_frame(table):
         table = _plain_names(table)
     spread = np.unique(np.linspace(0, len(table) - 1, min(MAX_ROWS, len(table))).astype(int))
-    return Sample(rows_of(table, spread), None if labels is None else labels.iloc[spread])
+    return Sample(rows_of(table, spread), None if labels is None else labels.iloc[spread], flat)
+
+
+def _is_texts(table: Any) -> bool:
+    """Whether it is a list of texts, or an array or series of them: what a vectoriser of text is fitted on."""
+    if hasattr(table, "columns") or np.ndim(table) != 1 or not len(table):
+        return False
+    return all(isinstance(value, str) for value in table)
 
 
 def is_frame(table: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from servable.bundles.original import Original, original_of
 from servable.bundles.trial import survive
 from servable.domain.bundle import MANIFEST
 from servable.domain.runtime import Inspection
-from servable.errors import CorruptModel, MissingExtra, UnknownFormat, UnsafeModel, UsageError
+from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, UnknownFormat, UnsafeModel, UsageError
 from servable.runtimes.content import is_pickle
 from servable.runtimes.find import recognise, runtime
 from servable.runtimes.sklearn import load_estimator
@@ -76,9 +77,28 @@ def _unpickled(path: Path, *, allow_unsafe: bool) -> Any:
     except ImportError as error:
         raise MissingExtra("sklearn", f"open {path.name!r}", missing=error.name) from error
     try:
-        return joblib.load(path)
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            model = joblib.load(path)
     except Exception as error:  # a wall: a pickle may raise anything
         raise CorruptModel(
             f"{path.name!r} cannot be opened here ({type(error).__name__}: {error}): it wants the libraries and "
             "versions it was made with"
         ) from error
+    _same_version(path, heard)
+    return model
+
+
+def _same_version(path: Path, heard: list[warnings.WarningMessage]) -> None:
+    """Raise IncompatibleModel where scikit-learn said, as it made an estimator, that another version had written it.
+
+    It would then answer, but perhaps otherwise: there is nothing left to prove a packed model against.
+    """
+    for each in heard:
+        written = getattr(each.message, "original_sklearn_version", None)
+        if written is not None:
+            here = getattr(each.message, "current_sklearn_version", "another version")
+            raise IncompatibleModel(
+                f"{path.name!r} was made by scikit-learn {written}, and {here} is installed: it may answer "
+                f"differently. Run  pip install 'scikit-learn=={written}'  and pack it there"
+            )

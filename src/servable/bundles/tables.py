@@ -20,7 +20,11 @@ def to_batch(table: Table, signature: Signature) -> Batch:
     A column that is absent is missing, where its field allows that; one that the model does not have is a fault.
     """
     if not is_frame(table):
-        return Batch({signature.inputs[0].name: np.asarray(table, signature.inputs[0].dtype)}, len(table))
+        first = signature.inputs[0]
+        array = np.asarray(table, first.dtype)
+        return Batch(
+            {first.name: array.reshape(-1, 1) if array.ndim == 1 and first.shape == (-1, 1) else array}, len(table)
+        )
     columns: dict[str, Array] = {}
     faults: list[Fault] = []
     known = {name for field in signature.inputs for name in field.features or (field.name,)}

@@ -83,7 +83,10 @@ class SklearnRuntime:
 
 
 class SklearnModel:
-    """A fitted estimator. Predicting does not change it, so threads may call it together."""
+    """A fitted estimator. Predicting does not change it, so threads may call it together.
+
+    `options.frame` describes the DataFrame it takes; `options.flat` says that it takes a list of texts.
+    """
 
     concurrent = True
 
@@ -91,6 +94,7 @@ class SklearnModel:
         self._answer: Answer | None = answer_of(single_job(estimator))
         self._signature = bundle.signature
         self._outputs = bundle.signature.outputs
+        self._flat = bundle.manifest.options.get("flat") is True
         frame = bundle.manifest.options.get("frame")
         self._maker = None if frame is None else FrameMaker(msgspec.convert(frame, Columns), bundle.signature)
 
@@ -100,6 +104,8 @@ class SklearnModel:
         if not batch.rows:
             return self.predict(self._signature.example()).slice(0, 0)
         table = self._maker.frame(batch) if self._maker else _matrix(batch)
+        if self._flat:
+            table = table.reshape(batch.rows)
         try:
             found = _quiet(self._answer, table)
         except Exception as error:
