@@ -2,6 +2,8 @@
 
 import logging
 import pickle
+import subprocess
+import sys
 
 import joblib
 import numpy as np
@@ -339,3 +341,17 @@ def test_a_bundle_is_not_packed_again(tmp_path):
     servable.pack(scaler(tmp_path / "twice.onnx"), output=tmp_path / "m")
     with pytest.raises(UsageError, match="is a bundle already"):
         servable.pack(tmp_path / "m", output=tmp_path / "n")
+
+
+@pytest.mark.parametrize("lacking", ["skl2onnx", "onnx"])
+def test_an_extra_that_is_not_there_is_named(lacking, tmp_path):
+    code = (
+        f"import sys; sys.modules[{lacking!r}] = None; import numpy as np, servable\n"
+        "from sklearn.linear_model import Ridge\n"
+        "rows = np.random.default_rng(0).random((20, 2))\n"
+        f"servable.pack(Ridge().fit(rows, rows[:, 0]), name='m', sample=rows, output={str(tmp_path / 'm')!r})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "MissingExtra" in done.stderr
+    assert "pip install 'servable[pack]'" in done.stderr

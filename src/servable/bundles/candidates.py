@@ -17,7 +17,8 @@ from servable.bundles.sample import Table, is_frame
 from servable.bundles.tables import to_batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
-from servable.errors import ConversionRejected
+from servable.errors import ConversionRejected, MissingExtra
+from servable.runtimes import onnx_file
 from servable.runtimes.find import runtime
 
 
@@ -40,8 +41,7 @@ def converted(original: Original, table: Table, asked: list[Asked]) -> Iterator[
     if original.format == "catboost":
         yield _catboost(original, table, asked)
         return
-    from servable.bundles import adapt
-
+    adapt = _adapting()
     known = adapt.known_categories(original.model)
     ways = list(convert.attempts(table, by_column=original.flat or adapt.splits_columns(original.model)))
     if any(field.content == "date" for way in ways for field in way.inputs):
@@ -97,6 +97,15 @@ def named(inputs: tuple[Field, ...], names: tuple[str, ...]) -> tuple[Field, ...
     return inputs
 
 
+def _adapting() -> Any:
+    """The module that makes estimators ready for skl2onnx. Raises MissingExtra."""
+    try:
+        from servable.bundles import adapt
+    except ImportError as error:
+        raise MissingExtra("pack", "convert a model to ONNX", missing=error.name) from error
+    return adapt
+
+
 def _known(original: Original) -> dict[str, tuple[str, ...]]:
     try:
         from servable.bundles import adapt
@@ -114,9 +123,6 @@ def _inspected(kind: str, file: str, data: bytes) -> tuple[Field, ...]:
 
 def _catboost(original: Original, table: Table, asked: list[Asked]) -> Candidate | ConversionRejected:
     """CatBoost writes ONNX itself, for models without categories."""
-    from servable.bundles import onnx_outputs
-    from servable.runtimes import onnx_file
-
     matrix = matrix_field(table, "FP32")
     answer = asked[0].answer
     if matrix is None or answer is None:
@@ -125,6 +131,10 @@ def _catboost(original: Original, table: Table, asked: list[Asked]) -> Candidate
     try:
         import onnx
 
+        from servable.bundles import onnx_outputs
+    except ImportError as error:
+        raise MissingExtra("pack", "convert a model to ONNX", missing=error.name) from error
+    try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             original.model.save_model(str(path), format="onnx")

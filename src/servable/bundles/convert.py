@@ -53,7 +53,7 @@ def to_onnx(estimator: Any, attempt: Attempt, columns: tuple[str, ...], expected
     try:
         from servable.bundles import adapt, onnx_outputs, tree_converters
     except ImportError as error:
-        raise MissingExtra("sklearn", "convert a model to ONNX", missing=error.name) from error
+        raise MissingExtra("pack", "convert a model to ONNX", missing=error.name) from error
     tree_converters.register()
     matrix = (len(attempt.inputs) == 1 and attempt.inputs[0].shape[1:] != (1,)) or not columns
     try:

@@ -6,7 +6,7 @@ Works on anything with scikit-learn's methods: pipelines, searches, and the wrap
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Final
 
@@ -55,8 +55,10 @@ def answer_of(estimator: Any) -> Answer:
 @cache
 def _controller() -> Any:
     """What sets the threads of the numeric libraries that scikit-learn has loaded."""
-    import threadpoolctl
-
+    try:
+        import threadpoolctl
+    except ImportError:  # it comes with scikit-learn: without that, nothing here wakes threads
+        return None
     return threadpoolctl.ThreadpoolController()
 
 
@@ -64,7 +66,8 @@ def one_thread() -> AbstractContextManager[Any]:
     """While it is open, numeric libraries use one thread: for few rows, waking more costs up to fifty times the
     call.
     """
-    limited: AbstractContextManager[Any] = _controller().limit(limits=1)
+    controller = _controller()
+    limited: AbstractContextManager[Any] = nullcontext() if controller is None else controller.limit(limits=1)
     return limited
 
 

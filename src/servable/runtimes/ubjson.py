@@ -67,6 +67,8 @@ class _Reader:
             kind, marker = self._take(1), self._take(1)
         if marker == b"#":
             count = self._number(self._take(1))
+            if not isinstance(count, int) or count < 0:
+                raise BrokenUBJSON(f"an array of {count} items at byte {self._at}")
         if kind in _NUMBERS and count is not None:
             dtype = np.dtype(_NUMBERS[kind])
             raw = self._take(count * dtype.itemsize)
