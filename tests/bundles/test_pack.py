@@ -226,6 +226,7 @@ def test_nothing_is_overwritten(tmp_path):
         (Ridge().fit(*DIABETES), {"sample": DIABETES[0].astype(str)}, "mixed columns as a DataFrame"),
         (Ridge().fit(*DIABETES), {"sample": DIABETES[0], "label": "y"}, "no column 'y'"),
         (Ridge().fit(*DIABETES), {"sample": "rows.xlsx"}, "cannot read the sample"),
+        (Ridge().fit(*DIABETES), {"sample": DIABETES[0][:, :3]}, "does not answer its own sample"),
     ],
 )
 def test_a_wrong_call_says_what_to_give(model, how, says, tmp_path):

@@ -1,0 +1,100 @@
+"""Keeps a model file as it is: what the file says of itself is the contract, and a sample must fit it."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from servable.bundles.choose import To
+from servable.bundles.draft import Draft, golden_of
+from servable.bundles.golden import GOLDEN, golden_bytes
+from servable.bundles.original import Original
+from servable.bundles.sample import Sample
+from servable.bundles.source import FileSource
+from servable.bundles.tables import to_batch
+from servable.bundles.write import write_bundle
+from servable.domain.bundle import Manifest
+from servable.domain.signature import Signature
+from servable.errors import InvalidInput, UsageError
+from servable.runtimes.find import runtime
+
+logger = logging.getLogger("servable.pack")
+
+
+def keep_booster(original: Original, name: str, sample: Sample | None, to: To) -> Draft:
+    """A booster without an estimator around it: its file is all there is of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / original.file
+        path.write_bytes(original.dumped())
+        seen = runtime(original.format).inspect(path)
+        draft = keep_file(FileSource(path, original.format, seen), name, sample, to)
+        stated = msgspec.structs.replace(
+            draft.manifest, libraries=original.libraries, lineage={"source": original.kind}
+        )
+        return Draft(stated, {**draft.files, original.file: path.read_bytes()})
+
+
+def keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> Draft:
+    """A model file as it is: what it says of itself is the contract; the sample must fit it."""
+    if to == "onnx" and source.format != "onnx":
+        raise UsageError(f"a {source.format} file is kept as it is: to convert, pack the model object with a sample")
+    seen = source.seen
+    signature = seen.signature
+    if sample is not None and hasattr(sample.table, "columns"):
+        signature = _with_names(signature, tuple(sample.table.columns))
+    stated = Manifest(
+        name=name,
+        format=source.format,
+        model=source.path.name,
+        platform=runtime(source.format).platform,
+        signature=signature,
+        files=(),
+        labels=seen.labels,
+        libraries=seen.libraries,
+        options=seen.options,
+        lineage={"source": source.path.name},
+    )
+    files: dict[str, bytes | Path] = {source.path.name: source.path}
+    files.update({other: source.path.parent / other for other in seen.files})
+    golden = _file_golden(stated, files, sample)
+    if golden is None:
+        return Draft(stated, files)
+    return Draft(msgspec.structs.replace(stated, golden=GOLDEN), {**files, GOLDEN: golden})
+
+
+def _with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
+    """The signature with the sample's column names on its one matrix, where the file has none and they are as many."""
+    only = signature.inputs[0]
+    if len(signature.inputs) > 1 or only.features or only.shape != (-1, len(names)) or len(names) == 1:
+        return signature
+    return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=names),))
+
+
+def _file_golden(stated: Manifest, files: dict[str, bytes | Path], sample: Sample | None) -> bytes | None:
+    """The model's answers to the sample; without one, to the plainest row, if it answers that."""
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = write_bundle(Path(folder) / "bundle", stated, files)
+        model = runtime(stated.format).load(bundle)
+        try:
+            if sample is None:
+                rows = stated.signature.example()
+                return golden_bytes(rows, model.predict(rows))
+            try:
+                rows = to_batch(sample.table, stated.signature)
+            except InvalidInput as error:
+                raise UsageError(f"the sample does not fit the model file: {error.message}") from error
+            if faults := stated.signature.check(rows):
+                raise UsageError(f"the sample does not fit the model file: {'; '.join(map(str, faults))}")
+            return golden_of(model, [("sample", rows)])
+        except UsageError:
+            raise
+        except Exception as error:
+            if sample is not None:
+                raise
+            logger.info("%s has no golden rows: it does not answer the plainest one (%s)", stated.name, error)
+            return None
+        finally:
+            model.close()
