@@ -20,7 +20,7 @@ import typer
 
 from servable.cli.options import AsJson, Home
 from servable.cli.terminal import show_json, working
-from servable.errors import CheckFailed, EnvironmentFault, ServableError, UsageError
+from servable.errors import CheckFailed, EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from servable.cli.demos import Trained
@@ -107,12 +107,12 @@ def _serve(name: str, trained: Trained, bundle: Bundle, settings: Settings, stor
     from servable.server.supervisor.supervisor import run
 
     set_up_logs(settings)
-    failed: list[ServableError] = []
+    failed: list[BaseException] = []
 
     def ready(addresses: Any) -> None:
         try:
             _first_request(name, trained, bundle, addresses, story)
-        except ServableError as error:
+        except BaseException as error:  # noqa: BLE001 - the server stops first, then it is raised
             failed.append(error)
         if once or failed:
             os.kill(os.getpid(), signal.SIGTERM)
