@@ -27,6 +27,7 @@ from servable.settings import Settings
 
 if TYPE_CHECKING:
     from servable.server.door import Door
+    from servable.server.http.parts import Offer, Parts
 
 MANIFEST: Final = "manifest.toml"
 
@@ -137,7 +138,8 @@ def build_door(start: Start, channel: Channel) -> Door:
     report = Report(host, start.slot, records)
     inference = Inference(router, access, settings)
     hosts = Hosts(settings)
-    rest = RestDoor(Parts(router, host, access, repository, inference, settings, repository.doors))
+    parts = Parts(router, host, access, repository, inference, settings, repository.doors)
+    rest = RestDoor(parts, shelves(parts))
     grpc = None
     if start.grpc_fds:
         from servable.server.grpc.door import GrpcDoor
@@ -153,6 +155,14 @@ def build_door(start: Start, channel: Channel) -> Door:
         report.snapshot,
         access.refresh,
     )
+
+
+def shelves(parts: Parts) -> list[Offer]:  # noqa: ARG001 - no shelf answers over HTTP yet
+    """What the shelves answer over HTTP, each given the parts of the door that it needs.
+
+    A shelf's `routes.py` gives pairs of an Endpoint and its handler, and does not know the server.
+    """
+    return []
 
 
 def _records(settings: Settings) -> Any:

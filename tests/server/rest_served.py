@@ -14,6 +14,7 @@ import httpx
 import uvicorn
 from starlette.routing import BaseRoute
 
+from servable.domain.endpoint import Endpoint
 from servable.engine.host import Host
 from servable.engine.loading import load
 from servable.engine.router import Router
@@ -22,10 +23,9 @@ from servable.server.access.audit import Audit
 from servable.server.access.hosts import Hosts
 from servable.server.access.keys import Keys
 from servable.server.http.infer import Inference
-from servable.server.http.parts import Parts
+from servable.server.http.parts import Offer, Parts
 from servable.server.http.protocol import DoorProtocol, DoorState
 from servable.server.http.rest import RestDoor
-from servable.server.http.routes import Endpoint
 from servable.server.report import Report
 from servable.settings import Settings
 from tests.server.declared import Files
@@ -61,6 +61,7 @@ def served(
     home: Path,
     models: Mapping[str, Mapping[str, Path]],
     *,
+    offers: Iterable[Offer] = (),
     routes: Iterable[BaseRoute] = (),
     endpoints: Iterable[Endpoint] = (),
     **settings: Any,
@@ -69,7 +70,9 @@ def served(
     chosen = Settings(home=str(home), **settings)
     ready = threading.Event()
     made: list[Served | BaseException] = []
-    thread = threading.Thread(target=_run, args=(chosen, models, tuple(routes), tuple(endpoints), made, ready))
+    thread = threading.Thread(
+        target=_run, args=(chosen, models, tuple(offers), tuple(routes), tuple(endpoints), made, ready)
+    )
     thread.start()
     ready.wait(60)
     if not made or isinstance(made[0], BaseException):
@@ -86,13 +89,14 @@ def served(
 def _run(
     settings: Settings,
     models: Mapping[str, Mapping[str, Path]],
+    offers: Sequence[Offer],
     routes: Sequence[BaseRoute],
     endpoints: Sequence[Endpoint],
     made: list[Any],
     ready: threading.Event,
 ) -> None:
     try:
-        asyncio.run(_serve(settings, models, routes, endpoints, made, ready))
+        asyncio.run(_serve(settings, models, offers, routes, endpoints, made, ready))
     except BaseException as error:
         made.insert(0, error)
         ready.set()
@@ -102,6 +106,7 @@ def _run(
 async def _serve(
     settings: Settings,
     models: Mapping[str, Mapping[str, Path]],
+    offers: Sequence[Offer],
     routes: Sequence[BaseRoute],
     endpoints: Sequence[Endpoint],
     made: list[Any],
@@ -118,7 +123,7 @@ async def _serve(
     async def doors() -> list[dict[str, Any]]:
         return [report.snapshot()]
 
-    rest = RestDoor(Parts(router, host, access, repository, inference, settings, doors), routes, endpoints)
+    rest = RestDoor(Parts(router, host, access, repository, inference, settings, doors), offers, routes, endpoints)
     door = Served(host, repository, access, rest, settings.home_path)
     state = DoorState(inference, Hosts(settings), settings)
     config = uvicorn.Config(

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from servable.domain.endpoint import OPEN, Endpoint
 from servable.errors import Forbidden, Unauthenticated, UsageError
 from servable.server.access.access import (
     ANONYMOUS,
@@ -29,7 +30,7 @@ from servable.server.access.audit import Audit, verify
 from servable.server.access.keys import Keys
 from servable.server.access.roles import GRANTS, ROLES
 from servable.server.http.guard import Guarded, guard, walk
-from servable.server.http.routes import OPEN, ROUTES, Endpoint
+from servable.server.http.routes import ROUTES
 from servable.settings import Settings
 from tests.server.declared import linear
 from tests.server.rest_served import Served, served

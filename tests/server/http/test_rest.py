@@ -9,10 +9,17 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import tritonclient.http as triton
+from starlette.requests import Request
+from starlette.responses import Response
 
+from servable.domain.endpoint import ANY, Endpoint
+from servable.errors import InvalidInput
+from servable.server.access.keys import Keys
+from servable.server.http.parts import Offer
 from servable.server.http.rest import SAFE_HEADERS
 from tests.server.declared import models
 from tests.server.rest_served import Served, served
@@ -490,3 +497,30 @@ def _send(door: Served, data: bytes) -> bytes:
         while part := connection.recv(65536):
             parts.append(part)
     return b"".join(parts)
+
+
+# ---- what shelves bring
+
+
+async def _echo(request: Request, body: bytes) -> Response:
+    if not body:
+        raise InvalidInput("the body: expected bytes, got none")
+    return Response(request.path_params["model"].encode() + b" " + body)
+
+
+ECHO = Offer(Endpoint("POST", "/v2/models/{model}/echo", "feedback", "echo", "Says it again", ANY), _echo)
+
+
+def test_a_shelf_brings_its_routes(tmp_path: Path) -> None:
+    token = Keys(tmp_path).create("teacher", ["feedback"])[0]
+    other = Keys(tmp_path).create("caller", ["invoker"])[0]
+    with served(tmp_path, {}, offers=[ECHO], require_key=True, max_decompressed_bytes=1000) as door:
+
+        def post(content: bytes, key: str = token, **headers: str) -> httpx.Response:
+            return door.post("/v2/models/m/echo", content=content, headers={"X-API-Key": key, **headers})
+
+        assert post(gzip.compress(b"hello"), **{"Content-Encoding": "gzip"}).content == b"m hello"
+        assert post(b"").json() == {"error": "the body: expected bytes, got none", "code": "invalid_input"}
+        assert post(b"hello", other).status_code == 403
+        assert post(gzip.compress(bytes(2000)), **{"Content-Encoding": "gzip"}).status_code == 413
+        assert door.get("/v2/models/m/echo", headers={"X-API-Key": token}).status_code in {403, 405}

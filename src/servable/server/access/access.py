@@ -13,10 +13,11 @@ from typing import Final
 
 import msgspec
 
+from servable.domain.endpoint import Role
 from servable.errors import Forbidden, Unauthenticated, UsageError
 from servable.server.access.audit import Audit
 from servable.server.access.keys import Key, Keys
-from servable.server.access.roles import ROLES, Role, granted
+from servable.server.access.roles import ROLES, granted
 from servable.settings import Settings
 
 UNCLASSIFIED: Final = None

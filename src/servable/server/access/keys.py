@@ -23,8 +23,9 @@ from typing import Final
 
 import msgspec
 
+from servable.domain.endpoint import Role
 from servable.errors import Conflict, EnvironmentFault, NotFound, UsageError
-from servable.server.access.roles import ROLES, Role
+from servable.server.access.roles import ROLES
 
 FILE: Final = "keys.json"
 PREFIX: Final = "sv_"

@@ -1,11 +1,11 @@
-"""Roles: what a key may do. Five words, and which of them contain which; nothing else decides it."""
+"""Roles: which of the five words that say what a key may do contain which; nothing else decides it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final
 
-Role = Literal["viewer", "invoker", "feedback", "deployer", "admin"]
+from servable.domain.endpoint import Role
 
 GRANTS: Final[dict[Role, frozenset[Role]]] = {
     "viewer": frozenset({"viewer"}),

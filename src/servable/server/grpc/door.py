@@ -17,11 +17,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 from google.protobuf.message import DecodeError, Message
 
+from servable.domain.endpoint import Role
 from servable.engine.host import Host
 from servable.engine.router import Router
 from servable.errors import DeadlineExceeded, InvalidInput, ServableError, Unsupported
 from servable.server.access.access import ANONYMOUS, Access, Principal
-from servable.server.access.roles import Role
 from servable.server.grpc.call import Call, Head, read_head
 from servable.server.grpc.infer import InferStream, Predictions
 from servable.server.grpc.methods import HEALTH, SERVICE, Methods

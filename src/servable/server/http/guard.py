@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from servable.domain.endpoint import OPEN, Endpoint
 from servable.server.access.access import ANONYMOUS, UNCLASSIFIED, Access, Principal, bearer
-from servable.server.http.routes import OPEN, Endpoint
 
 PRINCIPAL: Final = "servable.principal"
 """Where a handler finds who calls, in the ASGI scope."""

@@ -11,8 +11,8 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from servable import __version__
+from servable.domain.endpoint import ANY, OPEN, Endpoint
 from servable.domain.ref import NAME
-from servable.server.http.routes import ANY, OPEN, Endpoint
 from servable.server.http.schemas import BINARY, SCHEMAS
 
 VERSION: Final = "3.1.0"

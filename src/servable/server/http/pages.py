@@ -17,13 +17,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from servable.domain.endpoint import Endpoint
 from servable.server.http.exposition import CONTENT_TYPE
 from servable.server.http.guard import caller_of
 from servable.server.http.metrics import render
 from servable.server.http.openapi import contract
 from servable.server.http.parts import Handlers, Parts
 from servable.server.http.replies import reply
-from servable.server.http.routes import Endpoint
 from servable.wire import tensorflow_v1
 
 

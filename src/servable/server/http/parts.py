@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
+from servable.domain.endpoint import Endpoint
 from servable.engine.host import Host
 from servable.engine.router import Router
 from servable.server.access.access import Access
@@ -18,6 +19,16 @@ from servable.settings import Settings
 Handler = Callable[[Request], Awaitable[Response]]
 Handlers = dict[str, Handler]
 """By the name that the table of routes gives each."""
+
+BodyHandler = Callable[[Request, bytes], Awaitable[Response]]
+"""A shelf's handler: it is given the body too, whole, unpacked and within the limits."""
+
+
+class Offer(NamedTuple):
+    """One row of what a shelf answers over HTTP, and what answers it. The handler raises ServableErrors."""
+
+    endpoint: Endpoint
+    handler: BodyHandler
 
 
 class Parts(NamedTuple):

@@ -7,7 +7,7 @@ does is in `open_inference.py`, `changes.py`, `triton.py`, `tensorflow_v1.py`, `
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from starlette.applications import Starlette
@@ -19,14 +19,16 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn._types import ASGIApplication
 
+from servable.domain.endpoint import Endpoint
 from servable.domain.ref import NAME
 from servable.errors import NotFound, ServableError, Unauthenticated
 from servable.server.access.hosts import Hosts
 from servable.server.http import changes, invocations, open_inference, pages, tensorflow_v1, triton
 from servable.server.http.guard import guard, walk
-from servable.server.http.parts import Handler, Parts
-from servable.server.http.replies import reply, reply_error
-from servable.server.http.routes import ROUTES, Endpoint, by_path, near
+from servable.server.http.parts import BodyHandler, Handler, Offer, Parts
+from servable.server.http.replies import body_of, reply, reply_error
+from servable.server.http.routes import ROUTES, by_path, near
+from servable.settings import Settings
 
 SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -60,9 +62,17 @@ register_url_convertor("name", _Name())
 class RestDoor:
     """`app` is the ASGI application, `table` what every route of it demands."""
 
-    def __init__(self, parts: Parts, routes: Iterable[BaseRoute] = (), endpoints: Iterable[Endpoint] = ()) -> None:
-        """`routes` are those of other shelves, and `endpoints` their rows: a route without a row is refused to all."""
-        self.endpoints = (*ROUTES, *endpoints)
+    def __init__(
+        self,
+        parts: Parts,
+        offers: Sequence[Offer] = (),
+        routes: Iterable[BaseRoute] = (),
+        endpoints: Iterable[Endpoint] = (),
+    ) -> None:
+        """`offers` are what shelves bring. `routes` are ready-made ones (pages, mounts, sockets), and `endpoints` their
+        rows: a route without a row is refused to all.
+        """
+        self.endpoints = (*ROUTES, *(offer.endpoint for offer in offers), *endpoints)
         self.table = by_path(self.endpoints)
         named = (
             open_inference.handlers(parts)
@@ -76,7 +86,7 @@ class RestDoor:
             _route(path, {method: named[row.name] for method, row in rows.items()})
             for path, rows in by_path(ROUTES).items()
         ]
-        self.routes: list[BaseRoute] = [*own, *routes]
+        self.routes: list[BaseRoute] = [*own, *_offered(offers, parts.settings), *routes]
         guard(self.routes, self.table, parts.access)
         known = sorted({path for path, _ in walk(self.routes)})
         starlette = Starlette(
@@ -135,6 +145,20 @@ def _route(path: str, methods: Mapping[str, Handler]) -> Route:
     # To the very end: a `$` lets a newline follow.
     route.path_regex = re.compile(route.path_regex.pattern.removesuffix("$") + r"\Z")
     return route
+
+
+def _offered(offers: Iterable[Offer], settings: Settings) -> Iterator[Route]:
+    methods: dict[str, dict[str, Handler]] = {}
+    for offer in offers:
+        methods.setdefault(offer.endpoint.path, {})[offer.endpoint.method] = _with_body(offer.handler, settings)
+    return (_route(path, handlers) for path, handlers in methods.items())
+
+
+def _with_body(handler: BodyHandler, settings: Settings) -> Handler:
+    async def handle(request: Request) -> Response:
+        return await handler(request, await body_of(request, settings))
+
+    return handle
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -1,41 +1,22 @@
-"""ROUTES: every route of the REST door, the role it demands, and what it takes and gives.
+"""ROUTES: every route of the REST door itself, the role it demands, and what it takes and gives.
 
 One table, read three times: `rest.py` builds the routes from it, the guard refuses what is not in it, `openapi.py`
 writes the contract from it.
 
-A shelf that answers over HTTP brings rows of its own. Templates are Starlette's; `{model}` is what patterns of keys
-apply to. Only the three routes that are OPEN answer without a key.
+A shelf that answers over HTTP brings rows of its own (`domain/endpoint.py` says what a row is). Only the three routes
+that are OPEN answer without a key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
-from servable.server.access.roles import Role
+from servable.domain.endpoint import ANY, OPEN, Endpoint, Role
 
-OPEN: Final = "open"
 LIKE: Final = 0.6
 """How alike a path and a template must be for the one to have been meant as the other, of 1."""
-
-ANY: Final = "Any"
-"""The schema of a body that may be anything, or nothing."""
-
-
-class Endpoint(NamedTuple):
-    """One method of one path. `name` is the handler's, and the contract's operationId.
-
-    `body` and `answer` name schemas of the contract (`openapi.py`); an empty body is none.
-    """
-
-    method: str
-    path: str
-    role: Role | Literal["open"]
-    name: str
-    summary: str
-    body: str = ""
-    answer: str = "Object"
 
 
 def get(role: Role | Literal["open"], path: str, name: str, summary: str, answer: str = "Object") -> Endpoint:
