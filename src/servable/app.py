@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from servable.domain.problem import Problem
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.plan import Plan, Target
-from servable.engine.problem import Problem
 from servable.errors import ServableError, UsageError
 from servable.server.control import Channel, Failed, Start, die_with_parent
 from servable.server.logs import set_up_logs

@@ -16,8 +16,8 @@ from typing import Any
 
 import msgspec
 
+from servable.domain.problem import Problem
 from servable.engine.plan import Plan, State
-from servable.engine.problem import Problem
 from servable.errors import EnvironmentFault, ServableError
 from servable.server.control import (
     Answer,

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
+from servable.domain.problem import Problem
 from servable.domain.route import Route
 from servable.engine.plan import Plan, State, Target
-from servable.engine.problem import Problem
 from servable.errors import EnvironmentFault, InvalidInput, MissingExtra, NotFound, Overloaded, ServableError
 from servable.server.control import (
     Answer,

@@ -19,8 +19,8 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from servable.domain.problem import Problem
 from servable.engine.plan import Plan, State
-from servable.engine.problem import Problem
 from servable.engine.process.messages import Down, Load, Pulse, Retire, Up
 from servable.settings import Settings
 

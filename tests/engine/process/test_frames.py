@@ -10,7 +10,7 @@ import pytest
 
 from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import DTYPES
-from servable.engine.problem import Problem
+from servable.domain.problem import Problem
 from servable.engine.process import frames
 from servable.engine.process.arena import Arena
 from servable.errors import ModelFailed

@@ -16,7 +16,7 @@ import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import DTYPES, datatype_of
-from servable.engine.problem import Problem
+from servable.domain.problem import Problem
 
 if TYPE_CHECKING:
     from servable.engine.process.arena import Arena

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from servable.engine.problem import Problem
+from servable.domain.problem import Problem
 from servable.engine.process import sandbox
 from servable.engine.process.messages import Down, Load, Pulse, Retire, Up
 from servable.errors import ServableError, UsageError

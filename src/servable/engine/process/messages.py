@@ -10,8 +10,8 @@ from typing import Literal
 
 import msgspec
 
+from servable.domain.problem import Problem
 from servable.engine.plan import Target
-from servable.engine.problem import Problem
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):

@@ -16,7 +16,7 @@ from typing import Final
 
 from servable.domain.batch import Batch
 from servable.domain.model import Model
-from servable.engine.problem import Problem
+from servable.domain.problem import Problem
 from servable.engine.process import frames
 from servable.engine.process.arena import Arena
 from servable.errors import DeadlineExceeded, ModelFailed, ServableError

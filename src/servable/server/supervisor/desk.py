@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from servable.engine.problem import Problem
+from servable.domain.problem import Problem
 from servable.errors import ServableError, Unavailable, UsageError
 from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want
 from servable.server.supervisor.child import Child

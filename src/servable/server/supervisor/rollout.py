@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from servable.domain.problem import Problem
 from servable.engine.plan import Plan, State
-from servable.engine.problem import Problem
 from servable.errors import BundleError, NotFound, ServableError, Unsupported
 from servable.server.control import ChannelClosed
 from servable.server.supervisor.child import Child

@@ -1,4 +1,4 @@
-"""Problem: a ServableError on its way between processes."""
+"""Problem: an error of ours on its way between processes."""
 
 from __future__ import annotations
 
