@@ -283,7 +283,12 @@ def test_a_pickle_is_opened_by_consent_only_and_what_comes_out_is_none(compress,
     with pytest.raises(UnsafeModel, match="allow_unsafe=True"):
         servable.pack(tmp_path / "model.pkl", name="m", sample=CANCER[0], output=tmp_path / "m")
     bundle = servable.pack(tmp_path / "model.pkl", name="m", sample=CANCER[0], output=tmp_path / "m", allow_unsafe=True)
-    assert [file.path for file in bundle.manifest.files] == ["golden.json", "model.onnx"]
+    assert [file.path for file in bundle.manifest.files] == [
+        "golden.json",
+        "model.onnx",
+        "profile.json",
+        "reference.json",
+    ]
 
 
 class Canary:

@@ -19,6 +19,7 @@ from servable.bundles.infer import columns_of
 from servable.bundles.original import Original
 from servable.bundles.prove import Asked, Proof, ask, prove, sendable
 from servable.bundles.sample import Sample
+from servable.bundles.seen import with_sample
 from servable.bundles.tables import in_order
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Manifest
@@ -48,7 +49,7 @@ def choose(original: Original, name: str, sample: Sample, to: To) -> Draft:
             rejected.append(candidate.message)
             continue
         try:
-            return _proven(candidate, original, name, asked, rejected)
+            return _proven(candidate, original, name, sample, asked, rejected)
         except ConversionRejected as error:
             rejected.append(f"{candidate.name}: {error.message}")
     raise ConversionRejected(
@@ -63,7 +64,9 @@ def _candidates(original: Original, table: Any, asked: list[Asked], to: To) -> I
         yield candidates.own(original, table, asked)
 
 
-def _proven(candidate: Candidate, original: Original, name: str, asked: list[Asked], rejected: list[str]) -> Draft:
+def _proven(
+    candidate: Candidate, original: Original, name: str, sample: Sample, asked: list[Asked], rejected: list[str]
+) -> Draft:
     """Load a candidate as a server would, prove it, and describe the bundle. Raises ConversionRejected."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -75,14 +78,15 @@ def _proven(candidate: Candidate, original: Original, name: str, asked: list[Ask
             proof, inputs = prove(model.predict, candidate.inputs, asked)
             signature = Signature(inputs, outputs)
             golden = golden_of(model, sendable(asked, signature))
+            known = with_sample(Draft(msgspec.structs.replace(stated, signature=signature), {}), sample, model)
         finally:
             model.close()
     converted = candidate.format != original.format
     if rejected and not converted:
         logger.warning("%s is kept as it is: %s", name, "; ".join(rejected))
     lineage = _lineage(original, candidate.name if converted else "", proof, rejected)
-    whole = msgspec.structs.replace(stated, signature=signature, golden=GOLDEN, lineage=lineage)
-    return Draft(whole, {candidate.file: candidate.data, GOLDEN: golden})
+    whole = msgspec.structs.replace(known.manifest, golden=GOLDEN, lineage=lineage)
+    return Draft(whole, {candidate.file: candidate.data, GOLDEN: golden, **known.files})
 
 
 def _outputs(candidate: Candidate, original: Original, asked: list[Asked], path: Path) -> tuple[Field, ...]:

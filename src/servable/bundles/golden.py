@@ -1,23 +1,19 @@
 """Golden rows: inputs and the answers they must get, kept in the bundle and asked of every loaded version.
 
-The file is JSON, data only: `{"inputs": {name: tensor}, "outputs": {name: tensor}, "relative": r, "absolute": a}`,
-where a tensor is `{"datatype", "shape", "data"}`. NaN and infinities are written as text, a missing text as null, and
-bytes that are not UTF-8 as `{"b64": ...}`.
+The file is JSON, data only: `{"inputs": {name: tensor}, "outputs": {name: tensor}, "relative": r, "absolute": a}`;
+`tensors.py` says what a tensor is.
 """
 
 from __future__ import annotations
 
-import base64
-import math
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import numpy as np
 
 from servable.bundles.difference import ABSOLUTE, RELATIVE, differences
-from servable.domain.batch import Array, Batch
+from servable.bundles.tensors import Tensor, tensor
+from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
-from servable.domain.datatypes import DTYPES, FLOATS, datatype_of
 from servable.domain.model import Model
 from servable.errors import CorruptModel, IncompatibleModel
 from servable.runtimes import verified
@@ -26,15 +22,9 @@ GOLDEN: Final = "golden.json"
 """The file's name in a bundle that this program packs."""
 
 
-class _Tensor(msgspec.Struct, forbid_unknown_fields=True):
-    datatype: str
-    shape: tuple[int, ...]
-    data: list[Any]
-
-
 class _Golden(msgspec.Struct, forbid_unknown_fields=True):
-    inputs: dict[str, _Tensor]
-    outputs: dict[str, _Tensor]
+    inputs: dict[str, Tensor]
+    outputs: dict[str, Tensor]
     rows: int = 0
     relative: float = RELATIVE
     absolute: float = ABSOLUTE
@@ -43,8 +33,8 @@ class _Golden(msgspec.Struct, forbid_unknown_fields=True):
 def golden_bytes(inputs: Batch, outputs: Batch) -> bytes:
     """Rows and their answers as a file's content. Equal batches give equal bytes."""
     golden = _Golden(
-        {name: _tensor(array) for name, array in inputs.columns.items()},
-        {name: _tensor(array) for name, array in outputs.columns.items()},
+        {name: tensor(array) for name, array in inputs.columns.items()},
+        {name: tensor(array) for name, array in outputs.columns.items()},
         inputs.rows,
     )
     return msgspec.json.encode(golden, order="deterministic") + b"\n"
@@ -54,8 +44,8 @@ def read_golden(data: bytes) -> tuple[Batch, Batch, float, float]:
     """Inputs, outputs, relative and absolute tolerance. Raises CorruptModel."""
     try:
         golden = msgspec.json.decode(data, type=_Golden)
-        inputs = {name: _array(tensor) for name, tensor in golden.inputs.items()}
-        outputs = {name: _array(tensor) for name, tensor in golden.outputs.items()}
+        inputs = {name: written.array() for name, written in golden.inputs.items()}
+        outputs = {name: written.array() for name, written in golden.outputs.items()}
     except (msgspec.MsgspecError, ValueError, TypeError, KeyError) as error:
         raise CorruptModel(f"the golden rows of the bundle cannot be read: {error}") from error
     return Batch(inputs, golden.rows), Batch(outputs, golden.rows), golden.relative, golden.absolute
@@ -95,34 +85,3 @@ def _read(bundle: Bundle) -> tuple[Batch, Batch, float, float]:
 
 def _libraries(bundle: Bundle) -> str:
     return ", ".join(f"{name} {version}" for name, version in bundle.manifest.libraries.items()) or "other libraries"
-
-
-def _tensor(array: Array) -> _Tensor:
-    values = array.ravel()
-    datatype = datatype_of(array.dtype)
-    if datatype in FLOATS:
-        data = [value if math.isfinite(value) else str(value) for value in values.astype(np.float64).tolist()]
-    elif datatype == "BYTES":
-        data = [_text(value) for value in values.tolist()]
-    else:
-        data = values.tolist()
-    return _Tensor(datatype, array.shape, data)
-
-
-def _text(value: Any) -> Any:
-    return {"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-
-
-def _from_text(value: Any) -> Any:
-    return base64.b64decode(value["b64"], validate=True) if isinstance(value, dict) else value
-
-
-def _array(tensor: _Tensor) -> Array:
-    dtype = DTYPES[tensor.datatype]
-    if tensor.datatype in FLOATS:
-        return np.array([float(value) for value in tensor.data], dtype).reshape(tensor.shape)
-    if tensor.datatype == "BYTES":
-        array = np.empty(len(tensor.data), object)
-        array[:] = [_from_text(value) for value in tensor.data]
-        return array.reshape(tensor.shape)
-    return np.array(tensor.data, dtype).reshape(tensor.shape)

@@ -13,6 +13,7 @@ from servable.bundles.draft import Draft, golden_of
 from servable.bundles.golden import GOLDEN, golden_bytes
 from servable.bundles.original import Original
 from servable.bundles.sample import Sample
+from servable.bundles.seen import with_sample
 from servable.bundles.source import FileSource
 from servable.bundles.tables import to_batch
 from servable.bundles.write import write_bundle
@@ -59,10 +60,7 @@ def keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> D
     )
     files: dict[str, bytes | Path] = {source.path.name: source.path}
     files.update({other: source.path.parent / other for other in seen.files})
-    golden = _file_golden(stated, files, sample)
-    if golden is None:
-        return Draft(stated, files)
-    return Draft(msgspec.structs.replace(stated, golden=GOLDEN), {**files, GOLDEN: golden})
+    return _witnessed(Draft(stated, files), sample)
 
 
 def _with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
@@ -73,28 +71,36 @@ def _with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
     return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=names),))
 
 
-def _file_golden(stated: Manifest, files: dict[str, bytes | Path], sample: Sample | None) -> bytes | None:
-    """The model's answers to the sample; without one, to the plainest row, if it answers that."""
+def _witnessed(draft: Draft, sample: Sample | None) -> Draft:
+    """The draft with the model's answers to the sample, and what was seen in that; without one, with the answer to the
+    plainest row, if the model answers that.
+    """
+    stated = draft.manifest
     with tempfile.TemporaryDirectory() as folder:
-        bundle = write_bundle(Path(folder) / "bundle", stated, files)
+        bundle = write_bundle(Path(folder) / "bundle", stated, draft.files)
         model = runtime(stated.format).load(bundle)
         try:
             if sample is None:
                 rows = stated.signature.example()
-                return golden_bytes(rows, model.predict(rows))
+                return _with_golden(draft, golden_bytes(rows, model.predict(rows)))
             try:
                 rows = to_batch(sample.table, stated.signature)
             except InvalidInput as error:
                 raise UsageError(f"the sample does not fit the model file: {error.message}") from error
             if faults := stated.signature.check(rows):
                 raise UsageError(f"the sample does not fit the model file: {'; '.join(map(str, faults))}")
-            return golden_of(model, [("sample", rows)])
+            golden = golden_of(model, [("sample", rows)])
+            return with_sample(_with_golden(draft, golden), sample, model)
         except UsageError:
             raise
         except Exception as error:
             if sample is not None:
                 raise
             logger.info("%s has no golden rows: it does not answer the plainest one (%s)", stated.name, error)
-            return None
+            return draft
         finally:
             model.close()
+
+
+def _with_golden(draft: Draft, golden: bytes) -> Draft:
+    return Draft(msgspec.structs.replace(draft.manifest, golden=GOLDEN), {**draft.files, GOLDEN: golden})

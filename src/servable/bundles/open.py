@@ -56,7 +56,8 @@ def verify(folder: Path, stated: Manifest) -> None:
         if file.path in listed:
             raise BundleError(f"the manifest lists {file.path!r} twice")
         listed[file.path] = file
-    for what, path in (("model", stated.model), ("golden", stated.golden)):
+    named = {"model": stated.model, "golden": stated.golden, "profile": stated.profile, "reference": stated.reference}
+    for what, path in named.items():
         if path is not None and path not in listed and not any(entry.startswith(f"{path}/") for entry in listed):
             raise BundleError(f"the manifest's {what} {path!r} is not among its files: {', '.join(listed) or 'none'}")
     found = {entry.relative_to(folder).as_posix(): entry for entry in digest.walk(folder) if entry != folder / MANIFEST}

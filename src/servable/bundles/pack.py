@@ -18,6 +18,7 @@ from servable.bundles.choose import To, choose
 from servable.bundles.keep import keep_booster, keep_file
 from servable.bundles.open import name_from
 from servable.bundles.sample import read_sample
+from servable.bundles.seen import without_rows
 from servable.bundles.source import FileSource, source_of
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Bundle
@@ -38,6 +39,7 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     to: To = "auto",
     allow_unsafe: bool = False,
     checks: Sequence[str] = (),
+    reference: bool = True,
 ) -> Bundle:
     """Make a bundle of a fitted model object, or of a model file.
 
@@ -47,6 +49,7 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     its digest.
     `format` names a file's runtime instead of recognising it. `allow_unsafe` consents to open a pickle, which may run
     code, here and now; what is written never does. `checks` (`"accuracy>=0.9"`) are kept for the release gate.
+    `reference`: whether up to 2,000 rows of the sample stay in the bundle, for data-edge tests and drift.
 
     Raises UsageError, UnknownFormat, UnsafeModel, ConversionRejected, CorruptModel, MissingExtra, Conflict.
     """
@@ -71,6 +74,8 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
         )
     else:
         packed = choose(source, name, rows, to)
+    if not reference:
+        packed = without_rows(packed)
     stated = msgspec.structs.replace(packed.manifest, checks=tuple(check.strip() for check in checks))
     if output is not None:
         return write_bundle(Path(output), stated, packed.files)

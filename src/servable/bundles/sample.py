@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from servable.domain.batch import Array
 from servable.errors import MissingExtra, UsageError
 
 Table = Any
@@ -25,20 +26,25 @@ TEXT: Final = "text"
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """Rows without the label, and the label's values where the column was named. `flat`: the model takes a list of
+    """Rows without the label, and the label's values where its column was named. `flat`: the model takes a list of
     texts, which stands in the table as its one column TEXT.
+
+    `table` and `labels` are the rows that are looked at, `whole` and `whole_labels` all that were given.
     """
 
     table: Table
+    whole: Table
     labels: Any = None
+    whole_labels: Any = None
+    label: str = ""
     flat: bool = False
 
 
 def read_sample(source: Any, label: str | None = None) -> Sample:
     """A sample from a DataFrame, a matrix, a list of rows or of texts, or the path of a csv, parquet or arrow file.
 
-    `label` is the column to leave out of the inputs. At most MAX_ROWS rows, evenly spread. Raises UsageError,
-    MissingExtra.
+    `label` is the column to leave out of the inputs. MAX_ROWS rows are looked at, evenly spread, and one more for each
+    column whose missing values they would not show. Raises UsageError, MissingExtra.
     """
     table = _from_file(Path(source)) if isinstance(source, (str, Path)) else source
     flat = _is_texts(table)
@@ -65,8 +71,18 @@ def read_sample(source: Any, label: str | None = None) -> Sample:
         table = table.drop(columns=[label])
     if is_frame(table):
         table = _plain_names(table)
-    spread = np.unique(np.linspace(0, len(table) - 1, min(MAX_ROWS, len(table))).astype(int))
-    return Sample(rows_of(table, spread), None if labels is None else labels.iloc[spread], flat)
+    index = _spread(table)
+    some = None if labels is None else labels.iloc[index]
+    return Sample(rows_of(table, index), table, some, labels, label or "", flat)
+
+
+def _spread(table: Table) -> Array:
+    if len(table) <= MAX_ROWS:
+        return np.arange(len(table))
+    gaps = table.isna().to_numpy() if is_frame(table) else np.isnan(table)
+    index = np.unique(np.linspace(0, len(table) - 1, MAX_ROWS).astype(int))
+    unseen = gaps.any(axis=0) & ~gaps[index].any(axis=0)
+    return np.union1d(index, gaps[:, unseen].argmax(axis=0))
 
 
 def _is_texts(table: Any) -> bool:

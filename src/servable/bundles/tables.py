@@ -40,7 +40,7 @@ def to_batch(table: Table, signature: Signature) -> Batch:
             if not field.features:
                 continue
         try:
-            arrays = [_column(table[name], field) if name in table.columns else _absent(table, field) for name in names]
+            arrays = [column(table[name], field) if name in table.columns else _absent(table, field) for name in names]
         except (ValueError, TypeError) as error:
             faults.append(Fault(field.name, field.describe(), str(error)))
             continue
@@ -76,7 +76,7 @@ def in_order(table: Table, model: Any) -> Table:
     return table[wanted]
 
 
-def _column(series: Any, field: Field) -> Array:
+def column(series: Any, field: Field) -> Array:
     """One column as the field's dtype; NaN, NaT, NA and None are missing."""
     missing = np.asarray(series.isna())
     if field.content == "date":

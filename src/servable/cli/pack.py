@@ -36,6 +36,9 @@ def pack(
     check: Annotated[
         list[str] | None, typer.Option(help='For the release gate: "accuracy>=0.93"; may be repeated.')
     ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference/--no-reference", help="Whether rows of the sample stay in the bundle.")
+    ] = True,
     allow_unsafe: Annotated[
         bool, typer.Option("--allow-unsafe", help="Open a pickle: it may run any code, here and now.")
     ] = False,
@@ -56,6 +59,7 @@ def pack(
         bundle = servable.pack(
             file, name=name, sample=sample, label=label, output=output or Path(folder) / "bundle", format=format_,
             to=to.value, allow_unsafe=allow_unsafe, checks=check or (),
+            reference=reference,
         )  # fmt: skip
         version = registry_at(home).register(bundle.folder) if register else None
     lineage = bundle.manifest.lineage

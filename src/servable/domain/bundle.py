@@ -28,6 +28,7 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     (`onnx_onnxv1`). `labels` gives class names per output, for answers that are asked for by label.
     `libraries` are the versions that made the model; `options` belong to the runtime; `lineage` tells where it came
     from. `golden` names a file of rows with expected outputs that a loaded version must reproduce before it serves.
+    `profile` names a file that tells what the training data looked like, `reference` one of rows of it.
     `checks` are demands of whoever packed it (`accuracy>=0.9`), for the gate of a release.
     """
 
@@ -39,6 +40,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     files: tuple[File, ...]
     schema: int = 1
     golden: str | None = None
+    profile: str | None = None
+    reference: str | None = None
     labels: dict[str, tuple[str, ...]] = {}
     libraries: dict[str, str] = {}
     options: dict[str, Any] = {}
