@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 
+from servable.engine.process.environment import environment
 from servable.engine.process.messages import Hosted, Launch
 from servable.errors import EnvironmentFault, NotReady, UsageError
 from servable.server.control import Notice
 from servable.server.supervisor.environments import interpreter
-from servable.server.supervisor.hosting import Hosting, environment
+from servable.server.supervisor.hosting import Hosting
 from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.run_folder import RunFolder
 from servable.settings import Settings
