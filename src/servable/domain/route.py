@@ -1,20 +1,26 @@
-"""Route: for a name, which version answers. Choosing is a pure function of the request's id."""
+"""Route: for a name, which version answers. Choosing is a pure function of what the request is known by."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any, Final
 
 import msgspec
 
+_GOLDEN: Final = 2654435769
+"""2³² over the golden ratio: multiplied with it, numbers that are alike lie far apart."""
+
 
 class Route(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The live version, a canary with its share of requests, shadows that get a copy, a fallback.
+    """The live version, a canary with its share of requests, shadows that get a copy, and what answers when the one
+    that was chosen cannot: a version of this name or another model (`fallback`, a Ref), or a value for each output.
 
-    The choice is sticky: one id always meets the same version while the Route stands.
+    The choice is sticky: one unit (a request's id, or what the caller calls itself) always meets the same version while
+    the canary stands, and stays in it while its share grows. `salt` makes the draw: another one draws others.
 
     >>> route = Route(live="1", canary="2", canary_share=0.25)
     >>> sum(route.choose(str(n)) == "2" for n in range(10_000))
-    2494
+    2507
     >>> Route(live="1").choose("anything")
     '1'
     """
@@ -24,10 +30,33 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     canary_share: float = 0.0
     shadows: tuple[str, ...] = ()
     fallback: str | None = None
+    fallback_value: dict[str, Any] = {}
+    salt: str = ""
 
-    def choose(self, request_id: str) -> str:
-        """The version that answers the request with this id."""
+    def choose(self, unit: str) -> str:
+        """The version that answers this unit."""
         if self.canary is None or self.canary_share <= 0.0:
             return self.live
-        share = zlib.crc32(request_id.encode()) / 2**32
-        return self.canary if share < self.canary_share else self.live
+        # The checksum alone would draw the same groups under every salt: it is linear.
+        drawn = (zlib.crc32(unit.encode(), zlib.crc32(self.salt.encode())) * _GOLDEN & 0xFFFFFFFF) / 2**32
+        return self.canary if drawn < self.canary_share else self.live
+
+    def versions(self) -> set[str]:
+        """Every version of this name that it needs, but for the fallback, which may be another name's."""
+        return {self.live, *self.shadows} | ({self.canary} if self.canary else set())
+
+    def promoted(self, version: str) -> Route:
+        """After this version has become the live one: a canary is over, a shadow of it pointless."""
+        return Route(version, shadows=self._others(version), fallback=self.fallback, fallback_value=self.fallback_value)
+
+    def without(self, version: str) -> Route | None:
+        """After this version is gone; None if it was the live one."""
+        if version == self.live:
+            return None
+        shadows = self._others(version)
+        if version == self.canary:
+            return msgspec.structs.replace(self, canary=None, canary_share=0.0, shadows=shadows)
+        return msgspec.structs.replace(self, shadows=shadows)
+
+    def _others(self, version: str) -> tuple[str, ...]:
+        return tuple(shadow for shadow in self.shadows if shadow != version)
