@@ -50,6 +50,23 @@ def columns(batch: Batch, fields: Iterable[Field]) -> dict[str, Array]:
     return found
 
 
+def with_column(batch: Batch, fields: Iterable[Field], name: str, values: Array) -> Batch:
+    """The batch with other values in one column; nothing else is copied. Raises KeyError.
+
+    >>> field = Field("input", "FP32", (-1, 2), ("age", "income"))
+    >>> batch = Batch({"input": np.array([[31, 2.5]], np.float32)})
+    >>> with_column(batch, [field], "age", np.array([60]))["input"].tolist()
+    [[60.0, 2.5]]
+    """
+    for field in fields:
+        names = column_names(field)
+        if name in names and field.name in batch:
+            changed = batch[field.name].copy()
+            changed.reshape(batch.rows, len(names))[:, names.index(name)] = values
+            return Batch({**batch.columns, field.name: changed}, batch.rows, batch.parameters)
+    raise KeyError(name)
+
+
 def numbers(array: Array, field: Field) -> Array:
     """Values as float64, NaN where there is none: dates as seconds since 1970, texts by their length."""
     if field.datatype != "BYTES":
