@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from servable.domain.ref import Ref
+from servable.errors import CheckFailed
 from servable.registry.catalog import Catalog
 from servable.registry.event import Event
-from servable.registry.policy import wanted
+from servable.registry.policy import held_back, wanted
 
 
 def catalog(aliases: dict[str, int], deleted: tuple[int, ...] = (), names: tuple[str, ...] = ("churn",)) -> Catalog:
@@ -48,3 +49,56 @@ def test_without_a_ref_every_name_is_served():
 
 def test_an_empty_registry_wants_nothing():
     assert wanted(Catalog(), None) == ()
+
+
+def judged(passed: bool, version: int, source: str = "gate") -> Event:
+    return Event(0, 0.0, "ada", "judged", "churn", version, detail={"source": source, "passed": passed})
+
+
+def registered(version: int, *checks: str) -> Event:
+    return Event(0, 0.0, "ada", "registered", "churn", version, digest="d", detail={"checks": list(checks)})
+
+
+SUITE = Event(0, 0.0, "ada", "noted", "churn", 0, detail={"what": "suite", "facts": {"cases": 7}})
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([registered(1)], ""),
+        ([registered(1, "accuracy>=0.9")], "the gate has not been run on churn:1 (it demands accuracy>=0.9)"),
+        ([registered(1, "accuracy>=0.9"), judged(True, 1)], ""),
+        ([registered(1, "accuracy>=0.9"), judged(True, 1, "probe")], "the gate has not been run"),
+        ([registered(1), judged(False, 1)], "churn:1 did not pass the gate"),
+        ([registered(1), judged(False, 1), judged(True, 1)], ""),
+        ([registered(1), judged(True, 1), judged(False, 1)], "did not pass"),
+        ([registered(1), judged(False, 1, "canary")], ""),
+        ([registered(1), SUITE], "a regression suite of 7 cases): run  servable check churn:1"),
+        ([registered(1), SUITE, judged(True, 1)], ""),
+    ],
+)
+def test_what_the_gate_holds_back(events, said):
+    model = Catalog.of(events).model("churn")
+    reason = held_back(model.versions[0], model)
+    assert said in reason
+    assert bool(said) == bool(reason)
+
+
+def test_without_a_champion_the_newest_that_nothing_holds_back_is_live():
+    events = [registered(1), registered(2, "accuracy>=0.9"), registered(3), judged(False, 3)]
+    assert wanted(Catalog.of(events), Ref.parse("churn"))[0].live == "1"
+    passed = [*events, judged(True, 2)]
+    assert wanted(Catalog.of(passed), None)[0].live == "2"
+
+
+def test_where_all_are_held_back_none_is_live_but_each_can_be_named():
+    catalog = Catalog.of([registered(1, "accuracy>=0.9")])
+    assert wanted(catalog, None) == ()
+    with pytest.raises(CheckFailed, match=r"servable check churn:1\. To serve one all the same, name it: churn:1"):
+        wanted(catalog, Ref.parse("churn"))
+    assert wanted(catalog, Ref.parse("churn:1"))[0].live == "1"
+
+
+def test_a_champion_stays_live_whatever_the_gate_says_later():
+    events = [registered(1), Event(0, 0.0, "ada", "aliased", "churn", 1, "champion"), registered(2), judged(False, 1)]
+    assert wanted(Catalog.of(events), Ref.parse("churn"))[0].live == "1"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from servable.domain.ref import Ref
-from servable.errors import Conflict, DigestMismatch, EnvironmentFault, NotFound, UsageError
+from servable.domain.verdict import Verdict
+from servable.errors import CheckFailed, Conflict, DigestMismatch, EnvironmentFault, NotFound, UsageError
 from servable.registry.registry import Registry
 from tests.packed import bundle_at, digest_of, scaler
 
@@ -150,3 +151,88 @@ def test_processes_that_register_at_once_take_turns(tmp_path):
     versions = Registry(tmp_path / "home").catalog().model("scaler").versions
     assert [version.version for version in versions] == ["1", "2", "3", "4"]
     assert {version.digest for version in versions} == {digest_of(folder) for folder in folders}
+
+
+GOOD = Verdict("accuracy", passed=True, reason="0.95 is at least 0.9", numbers={"accuracy": 0.95})
+BAD = Verdict("slices", passed=False, reason="0.7 in Lima", numbers={"p": float("nan")}, evidence={"rows": [3, 7]})
+
+
+def test_verdicts_are_kept_as_they_were_said(three):
+    three.record_verdicts(Ref.parse("scaler:2"), [GOOD, BAD])
+    three.record_verdicts(Ref.parse("scaler:2"), [GOOD], source="probe")
+    three.record_verdicts(Ref.parse("scaler:3"), [GOOD])
+    first, _ = three.verdicts(Ref.parse("scaler:2"))
+    assert (first.source, first.passed, first.who, first.version) == ("gate", False, "ada", "2")
+    assert first.verdicts[0] == GOOD
+    assert first.verdicts[1].evidence == BAD.evidence
+    assert repr(first.verdicts[1].numbers) == "{'p': nan}"
+    assert [judgement.source for judgement in three.verdicts(Ref.parse("scaler:2"), "probe")] == ["probe"]
+    assert three.verdicts(Ref.parse("scaler:1")) == []
+    assert not three.catalog().find(Ref.parse("scaler:2")).gate.passed
+    assert three.catalog().find(Ref.parse("scaler:3")).gate.passed
+
+
+def test_the_champion_has_passed_the_gate(three):
+    three.record_verdicts(Ref.parse("scaler:2"), [GOOD, BAD])
+    for act in (lambda: three.promote(Ref.parse("scaler:2")), lambda: three.alias("scaler", "champion", "2")):
+        with pytest.raises(CheckFailed, match=r"scaler:2 cannot be scaler@champion: scaler:2 did not pass the gate"):
+            act()
+    three.promote(Ref.parse("scaler:2"), "challenger")
+    three.promote(Ref.parse("scaler:3"))
+    assert three.catalog().model("scaler").aliases == {"challenger": "2", "champion": "3"}
+
+
+def test_an_override_stays_in_the_history_with_its_reason(three):
+    three.record_verdicts(Ref.parse("scaler:2"), [BAD])
+    with pytest.raises(CheckFailed):
+        three.promote(Ref.parse("scaler:2"), override_reason="  ")
+    three.promote(Ref.parse("scaler:2"), override_reason="the old one is worse; ticket 41")
+    (event,) = [event for event in three.history("scaler") if event.kind == "aliased"]
+    assert event.detail["override"] == "the old one is worse; ticket 41"
+    assert "did not pass the gate" in event.detail["held_back"]
+
+
+def test_no_verdicts_are_no_passed_gate(three):
+    assert not three.record_verdicts(Ref.parse("scaler"), []).gate.passed
+
+
+def test_tags(three):
+    three.tag(Ref.parse("scaler:1"), {"team": "risk", "stage": "trial"})
+    three.tag(Ref.parse("scaler:1"), {"stage": "done"})
+    assert three.untag(Ref.parse("scaler:1"), ["team"]).tags == {"stage": "done"}
+    assert three.catalog().find(Ref.parse("scaler:2")).tags == {}
+    with pytest.raises(NotFound, match="no tag 'team' \\(there are: stage\\)"):
+        three.untag(Ref.parse("scaler:1"), ["team"])
+    with pytest.raises(UsageError, match="expected a word"):
+        three.tag(Ref.parse("scaler:1"), {"": "x"})
+
+
+def test_facts_are_noted_and_the_last_ones_hold(three):
+    three.note("scaler", "suite", {"cases": 1})
+    three.note("scaler", "suite", {"cases": 2})
+    assert three.catalog().model("scaler").noted == {"suite": {"cases": 2}}
+    with pytest.raises(CheckFailed, match="a regression suite of 2 cases"):
+        three.promote(Ref.parse("scaler"))
+
+
+def test_an_act_is_written_under_the_name_of_who_acted(three):
+    three.acting("eve").tag(Ref.parse("scaler:1"), {"a": "b"})
+    assert three.history("scaler")[-1].who == "eve"
+    assert three.catalog().find(Ref.parse("scaler:1")).tags == {"a": "b"}
+
+
+def test_what_others_write_is_seen(three, tmp_path):
+    """One registry keeps its catalog; another process writes; the first reads only what came since."""
+    assert len(three.catalog().model("scaler").versions) == 3
+    Registry(tmp_path / "home").register(bundle_at(tmp_path / "b4", factor=4))
+    assert len(three.catalog().model("scaler").versions) == 4
+
+
+def test_a_journal_with_another_past_is_read_anew(three, tmp_path):
+    assert len(three.catalog().model("scaler").versions) == 3
+    (tmp_path / "home" / "registry.db").unlink()
+    assert three.catalog().models == {}
+    other = Registry(tmp_path / "home")
+    for number in range(4):
+        other.register(bundle_at(tmp_path / f"other{number}", "other", factor=number))
+    assert list(three.catalog().models) == ["other"]

@@ -98,17 +98,25 @@ def _numbers(kind: Any, values: Array) -> Column:
     with np.errstate(all="ignore"):
         mean, std = _known(finite.mean()), _known(finite.std())
         quantiles = np.quantile(finite, np.linspace(0, 1, 101))
-    bins = None
-    if np.isfinite(finite[-1] - finite[0]):
-        counts, edges = np.histogram(finite, BINS)
-        bins = Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
     few = {}
     if kind == "numeric" and np.unique(finite).size <= FEW:
         few = _counted([category_text(value) for value in finite.tolist()], FEW)
     return Column(
         kind, len(values) - missing, missing, float(finite[0]), float(finite[-1]), mean, std,
-        tuple(quantiles.tolist()) if np.isfinite(quantiles).all() else (), bins, few,
+        tuple(quantiles.tolist()) if np.isfinite(quantiles).all() else (), _histogram(finite), few,
     )  # fmt: skip
+
+
+def _histogram(finite: Array) -> Histogram | None:
+    """None where the values are too far apart, or too close, for edges of equal distance."""
+    with np.errstate(all="ignore"):
+        if not np.isfinite(finite[-1] - finite[0]):
+            return None
+    try:
+        counts, edges = np.histogram(finite, BINS)
+    except ValueError:  # no 32 numbers lie between them
+        return None
+    return Histogram(tuple(edges.tolist()), tuple(counts.tolist()))
 
 
 def _known(value: Any) -> float | None:

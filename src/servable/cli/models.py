@@ -117,10 +117,13 @@ def alias(
     ref: Annotated[str, typer.Argument(metavar="NAME@ALIAS", help="The alias; `champion` is the one that is live.")],
     version: Annotated[str | None, typer.Argument(help="The version it should point at.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+    override: Annotated[
+        str | None, typer.Option(help="Why, though the gate holds it back: kept in the history.", metavar="REASON")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let an alias point at a version.
+    """Let an alias point at a version. `champion` takes none that the gate (`servable check`) holds back.
 
     Example:  servable models alias churn@champion 3
     """
@@ -133,7 +136,7 @@ def alias(
     if version is None:
         registry.unalias(asked.name, asked.alias)
     else:
-        registry.alias(asked.name, asked.alias, version)
+        registry.alias(asked.name, asked.alias, version, override)
     if as_json:
         show_json({"name": asked.name, "alias": asked.alias, "version": version})
     else:

@@ -11,6 +11,17 @@ from servable.domain.ref import Ref
 from servable.errors import NotFound
 from servable.registry.event import Event
 
+GATE = "gate"
+"""The source of verdicts that decide whether a version may be promoted."""
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """The last word of the gate about a version: whether all its checks passed, when, and who ran them."""
+
+    passed: bool
+    time: float
+    by: str
+
 
 class Version(msgspec.Struct, frozen=True):
     """One version of a name: its bundle, when it came and who brought it. A deleted one stays, as a tombstone."""
@@ -22,14 +33,22 @@ class Version(msgspec.Struct, frozen=True):
     by: str
     deleted: bool = False
     detail: dict[str, Any] = {}
+    tags: dict[str, str] = {}
+    gate: Gate | None = None
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """What its manifest demands of the gate."""
+        return tuple(self.detail.get("checks", ()))
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A name with all its versions, oldest first, and its aliases (alias to version)."""
+    """A name with all its versions, oldest first, its aliases (alias to version), and what was noted about it."""
 
     name: str
     versions: tuple[Version, ...]
     aliases: dict[str, str]
+    noted: dict[str, dict[str, Any]] = {}
 
     @property
     def living(self) -> tuple[Version, ...]:
@@ -38,7 +57,7 @@ class Model(msgspec.Struct, frozen=True):
 
     def version(self, number: str) -> Version | None:
         """The version of this number that is not deleted."""
-        return next((version for version in self.living if version.version == number), None)
+        return next((version for version in self.versions if version.version == number and not version.deleted), None)
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -55,22 +74,16 @@ class Catalog(msgspec.Struct, frozen=True):
         >>> Catalog.of(events).find(Ref.parse("churn@champion")).digest
         'd1'
         """
-        versions: dict[str, dict[int, Version]] = {}
-        aliases: dict[str, dict[str, str]] = {}
+        return Catalog().after(events)
+
+    def after(self, events: Iterable[Event]) -> Catalog:
+        """The catalog once these have happened as well. Names they do not touch are shared with this one."""
+        changed: dict[str, _Folding] = {}
         for event in events:
-            own, named = versions.setdefault(event.name, {}), aliases.setdefault(event.name, {})
-            match event.kind:
-                case "registered":
-                    own[event.version] = Version(
-                        event.name, str(event.version), event.digest, event.time, event.who, detail=event.detail
-                    )
-                case "aliased":
-                    named[event.alias] = str(event.version)
-                case "unaliased":
-                    named.pop(event.alias, None)
-                case "deleted":
-                    own[event.version] = msgspec.structs.replace(own[event.version], deleted=True)
-        return Catalog({name: Model(name, tuple(own.values()), aliases[name]) for name, own in versions.items()})
+            if event.name not in changed:
+                changed[event.name] = _Folding(self.models.get(event.name))
+            changed[event.name].take(event)
+        return Catalog({**self.models, **{name: folding.model(name) for name, folding in changed.items()}})
 
     @property
     def living(self) -> Mapping[str, Model]:
@@ -79,8 +92,8 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def model(self, name: str) -> Model:
         """A name that has a version left. Raises NotFound, which lists those there are."""
-        found = self.living.get(name)
-        if found is None:
+        found = self.models.get(name)
+        if found is None or not found.living:
             raise NotFound(f"no model {name!r} is registered (there are: {', '.join(self.living) or 'none'})")
         return found
 
@@ -105,3 +118,38 @@ class Catalog(msgspec.Struct, frozen=True):
     def uses(self, digest: str) -> bool:
         """Whether a version that is not deleted is this bundle."""
         return any(version.digest == digest for model in self.models.values() for version in model.living)
+
+
+class _Folding:
+    """A name while events are added to it."""
+
+    def __init__(self, before: Model | None) -> None:
+        self.versions = {int(version.version): version for version in before.versions} if before else {}
+        self.aliases = dict(before.aliases) if before else {}
+        self.noted = dict(before.noted) if before else {}
+
+    def model(self, name: str) -> Model:
+        return Model(name, tuple(self.versions.values()), self.aliases, self.noted)
+
+    def take(self, event: Event) -> None:
+        match event.kind:
+            case "registered":
+                self.versions[event.version] = Version(
+                    event.name, str(event.version), event.digest, event.time, event.who, detail=event.detail
+                )
+            case "aliased":
+                self.aliases[event.alias] = str(event.version)
+            case "unaliased":
+                self.aliases.pop(event.alias, None)
+            case "deleted":
+                self._change(event, deleted=True)
+            case "tagged":
+                tags = self.versions[event.version].tags | event.detail
+                self._change(event, tags={key: value for key, value in tags.items() if value is not None})
+            case "judged" if event.detail["source"] == GATE:
+                self._change(event, gate=Gate(event.detail["passed"], event.time, event.who))
+            case "noted":
+                self.noted[event.detail["what"]] = event.detail["facts"]
+
+    def _change(self, event: Event, **changes: Any) -> None:
+        self.versions[event.version] = msgspec.structs.replace(self.versions[event.version], **changes)

@@ -6,15 +6,18 @@ from typing import Any, Literal
 
 import msgspec
 
-Kind = Literal["registered", "aliased", "unaliased", "deleted"]
+from servable.domain.verdict import Verdict
+
+Kind = Literal["registered", "aliased", "unaliased", "deleted", "tagged", "judged", "noted"]
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who did what, when, to which version of which name.
+    """Who did what, when, to which version of which name (0: to the name itself).
 
     `seq` orders all events of a registry; `time` is in seconds since the epoch. `registered` carries the bundle's
-    `digest`; `aliased` and `unaliased` the `alias`, and `aliased` the version it points at from now on. `detail` holds
-    facts for people and later readers (the bundle's format, say): nothing is decided by it.
+    `digest`; `aliased` and `unaliased` the `alias`, and `aliased` the version it points at from now on. `detail` is
+    what the catalog reads besides: of `tagged` the tags (null: taken away), of `judged` the source and whether all
+    passed, of `noted` the facts. `body` holds what only readers of the history want: the verdicts themselves.
     """
 
     seq: int
@@ -26,3 +29,15 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     alias: str = ""
     digest: str = ""
     detail: dict[str, Any] = {}
+    body: list[Any] = []
+
+
+class Judgement(msgspec.Struct, frozen=True):
+    """What one run of checks said about a version. `source` names who ran them: `gate`, `probe`, `canary`."""
+
+    time: float
+    who: str
+    version: str
+    source: str
+    passed: bool
+    verdicts: tuple[Verdict, ...]

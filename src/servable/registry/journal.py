@@ -1,133 +1,88 @@
-"""Journal: the events on disk, in an SQLite file that only grows. Knows no bundle and decides nothing.
+"""Journal: the events, in a table that only grows. Knows no bundle and decides nothing.
 
-An append is on disk when it returns: SQLite syncs its journal, the file and the folder (`synchronous = EXTRA`). Readers
-and writers of several processes take turns by SQLite's own locks. Triggers refuse to change or delete a row.
+The bodies of events (verdicts with their evidence) may be large and are read for themselves.
 """
 
 from __future__ import annotations
 
-import os
-import sqlite3
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 
-from servable.errors import EnvironmentFault
 from servable.registry.event import Event
-
-SCHEMA: Final = 1
-"""The newest layout of the file that this program reads."""
-
-PATIENCE_S: Final = 30.0
-"""How long a reader or writer waits for its turn."""
+from servable.stores.databases.database import Database, Layout, database_at
 
 _TABLES: Final = sa.MetaData()
 _EVENTS: Final = sa.Table(
     "events",
     _TABLES,
     sa.Column("seq", sa.Integer, primary_key=True),
-    sa.Column("time", sa.Float, nullable=False),
+    sa.Column("time", sa.Double, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("name", sa.Text, nullable=False, index=True),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("alias", sa.Text, nullable=False, default=""),
     sa.Column("digest", sa.Text, nullable=False, default=""),
-    sa.Column("detail", sa.JSON, nullable=False, default=dict),
+    sa.Column("detail", sa.Text, nullable=False, default="{}"),
+    sa.Column("body", sa.Text, nullable=False, server_default="[]"),
 )
-_GUARDS: Final = [
-    f"CREATE TRIGGER IF NOT EXISTS no_{act.lower()} BEFORE {act} ON events "
-    "BEGIN SELECT RAISE(ABORT, 'events are only added'); END"
-    for act in ("UPDATE", "DELETE")
-]
+_BRIEF: Final = [column for column in _EVENTS.columns if column.name != "body"]
+LAYOUT: Final = Layout(
+    "the registry",
+    2,
+    _TABLES,
+    {2: ("ALTER TABLE events ADD COLUMN body TEXT NOT NULL DEFAULT '[]'",)},
+    only_added=("events",),
+)
 
 
 class Journal:
-    """The events of one file. The file comes into being with the first append, readable by its owner alone."""
+    """The events of one registry. Nothing comes into being before the first append."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), poolclass=sa.NullPool)
-        sa.event.listen(self._engine, "connect", _configure)
-        sa.event.listen(self._engine, "begin", _begin)
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
-    def read(self, name: str | None = None) -> list[Event]:
-        """All events, or those of one name, in their order. None of them where there is no file."""
-        if not self.path.exists():
-            return []
-        query = sa.select(_EVENTS).order_by(_EVENTS.c.seq)
+    @staticmethod
+    def at(url: str, default: Path) -> Journal:
+        """The journal of a database's URL; of none, that in the default file."""
+        return Journal(database_at(url, LAYOUT, default))
+
+    def hold(self) -> AbstractContextManager[None]:
+        """Be the only one who writes, from a decision to its append."""
+        return self.database.hold()
+
+    def read(self, name: str | None = None, since: int = 0) -> list[Event]:
+        """All events from `since` on, or those of one name, in their order, without their bodies."""
+        query = sa.select(*_BRIEF).where(_EVENTS.c.seq >= since).order_by(_EVENTS.c.seq)
         if name is not None:
             query = query.where(_EVENTS.c.name == name)
-        with self._wall("read"):
-            _demand_private(self.path)
-            with self._engine.connect() as connection:
-                _demand_schema(connection, self.path)
-                if not sa.inspect(connection).has_table("events"):
-                    return []  # the process that made the file died before its first event
-                return [Event(**row) for row in connection.execute(query).mappings()]
+        with self.database.read() as connection:
+            return [] if connection is None else [_event(row) for row in connection.execute(query).all()]
+
+    def bodies(self, name: str, kind: str) -> list[Event]:
+        """Events of one kind of a name, in their order, as a whole."""
+        if all(event.kind != kind for event in self.read(name)):
+            return []  # among others, a table of schema 1: it has no bodies
+        query = sa.select(_EVENTS).where(_EVENTS.c.name == name, _EVENTS.c.kind == kind).order_by(_EVENTS.c.seq)
+        with self.database.read() as connection:
+            return [] if connection is None else [_event(row) for row in connection.execute(query).all()]
 
     def append(self, events: list[Event]) -> None:
         """Add events, all or none; their `seq` is given here, whatever they say. On disk when this returns."""
-        with self._wall("write"):
-            _make(self.path)
-            with self._engine.execution_options(write=True).begin() as connection:
-                _demand_schema(connection, self.path)
-                _TABLES.create_all(connection)
-                for guard in _GUARDS:
-                    connection.exec_driver_sql(guard)
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-                connection.execute(sa.insert(_EVENTS), [_row(event) for event in events])
+        with self.database.write() as connection:
+            connection.execute(sa.insert(_EVENTS), [_row(event) for event in events])
 
-    @contextmanager
-    def _wall(self, act: str) -> Iterator[None]:
-        """What the file system and SQLite say becomes one error that names the file."""
-        try:
-            yield
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:
-            said = str(getattr(error, "orig", error))
-            advice = "another process holds it; try again" if "locked" in said else "restore it, or look at the disk"
-            raise EnvironmentFault(f"cannot {act} the registry {self.path}: {said}; {advice}") from error
-        except OSError as error:
-            raise EnvironmentFault(f"cannot {act} the registry {self.path}: {error.strerror or error}") from error
+
+def _event(row: Any) -> Event:
+    seq, time, who, kind, name, version, alias, digest, detail, *body = row
+    told = msgspec.json.decode(detail) if detail != "{}" else {}
+    return Event(seq, time, who, kind, name, version, alias, digest, told, msgspec.json.decode(body[0]) if body else [])
 
 
 def _row(event: Event) -> dict[str, Any]:
-    return {column.name: getattr(event, column.name) for column in _EVENTS.columns if column.name != "seq"}
-
-
-def _configure(connection: Any, record: object) -> None:  # noqa: ARG001 - what SQLAlchemy calls it with
-    connection.isolation_level = None  # transactions begin where `_begin` says, not where the driver guesses
-    connection.execute(f"PRAGMA busy_timeout = {int(PATIENCE_S * 1000)}")
-    connection.execute("PRAGMA journal_mode = DELETE")
-    connection.execute("PRAGMA synchronous = EXTRA")
-
-
-def _begin(connection: sa.Connection) -> None:
-    # A reader that later wants to write could find that somebody else has written: who begins to write says so.
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
-
-
-def _demand_schema(connection: sa.Connection, path: Path) -> None:
-    found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-    if found > SCHEMA:
-        raise EnvironmentFault(
-            f"{path} has schema {found}, this program reads up to {SCHEMA}: install a newer servable"
-        )
-
-
-def _make(path: Path) -> None:
-    """The empty file with its modes, before SQLite would make it with others."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
-    _demand_private(path)
-
-
-def _demand_private(path: Path) -> None:
-    """Raise EnvironmentFault if others may change what is served."""
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise EnvironmentFault(f"others may write to {path} (mode {mode:04o}): run  chmod go-w {path}")
+    row = {column.name: getattr(event, column.name) for column in _EVENTS.columns if column.name != "seq"}
+    return row | {key: msgspec.json.encode(row[key]).decode() for key in ("detail", "body")}

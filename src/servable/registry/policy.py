@@ -1,4 +1,4 @@
-"""What the registry wants to be served: which versions of a name are loaded, and which of them is live."""
+"""What the registry wants to be served, and which versions may become the live one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from servable.domain.ref import Ref
+from servable.errors import CheckFailed
 from servable.registry.catalog import Catalog, Model, Version
 
 CHAMPION: Final = "champion"
@@ -23,20 +24,58 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 def wanted(catalog: Catalog, ref: Ref | None) -> tuple[Wanted, ...]:
-    """What a server of `ref` should load; of None: every name.
+    """What a server of `ref` should load; of None: every name that has a version which may be live.
 
-    A bare name: the champion is live, or where there is none the newest version; every version with an alias is loaded
-    beside it. A Ref with a version or an alias: that version alone. Raises NotFound.
+    A bare name: the champion is live, or where there is none the newest version that the gate does not hold back; every
+    version with an alias is loaded beside it. A Ref with a version or an alias: that version alone, whatever the gate
+    says: whoever names it has decided. Raises NotFound, CheckFailed.
     """
     if ref is None:
-        return tuple(_all_of(model) for model in catalog.living.values())
+        alive = ((model, _live(model)) for model in catalog.living.values())
+        return tuple(_all_of(model, live) for model, live in alive if live is not None)
     if ref.version is None and ref.alias is None:
-        return (_all_of(catalog.model(ref.name)),)
+        model = catalog.model(ref.name)
+        live = _live(model)
+        if live is None:
+            newest = model.living[-1]
+            raise CheckFailed(
+                f"no version of {ref.name!r} may be live: {held_back(newest, model)}. To serve one all the same, name "
+                f"it: {ref.name}:{newest.version}"
+            )
+        return (_all_of(model, live),)
     return (_only(catalog.model(ref.name), {catalog.find(ref).version}, catalog.find(ref).version),)
 
 
-def _all_of(model: Model) -> Wanted:
-    live = model.aliases.get(CHAMPION, model.living[-1].version)
+def held_back(version: Version, model: Model) -> str:
+    """Why a version may not become the champion, in a sentence that says what to do; empty: it may.
+
+    The gate's last word counts. Where it has not been run, nothing may be demanded: neither checks in the manifest nor
+    a regression suite of the name. Such a version is held against its golden rows alone, whenever it is loaded.
+
+    >>> old = Version("churn", "1", "d", 0.0, "ada", detail={"checks": ["accuracy>=0.9"]})
+    >>> held_back(old, Model("churn", (old,), {}))
+    'the gate has not been run on churn:1 (it demands accuracy>=0.9): run  servable check churn:1'
+    """
+    name = f"{version.name}:{version.version}"
+    if version.gate is not None:
+        return "" if version.gate.passed else f"{name} did not pass the gate: see  servable models show {name}"
+    demands = list(version.checks)
+    if cases := model.noted.get("suite", {}).get("cases", 0):
+        demands.append(f"a regression suite of {cases} cases")
+    if demands:
+        return f"the gate has not been run on {name} (it demands {', '.join(demands)}): run  servable check {name}"
+    return ""
+
+
+def _live(model: Model) -> str | None:
+    """The version that answers to the bare name; None where the gate holds every one back."""
+    champion = model.aliases.get(CHAMPION)
+    if champion is not None:
+        return champion
+    return next((version.version for version in reversed(model.living) if not held_back(version, model)), None)
+
+
+def _all_of(model: Model, live: str) -> Wanted:
     return _only(model, {live, *model.aliases.values()}, live)
 
 

@@ -1,49 +1,70 @@
 """Registry: what may be done with names, versions and aliases. An act is decided, written and on disk, or not done.
 
-One act at a time: a lock on `<home>/.registry.lock`, which the kernel takes back from the dead. Reading takes none, and
-imports no library of models: the parent of a server reads here.
+One act at a time, of all processes and machines that share the journal. Reading waits for nobody, and imports no
+library of models: the parent of a server reads here.
 """
 
 from __future__ import annotations
 
-import fcntl
+import copy
 import getpass
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from servable.domain.ref import Ref
-from servable.errors import Conflict, DigestMismatch, EnvironmentFault, NotFound, UsageError
-from servable.registry.catalog import Catalog, Version
-from servable.registry.event import Event, Kind
+from servable.domain.verdict import Verdict
+from servable.errors import CheckFailed, Conflict, DigestMismatch, NotFound, UsageError
+from servable.registry.catalog import GATE, Catalog, Version
+from servable.registry.event import Event, Judgement, Kind
 from servable.registry.journal import Journal
-from servable.registry.policy import Wanted, wanted
+from servable.registry.policy import CHAMPION, Wanted, held_back, wanted
+from servable.registry.present import Present
 
 if TYPE_CHECKING:
     from servable.domain.bundle import Bundle
     from servable.registry.storage import Storage
+    from servable.settings import Settings
 
 FILE: Final = "registry.db"
 BUNDLES: Final = "bundles"
-LOCK: Final = ".registry.lock"
 
 
 class Registry:
     """The registry of one home. Cheap to make: files come into being with the first act."""
 
-    def __init__(self, home: Path, who: str | None = None, now: Callable[[], float] = time.time) -> None:
-        """`who` is written beside every act; of itself the name of the user."""
+    def __init__(
+        self, home: Path, who: str | None = None, now: Callable[[], float] = time.time, *, database: str = ""
+    ) -> None:
+        """`who` is written beside every act; of itself the name of the user. `database` is a URL where the events do
+        not lie in the home.
+        """
         self.home = home = home.absolute()
         self._who = who or _user()
         self._now = now
-        self._journal = Journal(home / FILE)
+        self._journal = Journal.at(database, home / FILE)
+        self._present = Present(self._journal)
+
+    @staticmethod
+    def of(settings: Settings, who: str | None = None) -> Registry:
+        """The registry that the settings name."""
+        return Registry(settings.home_path, who)
+
+    def acting(self, who: str) -> Registry:
+        """The same registry, for somebody else."""
+        other = copy.copy(self)
+        other._who = who
+        return other
+
+    # ---- reading
 
     def catalog(self) -> Catalog:
         """All names, versions and aliases as they are now."""
-        return Catalog.of(self._journal.read())
+        return self._present.catalog()
 
     def history(self, name: str) -> list[Event]:
         """All that was ever done to a name, oldest first. Raises NotFound for a name that was never registered."""
@@ -53,8 +74,20 @@ class Registry:
         return events
 
     def wanted(self, ref: Ref | None = None) -> tuple[Wanted, ...]:
-        """What a server of `ref` should load; of None: every name. Raises NotFound."""
+        """What a server of `ref` should load; of None: every name. Raises NotFound, CheckFailed."""
         return wanted(self.catalog(), ref)
+
+    def verdicts(self, ref: Ref, source: str | None = None) -> list[Judgement]:
+        """What checks said of a version (of a bare name: the newest), oldest first; of one source, or of all.
+
+        A number that was not finite reads as NaN. Raises NotFound.
+        """
+        version = self.catalog().find(ref)
+        return [
+            _judgement(event)
+            for event in self._journal.bodies(version.name, "judged")
+            if str(event.version) == version.version and source in (None, event.detail["source"])
+        ]
 
     def folder(self, version: Version) -> Path:
         """Where its bundle lies."""
@@ -79,6 +112,8 @@ class Registry:
             )
         return version, bundle
 
+    # ---- acts
+
     def register(self, folder: Path | str) -> Version:
         """Take a bundle in as the next version of its name. On disk, as a whole, when this returns.
 
@@ -90,33 +125,92 @@ class Registry:
         bundle = open_bundle(Path(folder))
         if bundle.inferred:
             raise UsageError(f"{str(folder)!r} is a bare model, not a bundle: pack it first  (servable pack)")
-        with self._lock():
+        stated = bundle.manifest
+        detail = {"format": stated.format, "libraries": dict(stated.libraries), "checks": list(stated.checks)}
+        with self._journal.hold():
             model = self.catalog().models.get(bundle.name)
             same = [version for version in (model.living if model else ()) if version.digest == bundle.digest]
             self._storage().take_in(bundle)
             if same:
                 return same[-1]
-            number = str(1 + (int(model.versions[-1].version) if model else 0))
-            detail = {"format": bundle.manifest.format, "libraries": dict(bundle.manifest.libraries)}
-            self._journal.append([self._event("registered", bundle.name, number, digest=bundle.digest, detail=detail)])
+            number = str(1 + (int(model.versions[-1].version) if model and model.versions else 0))
+            self._append("registered", bundle.name, number, digest=bundle.digest, detail=detail)
             return self.catalog().find(Ref(bundle.name, number))
 
-    def alias(self, name: str, alias: str, version: str) -> Version:
-        """Let an alias of a name point at a version, wherever it pointed before. Raises NotFound, UsageError."""
+    def alias(self, name: str, alias: str, version: str, override_reason: str | None = None) -> Version:
+        """Let an alias of a name point at a version, wherever it pointed before.
+
+        `champion` takes none that the gate holds back, unless a reason to override it is given, which stays in the
+        history. Raises NotFound, UsageError, CheckFailed.
+        """
         Ref.parse(f"{name}@{alias}")
         if alias.isdigit():
             raise UsageError(f"an alias cannot be a number: {alias!r} would be mistaken for a version")
-        with self._lock():
-            found = self.catalog().find(Ref(name, version))
-            if self.catalog().model(name).aliases.get(alias) != version:
-                self._journal.append([self._event("aliased", name, version, alias=alias)])
+        with self._journal.hold():
+            catalog = self.catalog()
+            found = catalog.find(Ref(name, version))
+            model = catalog.model(name)
+            reason = held_back(found, model) if alias == CHAMPION else ""
+            if reason and not (override_reason or "").strip():
+                raise CheckFailed(
+                    f"{name}:{version} cannot be {name}@{alias}: {reason}. To do it all the same, give the reason: "
+                    "--override REASON"
+                )
+            if model.aliases.get(alias) != version:
+                detail = {"override": override_reason, "held_back": reason} if reason else {}
+                self._append("aliased", name, version, alias=alias, detail=detail)
             return found
+
+    def promote(self, ref: Ref, alias: str = CHAMPION, override_reason: str | None = None) -> Version:
+        """Let an alias point at the version that a Ref means. Raises as `alias` does."""
+        return self.alias(ref.name, alias, self.catalog().find(ref).version, override_reason)
 
     def unalias(self, name: str, alias: str) -> None:
         """Take an alias away. Raises NotFound."""
-        with self._lock():
+        with self._journal.hold():
             found = self.catalog().find(Ref(name, alias=alias))
-            self._journal.append([self._event("unaliased", name, found.version, alias=alias)])
+            self._append("unaliased", name, found.version, alias=alias)
+
+    def tag(self, ref: Ref, tags: Mapping[str, str]) -> Version:
+        """Set tags of a version, words for people to find it by. Raises NotFound, UsageError."""
+        for key in tags:
+            if not key or len(key) > 128 or not key.isprintable():
+                raise UsageError(f"tag {key!r}: expected a word of at most 128 characters")
+        return self._tag(ref, dict(tags))
+
+    def untag(self, ref: Ref, keys: Sequence[str]) -> Version:
+        """Take tags away. Raises NotFound, which lists those there are."""
+        known = self.catalog().find(ref).tags
+        for key in keys:
+            if key not in known:
+                raise NotFound(f"{ref} has no tag {key!r} (there are: {', '.join(known) or 'none'})")
+        return self._tag(ref, dict.fromkeys(keys))
+
+    def _tag(self, ref: Ref, changes: Mapping[str, str | None]) -> Version:
+        with self._journal.hold():
+            found = self.catalog().find(ref)
+            self._append("tagged", found.name, found.version, detail=dict(changes))
+            return self.catalog().find(Ref(found.name, found.version))
+
+    def record_verdicts(self, ref: Ref, verdicts: Sequence[Verdict], source: str = GATE) -> Version:
+        """Write down what checks said of a version. Those of the source `gate` decide whether it may be champion: all
+        must have passed, and there must be one. Raises NotFound.
+        """
+        detail = {"source": source, "passed": bool(verdicts) and all(verdict.passed for verdict in verdicts)}
+        body = [msgspec.to_builtins(verdict) for verdict in verdicts]
+        with self._journal.hold():
+            found = self.catalog().find(ref)
+            self._append("judged", found.name, found.version, detail=detail, body=body)
+            return self.catalog().find(Ref(found.name, found.version))
+
+    def note(self, name: str, what: str, facts: Mapping[str, Any]) -> None:
+        """Write down facts of a name under a word; the last ones hold: `catalog().model(name).noted[what]`.
+
+        How other shelves keep small state of a name with its history. Raises NotFound.
+        """
+        with self._journal.hold():
+            self.catalog().model(name)
+            self._append("noted", name, "0", detail={"what": what, "facts": dict(facts)})
 
     def delete(self, ref: Ref, *, purge: bool = False) -> list[Version]:
         """Take a version out, or of a bare name all; those taken out. Their numbers are never given again.
@@ -124,7 +218,7 @@ class Registry:
         Their files stay, as a running server may still need them, unless `purge` says otherwise; files that another
         version shares stay in any case. Raises NotFound, and Conflict for a version that an alias points at.
         """
-        with self._lock():
+        with self._journal.hold():
             catalog = self.catalog()
             model = catalog.model(ref.name)
             whole = ref.version is None and ref.alias is None
@@ -148,6 +242,9 @@ class Registry:
                         self._storage().remove(digest)
             return gone
 
+    def _append(self, kind: Kind, name: str, version: str, **facts: Any) -> None:
+        self._journal.append([self._event(kind, name, version, **facts)])
+
     def _event(self, kind: Kind, name: str, version: str, **facts: Any) -> Event:
         return Event(0, self._now(), self._who, kind, name, int(version), **facts)
 
@@ -156,21 +253,19 @@ class Registry:
 
         return Storage(self.home / BUNDLES)
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Hold the registry: other processes, and other threads of this one, wait."""
-        try:
-            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.home / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot write in {self.home}: {error.strerror}; choose another with --home, or make it writable"
-            ) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+
+def _judgement(event: Event) -> Judgement:
+    said = [
+        verdict | {"numbers": {key: _number(value) for key, value in verdict.get("numbers", {}).items()}}
+        for verdict in event.body
+    ]
+    verdicts = msgspec.convert(said, tuple[Verdict, ...])
+    source, passed = event.detail["source"], event.detail["passed"]
+    return Judgement(event.time, event.who, str(event.version), source, passed, verdicts)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _user() -> str:
