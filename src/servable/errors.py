@@ -8,6 +8,7 @@
     ├─ Conflict             409  somebody else holds it, or it exists already
     ├─ TooLarge             413  a limit on header, body, elements or depth
     ├─ UnsupportedMedia     415  a content type or encoding that is not spoken here
+    ├─ Refused              422  good by the contract, and kept from the model by a rule; lists every rule and row
     ├─ ModelFailed          500  the model raised, or gave an answer that breaks its own contract
     ├─ Unsupported          501  known, and not offered
     ├─ Unavailable          503  not now; `retry_after_s` says when to come back
@@ -95,6 +96,17 @@ class TooLarge(ServableError):
 class UnsupportedMedia(ServableError):
     status = 415
     code = "unsupported_media"
+
+
+class Refused(ServableError):
+    """Rows that rules of the model refuse. `fired` are all rules that fired (`domain/rule.py: Fired`)."""
+
+    status = 422
+    code = "refused"
+
+    def __init__(self, message: str, *, fired: Sequence[Any] = (), **detail: Any) -> None:
+        super().__init__(message, **detail)
+        self.fired = tuple(fired)
 
 
 class ModelFailed(ServableError):

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from servable.domain.rule import Rule
 from servable.domain.signature import Signature
 
 MANIFEST: Final = "manifest.toml"
@@ -29,7 +30,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     `libraries` are the versions that made the model; `options` belong to the runtime; `lineage` tells where it came
     from. `golden` names a file of rows with expected outputs that a loaded version must reproduce before it serves.
     `profile` names a file that tells what the training data looked like, `reference` one of rows of it.
-    `checks` are demands of whoever packed it (`accuracy>=0.9`), for the gate of a release.
+    `checks` are demands of whoever packed it (`accuracy>=0.9`), for the gate of a release. `rules` guard every
+    prediction; `calibration` names a file of what they learned from data.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     options: dict[str, Any] = {}
     lineage: dict[str, Any] = {}
     checks: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    calibration: str | None = None
 
 
 class Bundle(msgspec.Struct, frozen=True):
