@@ -90,34 +90,38 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
 
     def value_faults(self, array: Array) -> Iterator[Fault]:
         """Faults of the values of an array whose datatype and shape are right."""
+        for bad, expected in self.marks(array):
+            yield self._fault(array, bad, expected)
+
+    def marks(self, array: Array) -> Iterator[tuple[Array, str]]:
+        """The same as masks of the bad values, each with what was expected: whoever sorts out rows looks at these."""
         known = array
         if self.datatype in FLOATS:
             if self.values != "any" and not all_finite(array):
                 bad = ~np.isfinite(array) if self.values == "finite" else np.isinf(array)
                 if bad.any():
-                    wanted = "finite numbers" if self.values == "finite" else "finite or missing numbers"
-                    yield self._fault(array, bad, wanted)
+                    yield bad, "finite numbers" if self.values == "finite" else "finite or missing numbers"
         elif self.datatype == "BYTES":
             absent = _absent(array)
             if absent.any():
                 if self.values == "finite":
-                    yield self._fault(array, absent, "text, and no nulls")
+                    yield absent, "text, and no nulls"
                 known = array[~absent]
             if self.content == "date" and not _all_dates(known):
                 dated = np.asarray(np.frompyfunc(_is_date, 1, 1)(array), bool)
-                yield self._fault(array, ~(absent | dated), "ISO 8601 dates")
+                yield ~(absent | dated), "ISO 8601 dates"
         if self.datatype in FLOATS | INTEGERS:
             if self.low is not None and (under := (array < self.low) & np.isfinite(array)).any():
-                yield self._fault(array, under, f"at least {self.low:g}")
+                yield under, f"at least {self.low:g}"
             if self.high is not None and (over := (array > self.high) & np.isfinite(array)).any():
-                yield self._fault(array, over, f"at most {self.high:g}")
+                yield over, f"at most {self.high:g}"
         if self.categories and known.size:
             unknown = np.isin(array.astype(str), [str(category) for category in self.categories], invert=True)
             if self.datatype == "BYTES":
                 unknown &= ~_absent(array)
             if unknown.any():
                 shown = ", ".join(map(str, self.categories[:20])) + (", …" if len(self.categories) > 20 else "")
-                yield self._fault(array, unknown, f"one of {shown}")
+                yield unknown, f"one of {shown}"
 
     def _fault(self, array: Array, bad: Array, expected: str) -> Fault:
         """A fault that names the first bad value and the rows that hold one."""

@@ -1,0 +1,102 @@
+"""Layout: one row's outputs as bytes, and bytes as rows. Numbers of a fixed shape lie at fixed places, little-endian,
+one column after another; texts, and arrays of any size, follow as MessagePack.
+
+A block is written as one numpy array, and read as one: no Python object a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import starmap
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+
+from servable.domain.batch import Array, Batch
+from servable.domain.field import Field
+from servable.errors import CorruptModel
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Layout:
+    """How the columns of one generation lie in its answers.
+
+    >>> layout = Layout((Field("score", "FP32"), Field("class", "BYTES")))
+    >>> batch = Batch({"score": np.array([0.5], np.float32), "class": np.array(["yes"], object)})
+    >>> layout.rows(layout.encode(batch))
+    [{'score': 0.5, 'class': 'yes'}]
+    """
+
+    def __init__(self, columns: Sequence[Field]) -> None:
+        self.columns = tuple(columns)
+        fixed = [field for field in columns if field.datatype != "BYTES" and -1 not in field.shape[1:]]
+        self._loose = [field for field in columns if field not in fixed]
+        self._dtype = np.dtype([(field.name, field.dtype.newbyteorder("<"), field.shape[1:]) for field in fixed])
+        self._size = self._dtype.itemsize
+
+    def pack(self, batch: Batch) -> Array | list[bytes]:
+        """One answer for each row: an array where all have the same length, which `tolist` makes bytes of."""
+        rows = batch.rows
+        table = np.empty(rows, self._dtype)
+        for name in self._dtype.names or ():
+            table[name] = batch[name]
+        heads: Array | list[bytes] = table.view(f"V{self._size}") if self._size else [b""] * rows
+        if not self._loose:
+            return heads
+        values = zip(*(batch[field.name].tolist() for field in self._loose), strict=True)
+        return [head + _pack(row) for head, row in zip(_bytes(heads), values, strict=True)]
+
+    def encode(self, batch: Batch) -> list[bytes]:
+        """The same, each by itself."""
+        return _bytes(self.pack(batch))
+
+    def rows(self, answers: Sequence[bytes]) -> list[dict[str, Any]]:
+        """JSON-ready rows, as a prediction asked in rows gets them. Raises CorruptModel for bytes that are no answers.
+
+        NaN is None, and a float32 the shortest number that reads back to it.
+        """
+        try:
+            columns = self._columns(answers)
+        except (ValueError, msgspec.DecodeError) as error:
+            raise CorruptModel(f"an answer in the table cannot be read: {error}; make the table anew") from error
+        names = [field.name for field in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _columns(self, answers: Sequence[bytes]) -> list[list[Any]]:
+        size = self._size
+        found: dict[str, list[Any]] = {}
+        if self._loose:
+            tails = [_unpack(answer[size:]) for answer in answers]
+            found = {field.name: [tail[at] for tail in tails] for at, field in enumerate(self._loose)}
+            answers = [answer[:size] for answer in answers] if size else []
+        if size:
+            table = np.frombuffer(b"".join(answers), self._dtype)
+            for name in self._dtype.names or ():
+                array = np.ascontiguousarray(table[name])
+                found[name] = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
+        return list(starmap(_shaped, ((found[field.name], field) for field in self.columns)))
+
+
+def _bytes(packed: Array | list[bytes]) -> list[bytes]:
+    return packed if isinstance(packed, list) else list(packed.tolist())
+
+
+def _shaped(values: list[Any], field: Field) -> list[Any]:
+    """A column as rows show it: a matrix with named features as objects, one of a single column as plain values."""
+    if field.datatype == "BYTES":
+        values = [_text(value) for value in values]
+    if len(field.shape) > 1 and field.features:
+        return [dict(zip(field.features, row, strict=True)) for row in values]
+    if field.shape[1:] == (1,):
+        return [row[0] for row in values]
+    return values
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_text(one) for one in value]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from servable.domain.batch import Batch
+from servable.domain.datatypes import DTYPES
+from servable.domain.field import Field
+from servable.errors import CorruptModel
+from servable.stores.tables.layout import Layout
+
+
+def test_every_datatype_comes_back():
+    fields = [Field(name.lower(), name) for name in DTYPES]
+    values = {
+        field.name: np.array(["a", None, "ж"], object)
+        if field.datatype == "BYTES"
+        else np.array([0, 1, 1], field.dtype)
+        for field in fields
+    }
+    layout = Layout(fields)
+    rows = layout.rows(layout.encode(Batch(values)))
+    assert [row["bytes"] for row in rows] == ["a", None, "ж"]
+    assert [row["bool"] for row in rows] == [False, True, True]
+    assert all([row[field.name] for row in rows] == [0, 1, 1] for field in fields if field.datatype != "BYTES")
+
+
+def test_rows_are_those_of_a_prediction():
+    layout = Layout(
+        (
+            Field("probability", "FP32", (-1, 2), features=("no", "yes"), values="any"),
+            Field("score", "FP64", (-1, 1), values="any"),
+            Field("image", "UINT8", (-1, 2, 2)),
+            Field("ragged", "INT64", (-1, -1)),
+        )
+    )
+    batch = Batch(
+        {
+            "probability": np.array([[0.1, 0.9], [np.nan, 1]], np.float32),
+            "score": np.array([[1.5], [np.inf]]),
+            "image": np.arange(8, dtype=np.uint8).reshape(2, 2, 2),
+            "ragged": np.array([[1, 2, 3], [4, 5, 6]]),
+        }
+    )
+    assert layout.rows(layout.encode(batch)) == [
+        {"probability": {"no": 0.1, "yes": 0.9}, "score": 1.5, "image": [[0, 1], [2, 3]], "ragged": [1, 2, 3]},
+        {"probability": {"no": None, "yes": 1.0}, "score": None, "image": [[4, 5], [6, 7]], "ragged": [4, 5, 6]},
+    ]
+    assert layout.rows([]) == []
+
+
+@pytest.mark.parametrize("column", [Field("y", "FP32"), Field("y", "BYTES")])
+def test_bytes_that_are_no_answer_are_told(column):
+    with pytest.raises(CorruptModel, match="cannot be read"):
+        Layout((column,)).rows([b"\xc1\xc1\xc1"])
