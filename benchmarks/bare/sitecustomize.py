@@ -26,6 +26,7 @@ for owner, name, instead in (
     (Lane, "_misshapen", _no_faults),
     (Stats, "executed", _nothing),
     (Stats, "answered", _nothing),
+    (Stats, "answered_together", _nothing),
 ):
     if not hasattr(owner, name):
         raise AttributeError(f"{owner.__name__}.{name} is gone: tell benchmarks/bare what took its place")

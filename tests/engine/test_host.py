@@ -246,6 +246,7 @@ def test_records_of_answers_and_failures_are_handed_on() -> None:
         await host.drain(5)
 
     asyncio.run(story())
-    (record,) = records
+    (together,) = records
+    (record,) = together
     assert (record.id, record.model, record.version, record.rows, record.error) == ("abc", "m", "1", 1, "")
     assert record.outputs["y"].tolist() == [1.0]

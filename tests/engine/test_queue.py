@@ -55,17 +55,22 @@ def test_shapes_and_parameters_are_never_mixed_and_places_are_kept() -> None:
     assert names(queue.take(10, uniform=True)) == ["warm", "too"]
 
 
-def test_cancelled_requests_are_dropped_and_counted() -> None:
-    gone, also = request("gone"), request("also")
+def test_a_cancelled_request_gives_up_its_place_at_once_and_is_counted() -> None:
+    gone, also, urgent, apart = request("gone"), request("also", 2), request("urgent", priority=1), request("apart")
     stats = Stats()
     queue = Queue(stats)
-    for each in (gone, request("a"), also, request("b")):
+    for each in (gone, request("a"), also, urgent, request("b")):
         queue.put(each)
-    gone.cancel()
-    also.cancel()
-    assert names(queue.take(10, uniform=True)) == ["a", "b"]
-    assert stats.cancelled == 2
-    assert (queue.requests, queue.rows) == (0, 0)
+    queue.put_apart([apart])
+    stats.pending = 6
+    for each in (gone, also, urgent, apart):
+        each.cancel()
+    assert (queue.requests, queue.rows) == (2, 2)
+    assert (stats.cancelled, stats.pending) == (4, 2)
+    taken = queue.take(10, uniform=True)
+    assert names(taken) == ["a", "b"]
+    taken[0].cancel()
+    assert (queue.requests, queue.rows, stats.cancelled) == (0, 0, 4)
 
 
 def test_expired_requests_are_taken_out_wherever_they_stand() -> None:

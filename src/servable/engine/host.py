@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from servable.domain.record import Record
+from servable.domain.record import Records
 from servable.domain.route import Route
 from servable.engine.lane import Limits
 from servable.engine.loading import Loaded
@@ -37,7 +37,7 @@ class Host:
         self,
         load: Callable[[Target], Loaded],
         limits: Limits | None = None,
-        on_record: Callable[[Record], None] | None = None,
+        on_record: Callable[[Records], None] | None = None,
     ) -> None:
         """`load` opens, digest-checks, loads, warms up, measures and proves a target, on a thread; it raises if it
         can't.

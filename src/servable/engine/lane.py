@@ -8,8 +8,7 @@ gathers; both are an Executor's affair. Runs on one event loop.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple
 
@@ -18,18 +17,20 @@ from servable.domain.field import Fault
 from servable.domain.model import Model
 from servable.domain.signature import Signature
 from servable.engine.executor import Executor, Outcome, Thread
+from servable.engine.failures import model_failed, too_late
 from servable.engine.policy import CostCurve, Crowd, Refusal, admit, cap_of
 from servable.engine.queue import Queue
 from servable.engine.request import Request
-from servable.engine.stats import Stats
-from servable.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded, ServableError
+from servable.engine.stats import NS, Stats
+from servable.errors import ModelFailed, NotReady, Overloaded, ServableError
 
 LOOP_SHARE_S: Final = 0.002
 """After this long in model calls on the loop, connections get their turn."""
 SWEEP_S: Final = 0.02
 """How often deadlines are looked after while a call runs on the thread."""
 
-logger = logging.getLogger("servable.engine")
+OnOver = Callable[[Sequence[Request], Batch, Batch | None], None]
+"""Told of requests that are over: they shared a call of these inputs, with this answer or the error that they hold."""
 
 
 class Limits(NamedTuple):
@@ -50,7 +51,7 @@ class Lane:
         curve: CostCurve,
         stats: Stats,
         limits: Limits,
-        on_over: Callable[[Request], None] | None = None,
+        on_over: OnOver | None = None,
         executor: Executor | None = None,
     ) -> None:
         """Without an `executor`, short calls run on the loop and longer ones on a thread; with one, all run there."""
@@ -165,11 +166,13 @@ class Lane:
             if expected > self._inline_s:
                 self._send(taken, now, expected)
                 return
+            batch = None
             try:
-                answer: Batch | Exception = self._predict(taken)
+                batch = Batch.join([request.batch for request in taken])
+                answer: Batch | Exception = self.model.predict(batch)
             except Exception as error:  # noqa: BLE001 - the wall: a model may raise anything
                 answer = error
-            self._deliver(taken, answer, now, monotonic() - now)
+            self._deliver(taken, answer, now, monotonic() - now, batch)
             spent += expected
             if spent > LOOP_SHARE_S and self._queue.requests:
                 self._scheduled = True
@@ -180,17 +183,21 @@ class Lane:
     def _in_time(self, request: Request, now: float) -> bool:
         if request.deadline > now:
             return True
-        self._fail(request, _too_late(request, now))
+        self._fail(request, too_late(request, now))
         return False
 
     def _count(self) -> None:
         self.stats.pending = self._queue.requests + len(self._running)
 
-    def _predict(self, requests: list[Request]) -> Batch:
-        return self.model.predict(Batch.join([request.batch for request in requests]))
-
-    def _deliver(self, requests: list[Request], answer: Batch | Exception, started: float, compute_s: float) -> None:
-        """Split the answer by counted rows and finish every request.
+    def _deliver(
+        self,
+        requests: list[Request],
+        answer: Batch | Exception,
+        started: float,
+        compute_s: float,
+        batch: Batch | None = None,
+    ) -> None:
+        """Split the answer by counted rows and finish every request. `batch` is what the model was given, if at hand.
 
         Where a call for several failed, each is tried alone: nobody fails for what another one sent.
         """
@@ -204,25 +211,28 @@ class Lane:
             if faults:
                 told = "; ".join(map(str, faults))
                 answer = ModelFailed(f"the model's answer breaks its own contract: {told}")
+        there = [request for request in requests if not request.over]
+        stats.cancelled += len(requests) - len(there)
         if not isinstance(answer, Batch):
             if len(requests) > 1:
-                self._queue.put_apart(requests)
-            else:
-                self._fail(requests[0], answer if isinstance(answer, ServableError) else _model_failed(answer))
+                self._queue.put_apart(there)
+            elif there:
+                self._fail(there[0], answer if isinstance(answer, ServableError) else model_failed(answer))
             return
-        now = started + compute_s
+        began = monotonic()
         start = 0
         for request in requests:
-            if request.over:
-                stats.cancelled += 1
-            else:
+            if not request.over:
                 request.queue_s = started - request.arrived
                 request.compute_s = compute_s
-                stats.answered(request.rows, request.queue_s, now - request.arrived)
                 request.finish(answer, None, start)
-                if self._on_over is not None:
-                    self._on_over(request)
             start += request.rows
+        stats.answered_together(there, started, started + compute_s)
+        stats.output_ns += int((monotonic() - began) * NS)
+        if self._on_over is not None and there:
+            self._on_over(
+                there, Batch.join([request.batch for request in requests]) if batch is None else batch, answer
+            )
 
     def _misshapen(self, answer: Batch, rows: int) -> list[Fault]:
         """Whether outputs are missing or hold another number of rows: answers would be shifted to other callers."""
@@ -264,7 +274,7 @@ class Lane:
         now = monotonic()
         for request in [*self._queue.expired(now), *self._running]:
             if request.deadline <= now:
-                self._fail(request, _too_late(request, now))
+                self._fail(request, too_late(request, now))
         self._count()
         if self._running:
             self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
@@ -274,16 +284,4 @@ class Lane:
             self.stats.failed(error.code)
             request.finish(None, error)
             if self._on_over is not None:
-                self._on_over(request)
-
-
-def _too_late(request: Request, now: float) -> DeadlineExceeded:
-    return DeadlineExceeded(
-        f"no answer within {request.deadline - request.arrived:.3f} s: gave up after {now - request.arrived:.3f} s"
-    )
-
-
-def _model_failed(error: Exception) -> ModelFailed:
-    """What the caller may know: the kind of failure. The traceback goes to the log, never over the wire."""
-    logger.error("the model raised %s", type(error).__name__, exc_info=error)
-    return ModelFailed(f"the model failed with {type(error).__name__}; the server's log has the details")
+                self._on_over((request,), request.batch, None)

@@ -6,20 +6,18 @@ It looks like a Lane from outside. Nothing is decided twice: each lane batches, 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from servable.domain.signature import Signature
 from servable.engine.executor import Executor
-from servable.engine.lane import Lane, Limits
+from servable.engine.lane import Lane, Limits, OnOver
 from servable.engine.loading import Loaded
 from servable.engine.process.client import RemoteModel
 from servable.engine.request import Request
 from servable.engine.stats import Stats
 
 
-def lane_of(
-    loaded: Loaded, signature: Signature, stats: Stats, limits: Limits, on_over: Callable[[Request], None] | None
-) -> Lane | Lanes:
+def lane_of(loaded: Loaded, signature: Signature, stats: Stats, limits: Limits, on_over: OnOver | None) -> Lane | Lanes:
     """The way to a loaded model: a lane in this process, to its own process, or to each of several."""
     model = loaded.model
     executors: Sequence[Executor | None] = model.executors() if isinstance(model, RemoteModel) else [None]

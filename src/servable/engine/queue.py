@@ -10,8 +10,8 @@ from servable.engine.stats import Stats
 
 
 class Queue:
-    """Urgent before ordinary, first come first served within a priority. Requests that are over (their
-    callers are gone) are dropped as met, and counted.
+    """Urgent before ordinary, first come first served within a priority. Requests whose callers are gone leave at once,
+    and are counted.
     """
 
     __slots__ = ("_levels", "_ordinary", "_stats", "requests", "rows")
@@ -32,16 +32,14 @@ class Queue:
                 level = self._levels[request.priority] = deque()
                 self._levels = dict(sorted(self._levels.items()))
             level.append(request)
-        self.requests += 1
-        self.rows += request.rows
+        self._count(request)
 
     def put_apart(self, requests: list[Request]) -> None:
         """Put back the requests of a batch that failed, before all others, each to be taken alone."""
         for request in reversed(requests):
             request.alone = True
             self._ordinary.appendleft(request)
-            self.requests += 1
-            self.rows += request.rows
+            self._count(request)
 
     def take(self, cap: int, *, uniform: bool) -> list[Request]:
         """The next batch: requests in order while they fit `cap` rows; at least one. Empty: nobody waits.
@@ -49,9 +47,11 @@ class Queue:
         Unless all requests are `uniform` by the signature, only those with the first one's key (shapes, dtypes,
         parameters) go with it; the rest keep their places.
         """
-        first = self._pop()
-        if first is None:
+        level = next(filter(None, self._by_urgency()), None)
+        if level is None:
             return []
+        first = level.popleft()
+        self._forget(first)
         batch = [first]
         if first.alone:
             return batch
@@ -61,10 +61,6 @@ class Queue:
             skipped: list[Request] = []
             while level and rows < cap:
                 request = level[0]
-                if request.over:
-                    self._forget(level.popleft())
-                    self._stats.cancelled += 1
-                    continue
                 if rows + request.rows > cap or request.alone:
                     break
                 level.popleft()
@@ -80,19 +76,16 @@ class Queue:
         return batch
 
     def expired(self, now: float) -> list[Request]:
-        """Take out every request whose deadline has passed, and drop those that are over."""
+        """Take out every request whose deadline has passed."""
         late: list[Request] = []
         for level in self._by_urgency():
             waiting = list(level)
             level.clear()
             for request in waiting:
-                if not request.over and request.deadline > now:
+                if request.deadline > now:
                     level.append(request)
-                    continue
-                self._forget(request)
-                if request.over:
-                    self._stats.cancelled += 1
                 else:
+                    self._forget(request)
                     late.append(request)
         return late
 
@@ -100,20 +93,24 @@ class Queue:
         """Take out all."""
         return self.expired(float("inf"))
 
+    def leave(self, request: Request) -> None:
+        """A request's caller is gone: it gives up its place."""
+        level = self._ordinary if request.priority == 0 or request.alone else self._levels[request.priority]
+        level.remove(request)
+        self._forget(request)
+        self._stats.cancelled += 1
+        self._stats.pending -= 1
+
     def _by_urgency(self) -> Iterator[deque[Request]]:
         yield from self._levels.values()
         yield self._ordinary
 
-    def _pop(self) -> Request | None:
-        for level in self._by_urgency():
-            while level:
-                request = level.popleft()
-                self._forget(request)
-                if not request.over:
-                    return request
-                self._stats.cancelled += 1
-        return None
+    def _count(self, request: Request) -> None:
+        request.waits_in = self
+        self.requests += 1
+        self.rows += request.rows
 
     def _forget(self, request: Request) -> None:
+        request.waits_in = None
         self.requests -= 1
         self.rows -= request.rows

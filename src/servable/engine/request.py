@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from servable.domain.batch import Batch
 from servable.errors import ModelFailed, ServableError
 
 NEVER: Final = float("inf")
+
+
+class Waiting(Protocol):
+    """Where a request waits."""
+
+    def leave(self, request: Request) -> None: ...
 
 
 class Request:
@@ -21,7 +27,7 @@ class Request:
 
     __slots__ = (
         "alone", "answer", "arrived", "batch", "compute_s", "deadline", "error", "id", "on_done", "over", "priority",
-        "queue_s", "rows", "start",
+        "queue_s", "rows", "start", "waits_in",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +53,8 @@ class Request:
         self.queue_s = 0.0
         self.compute_s = 0.0
         self.over = False
+        self.waits_in: Waiting | None = None
+        """The queue that it stands in, while it does."""
         self.alone = False
         """Not to share a call with others: one that it shared has failed."""
 
@@ -70,5 +78,7 @@ class Request:
         return answer if answer.rows == self.rows else answer.slice(self.start, self.start + self.rows)
 
     def cancel(self) -> None:
-        """The caller is gone: a lane drops this before it is computed; nobody is told."""
+        """The caller is gone: nobody is told. A request that waits gives up its place; what runs is let run."""
         self.over = True
+        if self.waits_in is not None:
+            self.waits_in.leave(self)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
 
-from servable.domain.record import Record
+from servable.domain.batch import Batch
+from servable.domain.record import Records
 from servable.domain.signature import Signature
 from servable.engine.lane import Limits
 from servable.engine.lanes import lane_of
@@ -25,7 +26,7 @@ class Serving:
         target: Target,
         loaded: Loaded,
         limits: Limits,
-        on_record: Callable[[Record], None] | None = None,
+        on_record: Callable[[Records], None] | None = None,
         stats: Stats | None = None,
     ) -> None:
         """`stats`: those of the same version loaded before, which go on."""
@@ -57,18 +58,23 @@ class Serving:
         await self.lane.drain()
         self.lane.close()
 
-    def _record(self, on_record: Callable[[Record], None], request: Request) -> None:
+    def _record(
+        self, on_record: Callable[[Records], None], requests: Sequence[Request], inputs: Batch, answer: Batch | None
+    ) -> None:
+        """These requests are over. They shared the call of these batches, or the first one's error."""
+        first = requests[0]
         on_record(
-            Record(
-                request.id,
+            Records(
                 self.name,
                 self.version,
                 time(),
-                request.rows,
-                request.queue_s,
-                request.compute_s,
-                request.batch,
-                None if request.answer is None else request.result(),
-                "" if request.error is None else request.error.code,
+                first.compute_s,
+                [request.id for request in requests],
+                [request.start for request in requests],
+                [request.rows for request in requests],
+                [request.queue_s for request in requests],
+                inputs,
+                answer,
+                "" if first.error is None else first.error.code,
             )
         )

@@ -5,8 +5,12 @@ reports.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from time import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from servable.engine.request import Request
 
 NS: Final = 1_000_000_000
 BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -20,7 +24,7 @@ class Stats:
 
     __slots__ = (
         "batch_sizes", "buckets", "cancelled", "compute_ns", "executions", "failure", "input_ns", "last_ms",
-        "output_ns", "pending", "queue_ns", "request_ns", "rows", "success",
+        "output_ns", "pending", "prompt_tokens", "queue_ns", "request_ns", "rows", "success", "tokens",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -36,6 +40,8 @@ class Stats:
         self.request_ns = 0
         self.pending = 0
         self.last_ms = 0
+        self.prompt_tokens = 0
+        self.tokens = 0
         self.batch_sizes: dict[int, tuple[int, int]] = {}
         self.buckets = [0] * (len(BOUNDS_S) + 1)
 
@@ -55,6 +61,23 @@ class Stats:
         self.queue_ns += int(queue_s * NS)
         self.request_ns += int(request_s * NS)
         self.buckets[bisect_left(BOUNDS_S, request_s)] += 1
+        self.last_ms = int(time() * 1000)
+
+    def answered_together(self, requests: Sequence[Request], started: float, ended: float) -> None:
+        """The same for all that shared a call, which ran between these moments of `time.monotonic()`."""
+        buckets = self.buckets
+        arrived_s = 0.0
+        rows = 0
+        for request in requests:
+            arrived = request.arrived
+            arrived_s += arrived
+            rows += request.rows
+            buckets[bisect_left(BOUNDS_S, ended - arrived)] += 1
+        count = len(requests)
+        self.success += count
+        self.rows += rows
+        self.queue_ns += int((started * count - arrived_s) * NS)
+        self.request_ns += int((ended * count - arrived_s) * NS)
         self.last_ms = int(time() * 1000)
 
     def failed(self, code: str) -> None:

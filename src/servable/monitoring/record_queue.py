@@ -1,7 +1,8 @@
 """RecordQueue: from the hot path to a sink, bounded. A slow or broken sink costs records, which are counted; never
 an answer.
 
-Records are gathered in blocks on the event loop and handed over whole: one wake-up of the writer for many answers.
+The records of a model call come together, as columns. Calls are gathered in blocks on the event loop and handed over
+whole: one wake-up of the writer for many answers.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from servable.domain.record import Record
+from servable.domain.record import Records
 
 BLOCK: Final = 512
-"""Records in a block, at the most."""
+"""A block of so many records, or a little more, is handed over."""
 EVERY_S: Final = 0.2
 """A block that is not full is handed over after this long."""
 
@@ -25,7 +26,7 @@ logger = logging.getLogger("servable.monitoring")
 class Sink(Protocol):
     """Where records end. Called on the writer's thread only."""
 
-    def write(self, records: Sequence[Record]) -> None: ...
+    def write(self, calls: Sequence[Records]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -41,22 +42,25 @@ class RecordQueue:
         self._sink = sink
         self._capacity = capacity
         self._call_later = call_later
-        self._block: list[Record] = []
+        self._block: list[Records] = []
+        self._gathered = 0
         self._waiting = 0
         self._timer_set = False
-        self._blocks: queue.SimpleQueue[list[Record] | None] = queue.SimpleQueue()
+        self._blocks: queue.SimpleQueue[list[Records] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="servable-records", daemon=True)
         self._writer.start()
 
-    def put(self, record: Record) -> None:
-        """Take a record, or drop it if as many wait as may."""
-        if self._waiting >= self._capacity:
-            self.dropped += 1
+    def put(self, records: Records) -> None:
+        """Take the records of a call, or drop them if as many wait as may."""
+        count = len(records.ids)
+        if self._waiting + count > self._capacity:
+            self.dropped += count
             return
-        self._waiting += 1
-        self.taken += 1
-        self._block.append(record)
-        if len(self._block) >= BLOCK:
+        self._waiting += count
+        self.taken += count
+        self._gathered += count
+        self._block.append(records)
+        if self._gathered >= BLOCK:
             self.flush()
         elif not self._timer_set:
             self._timer_set = True
@@ -67,6 +71,7 @@ class RecordQueue:
         if self._block:
             self._blocks.put(self._block)
             self._block = []
+            self._gathered = 0
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits, then close the sink."""
@@ -84,10 +89,11 @@ class RecordQueue:
 
     def _write(self) -> None:
         while (block := self._blocks.get()) is not None:
+            count = sum(len(records) for records in block)
             try:
                 self._sink.write(block)
             except Exception:  # the wall: a sink that fails loses its block, is heard of, and stops nobody
-                self.failed += len(block)
-                logger.exception("%d records could not be written", len(block))
-            self._waiting -= len(block)
+                self.failed += count
+                logger.exception("%d records could not be written", count)
+            self._waiting -= count
         self._sink.close()

@@ -8,63 +8,48 @@ gives the numbers as one buffer. Whatever is not of this form, or not good, is l
 from __future__ import annotations
 
 import struct
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import orjson
 import simdjson
 
 from servable.domain.batch import Array, Batch
-from servable.domain.datatypes import FLOATS
 from servable.domain.signature import Signature
-from servable.wire.tensors import EXACT_IN_FLOAT32, from_numbers
+from servable.wire.known_bodies import KnownBodies
+from servable.wire.numbers import SIMD_FROM_BYTES, Plain, from_simd, plain
 
-SIMD_FROM_BYTES: Final = 900
-"""Bodies of this length on hold some hundred numbers: from there simdjson is faster."""
 PACKERS: Final = 1024
 
 _INT: Final = {int}
-_LETTERS: Final = {
-    "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UINT8": "B", "UINT16": "H", "UINT32": "I", "UINT64": "Q",
-    "FP32": "f", "FP64": "d",
-}  # fmt: skip
-"""`struct`'s letters, in standard sizes with `<`."""
-
-
-class _Plain(NamedTuple):
-    """An input of plain numbers: datatype and dtype, simdjson's letter and dtype for them, the shape past the rows."""
-
-    datatype: str
-    dtype: np.dtype[Any]
-    kind: Literal["d", "i"]
-    source: np.dtype[Any]
-    trailing: tuple[int, ...]
 
 
 class FlatJson:
     """A reader for one signature. Keeps its parser, so it is for one thread."""
 
-    def __init__(self, inputs: dict[str, _Plain]) -> None:
+    def __init__(self, inputs: dict[str, Plain]) -> None:
         self._inputs = inputs
+        self._known = KnownBodies()
         self._packers: dict[tuple[str, int], struct.Struct] = {}
         self._parser = simdjson.Parser()
 
     @staticmethod
     def of(signature: Signature) -> FlatJson | None:
         """A reader, if all inputs are plain: numbers with no limits, of a fixed size past the rows."""
-        inputs = {}
-        for field in signature.inputs:
-            limited = field.low is not None or field.high is not None or field.categories
-            if not signature.batched or field.datatype not in _LETTERS or limited or -1 in field.shape[1:]:
-                return None
-            source = np.dtype(np.float64 if field.datatype in FLOATS else np.int64)
-            kind: Literal["d", "i"] = "d" if field.datatype in FLOATS else "i"
-            inputs[field.name] = _Plain(field.datatype, field.dtype, kind, source, field.shape[1:])
-        return FlatJson(inputs)
+        inputs = {field.name: plain(field) for field in signature.inputs}
+        found = {name: one for name, one in inputs.items() if one is not None}
+        return FlatJson(found) if signature.batched and len(found) == len(inputs) else None
 
     def read(self, body: bytes) -> tuple[Batch, str] | None:
         """The batch and the id (empty if none came) of a body that is all right; else None."""
-        return self._read_short(body) if len(body) < SIMD_FROM_BYTES else self._read_long(body)
+        known = self._known.read(body)
+        if known is not None:
+            return known, ""
+        found = self._read_short(body) if len(body) < SIMD_FROM_BYTES else self._read_long(body)
+        if found is not None and len(self._inputs) == 1 and not found[1]:
+            ((name, array),) = found[0].columns.items()
+            self._known.remember(body, name, self._inputs[name], array)
+        return found
 
     def _read_short(self, body: bytes) -> tuple[Batch, str] | None:
         # `struct` would take true for 1.
@@ -83,13 +68,13 @@ class FlatJson:
             rows = 0
             for tensor in tensors:
                 name = tensor["name"]
-                datatype, dtype, _, _, trailing = self._inputs[name]
-                if tensor["datatype"] != datatype or len(tensor) != 4:
+                own = self._inputs[name]
+                if tensor["datatype"] != own.datatype or len(tensor) != 4:
                     return None
                 data = tensor["data"]
-                packed = self._packer(datatype, len(data)).pack(*data)
-                array = np.frombuffer(packed, dtype).reshape(tensor["shape"])
-                if array.shape[1:] != trailing or not _is_shape(tensor["shape"]):
+                packed = self._packer(own.letter, len(data)).pack(*data)
+                array = np.frombuffer(packed, own.dtype).reshape(tensor["shape"])
+                if array.shape[1:] != own.trailing or not _is_shape(tensor["shape"]):
                     return None
                 rows = array.shape[0]
                 columns[name] = array
@@ -97,12 +82,12 @@ class FlatJson:
             return None
         return self._whole(columns, rows, request_id, len(tensors))
 
-    def _packer(self, datatype: str, count: int) -> struct.Struct:
-        packer = self._packers.get((datatype, count))
+    def _packer(self, letter: str, count: int) -> struct.Struct:
+        packer = self._packers.get((letter, count))
         if packer is None:
             if len(self._packers) >= PACKERS:
                 self._packers.clear()
-            packer = self._packers[datatype, count] = struct.Struct(f"<{count}{_LETTERS[datatype]}")
+            packer = self._packers[letter, count] = struct.Struct(f"={count}{letter}")
         return packer
 
     def _whole(self, columns: dict[str, Array], rows: int, request_id: str, tensors: int) -> tuple[Batch, str] | None:
@@ -132,19 +117,13 @@ class FlatJson:
                 return None
             for tensor in tensors:
                 name = tensor["name"]
-                datatype, dtype, kind, source, trailing = self._inputs[name]
-                if tensor["datatype"] != datatype:
+                own = self._inputs[name]
+                if tensor["datatype"] != own.datatype:
                     return None
                 shape = tensor["shape"].as_list()
                 data = tensor["data"]
-                flat = np.frombuffer(data.as_buffer(of_type=kind), source)
-                if kind == "i":
-                    array = from_numbers(flat, datatype, tuple(shape))
-                elif flat.dot(flat) < EXACT_IN_FLOAT32:
-                    array = flat.astype(dtype).reshape(shape)
-                else:
-                    return None
-                if array.shape[1:] != trailing or not _is_shape(shape):
+                array = from_simd(data, own, tuple(shape))
+                if array.shape[1:] != own.trailing or not _is_shape(shape):
                     return None
                 rows = array.shape[0]
                 columns[name] = array

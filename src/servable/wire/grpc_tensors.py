@@ -18,7 +18,8 @@ from servable.domain.field import Fault
 from servable.errors import InvalidInput
 from servable.wire.classification import classify
 from servable.wire.generated import open_inference_pb2 as pb
-from servable.wire.open_inference import Codec, Inquiry, Wanted
+from servable.wire.inquiry import Inquiry, Wanted
+from servable.wire.open_inference import Codec
 from servable.wire.options import Options, read_options
 from servable.wire.tensors import BadTensor, checked_shape, from_numbers, from_raw, size_of, to_raw
 

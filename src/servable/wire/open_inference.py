@@ -1,13 +1,14 @@
 """The Open Inference Protocol (V2) over HTTP: bodies of JSON, or of JSON with binary tensors behind it.
 
-A Codec belongs to one loaded version: field look-ups and the constant parts of answers are made once.
+A Codec belongs to one loaded version. Here requests are read, and refused with every fault; bodies of the common forms
+take the short ways of `flat_json.py` and `known_headers.py`. How answers are written stands in `answers.py`.
 Source: kserve/open-inference-protocol, inference_rest.md; triton-inference-server/server, extension_binary_data.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any
 
 import numpy as np
 import orjson
@@ -18,34 +19,12 @@ from servable.domain.field import Fault, Field
 from servable.domain.signature import Signature
 from servable.errors import InvalidInput
 from servable.wire import rows as row_form
-from servable.wire.classification import classify
+from servable.wire.answers import Answers
 from servable.wire.flat_json import FlatJson
+from servable.wire.inquiry import NO_OPTIONS, Inquiry, Wanted
+from servable.wire.known_headers import KnownHeaders
 from servable.wire.options import Options, read_options
-from servable.wire.shared_answer import SharedAnswer
-from servable.wire.tensors import BadTensor, checked_shape, from_json, from_raw, size_of, to_json, to_raw
-
-MEMO_SIZE: Final = 256
-"""Distinct binary headers remembered: a client's header repeats exactly, request after request."""
-
-
-NO_OPTIONS: Final = Options()
-
-
-class Wanted(NamedTuple):
-    """One output of an answer: which, as binary or JSON, and whether as the k highest classes."""
-
-    field: Field
-    binary: bool = False
-    classes: int = 0
-
-
-class Inquiry(NamedTuple):
-    """A decoded request. `wanted` is None for all outputs as JSON; `by_rows`: asked in rows, to be answered in rows."""
-
-    batch: Batch
-    options: Options
-    wanted: tuple[Wanted, ...] | None = None
-    by_rows: bool = False
+from servable.wire.tensors import BadTensor, checked_shape, from_json, from_raw, size_of
 
 
 class Codec:
@@ -64,16 +43,9 @@ class Codec:
         self.max_elements = max_elements
         self._fields = {field.name: field for field in signature.inputs}
         self._flat = FlatJson.of(signature)
-        self._headers: dict[bytes, tuple[list[Any], Inquiry, int]] = {}
-        self._head = b'{"model_name":%b,"model_version":%b,"id":' % (orjson.dumps(model), orjson.dumps(version))
-        self._heads = {
-            field.name: b'{"name":%b,"datatype":"%b","shape":' % (orjson.dumps(field.name), field.datatype.encode())
-            for field in signature.outputs
-        }
-        self._all = tuple(Wanted(field) for field in signature.outputs)
-        self._shared = SharedAnswer(signature, self._head, self._heads)
-
-    # ---- requests
+        self._headers = KnownHeaders()
+        self._all_binary = tuple(Wanted(field, binary=True) for field in signature.outputs)
+        self.encode = Answers(signature, model, version, self.labels).encode
 
     def decode(self, body: bytes, header_length: int | None = None) -> Inquiry:
         """A request body to an Inquiry whose batch passes the signature. Raises InvalidInput with every fault."""
@@ -87,12 +59,11 @@ class Codec:
             return self._decode_raw(body)
         if header_length < 0 or header_length > len(body):
             raise self.refusal([Fault("Inference-Header-Content-Length", f"0 to {len(body)}", str(header_length))])
-        head = bytes(body[:header_length])
-        tail = memoryview(body)[header_length:]
-        known = self._headers.get(head)
-        if known is not None and known[2] == len(tail):
-            return self._from_memo(known, tail)
-        return self._decode_document(self._parse(head), tail, head)
+        known = self._headers.read(body, header_length)
+        if known is not None:
+            return known
+        head = body[:header_length]
+        return self._decode_document(self._parse(head), memoryview(body)[header_length:], head)
 
     def _parse(self, body: bytes) -> dict[str, Any]:
         try:
@@ -109,7 +80,7 @@ class Codec:
             return self._decode_rows(document)
         faults: list[Fault] = []
         columns: dict[str, Array] = {}
-        plan: list[tuple[str, str, tuple[int, ...], int]] = []
+        binary: list[str] = []
         position = 0
         tensors = document.get("inputs")
         if not isinstance(tensors, list):
@@ -132,7 +103,7 @@ class Codec:
                         )
                     columns[name] = from_raw(tail[position : position + size], datatype, shape)
                     position += size
-                    plan.append((name, datatype, shape, size))
+                    binary.append(name)
             except BadTensor as error:
                 faults.append(Fault(where, error.expected, error.got))
         if not faults and position != len(tail):
@@ -148,11 +119,8 @@ class Codec:
         if faults:
             raise self.refusal(faults)
         inquiry = self.checked(columns, options, wanted)
-        # Text has lengths of its own inside, which differ from body to body.
-        if head is not None and len(plan) == len(columns) and all(datatype != "BYTES" for _, datatype, _, _ in plan):
-            if len(self._headers) >= MEMO_SIZE:
-                self._headers.clear()
-            self._headers[head] = (plan, inquiry._replace(batch=Batch({}, 0)), position)
+        if head is not None:
+            self._headers.remember(head, inquiry, self._fields, binary)
         return inquiry
 
     def _tensor_head(self, tensor: Any) -> tuple[str, str, tuple[int, ...], int | None]:
@@ -175,17 +143,6 @@ class Codec:
             raise BadTensor("'binary_data_size' to be a whole number, 0 or more", f"{size!r:.80}")
         return tensor["name"], datatype, shape, size
 
-    def _from_memo(self, known: tuple[list[Any], Inquiry, int], tail: memoryview) -> Inquiry:
-        plan, inquiry, _ = known
-        columns = {}
-        position = 0
-        for name, datatype, shape, size in plan:
-            columns[name] = from_raw(tail[position : position + size], datatype, shape)
-            position += size
-        if position != len(tail):
-            raise self.refusal([Fault("body", f"{position} bytes of binary data", f"{len(tail)} bytes")])
-        return self.checked(columns, inquiry.options, inquiry.wanted)
-
     def _decode_raw(self, body: bytes) -> Inquiry:
         """A body that is one tensor's bytes and nothing else: a model with a single input, one row."""
         if len(self.signature.inputs) != 1:
@@ -206,8 +163,7 @@ class Codec:
             raise self.refusal([Fault(field.name, error.expected, error.got)]) from error
 
     def _raw_inquiry(self, field: Field, array: Array) -> Inquiry:
-        wanted = tuple(Wanted(output, binary=True) for output in self.signature.outputs)
-        return self.checked({field.name: array}, Options(), wanted)
+        return self.checked({field.name: array}, NO_OPTIONS, self._all_binary)
 
     def _decode_rows(self, document: dict[str, Any]) -> Inquiry:
         columns, faults = row_form.columns_of(document["rows"], self.signature, self.max_elements)
@@ -232,7 +188,7 @@ class Codec:
     def _wanted(self, outputs: Any, parameters: Mapping[str, Any] | None) -> tuple[Wanted, ...] | None:
         everything = bool(parameters and parameters.get("binary_data_output"))
         if not outputs:
-            return tuple(Wanted(field, binary=True) for field in self.signature.outputs) if everything else None
+            return self._all_binary if everything else None
         if not isinstance(outputs, list):
             raise InvalidInput("", faults=["'outputs': expected a list of objects with 'name'"])
         wanted = []
@@ -269,45 +225,6 @@ class Codec:
                 for field in self.signature.inputs
             ]
         }
-
-    # ---- answers
-
-    def encode(
-        self, request_id: str, answer: Batch, inquiry: Inquiry, start: int = 0, rows: int | None = None
-    ) -> tuple[bytes, int | None]:
-        """The body for `rows` rows from `start` (all, if not given), and the length of its JSON part if binary tensors
-        follow it. Raises ModelFailed: JSON has no NaN.
-        """
-        rows = answer.rows if rows is None else rows
-        if inquiry.wanted is None and not inquiry.by_rows:
-            body = self._shared.part(request_id, answer, start, rows)
-            if body is not None:
-                return body, None
-        if rows != answer.rows:
-            answer = answer.slice(start, start + rows)
-        head = self._head + orjson.dumps(request_id)
-        if inquiry.by_rows:
-            return b'%b,"rows":%b}' % (head, row_form.rows_of(answer, self.signature)), None
-        parts: list[bytes] = []
-        tail: list[bytes] = []
-        for field, binary, classes in inquiry.wanted or self._all:
-            array = answer.columns[field.name]
-            opening = self._heads[field.name]
-            if classes:
-                array = classify(array, classes, self.labels.get(field.name))
-                opening = b'{"name":%b,"datatype":"BYTES","shape":' % orjson.dumps(field.name)
-            shape = b"[%b]" % b",".join([b"%d" % length for length in array.shape])
-            if binary:
-                raw = to_raw(array)
-                tail.append(raw)
-                parts.append(b'%b%b,"parameters":{"binary_data_size":%d}}' % (opening, shape, len(raw)))
-            else:
-                data = to_json(field.name, array, missing=field.values != "finite")
-                parts.append(b'%b%b,"data":%b}' % (opening, shape, data))
-        body = b'%b,"outputs":[%b]}' % (head, b",".join(parts))
-        if not tail:
-            return body, None
-        return b"".join((body, *tail)), len(body)
 
 
 def _rows(columns: dict[str, Array]) -> int:

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import orjson
 
-from servable.domain.batch import Array, Batch
+from servable.domain.batch import Batch
 from servable.domain.signature import Signature
-
-MATRIX = 2
+from servable.wire.row_texts import MATRIX, row_texts
 
 
 class SharedAnswer:
@@ -47,7 +46,7 @@ class SharedAnswer:
         texts = []
         for name in self._names:
             array = answer.columns[name]
-            own = _texts(array)
+            own = row_texts(array)
             if own is None:
                 return
             texts.append(own)
@@ -66,14 +65,3 @@ class SharedAnswer:
             for name, width in zip(self._names, widths, strict=True)
         ]
         return b'%b%%b,"outputs":[%b]}' % (self._head, b",".join(outputs))
-
-
-def _texts(array: Array) -> list[bytes] | None:
-    """The values of each row as JSON, without brackets. None for what is not plain numbers in one or two axes."""
-    if array.dtype == object or not 1 <= array.ndim <= MATRIX or not array.size or not array.flags.c_contiguous:
-        return None
-    data = orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY)
-    # What JSON lacks (NaN, infinity) was written as null: whose it is, the codec finds out.
-    if b"null" in data:
-        return None
-    return data[1:-1].split(b",") if array.ndim == 1 else data[2:-2].split(b"],[")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import count
 from time import monotonic
 from typing import Final, NamedTuple, TypeVar, cast
@@ -24,7 +25,7 @@ from servable.errors import InvalidInput, NotReady, ServableError, Unavailable, 
 from servable.server.access.access import Access, bearer
 from servable.settings import Settings
 from servable.wire.compression import ACCEPTED, WORTH_BYTES, choose, compress, decompress
-from servable.wire.open_inference import Inquiry
+from servable.wire.inquiry import Inquiry
 from servable.wire.options import Options
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ logger = logging.getLogger("servable.server")
 
 JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
+TOKENS: Final = 1024
+"""Headers with keys whose key is remembered: a client repeats its own."""
 
 
 class Answer(NamedTuple):
@@ -97,8 +100,7 @@ class HttpRequest(Request):
         respond: Callable[[Answer], None],
     ) -> None:
         now = monotonic()
-        done = cast("Callable[[Request], None]", HttpRequest._done)  # it is called with ourselves
-        super().__init__(request_id, inquiry.batch, done, now + within_s, inquiry.options.priority, now)
+        super().__init__(request_id, inquiry.batch, _DONE, now + within_s, inquiry.options.priority, now)
         self._serving = serving
         self._inquiry = inquiry
         self._accept_encoding = accept_encoding
@@ -106,7 +108,6 @@ class HttpRequest(Request):
 
     def _done(self) -> None:
         answer = self.answer
-        began = monotonic()
         try:
             if answer is None:
                 raise self.error or NotReady("the request ended without an answer: ask again")
@@ -114,9 +115,10 @@ class HttpRequest(Request):
         except ServableError as error:
             self._respond(failure(error, self.id))
             return
-        encoded = _answer(body, json_length, self._accept_encoding)
-        self._serving.stats.output_ns += int((monotonic() - began) * NS)
-        self._respond(encoded)
+        self._respond(_answer(body, json_length, self._accept_encoding))
+
+
+_DONE: Final = cast("Callable[[Request], None]", HttpRequest._done)
 
 
 class Inference:
@@ -137,7 +139,7 @@ class Inference:
         began = monotonic()
         try:
             if self.access.required:
-                token = bearer(headers.authorization.decode("latin-1"), headers.api_key.decode("latin-1"))
+                token = _token(headers.authorization, headers.api_key)
                 self.access.check(token, "invoker", name, "infer")
             serving, inquiry, request_id = self._decode(name, version, headers, body)
             deadline = self.deadline(inquiry.options, headers.deadline)
@@ -214,6 +216,11 @@ class Inference:
             serving.stats.failed(error.code)
             raise
         return serving, inquiry, body_id
+
+
+@lru_cache(TOKENS)
+def _token(authorization: bytes, api_key: bytes) -> str | None:
+    return bearer(authorization.decode("latin-1"), api_key.decode("latin-1"))
 
 
 def failure(error: ServableError, request_id: str = "") -> Answer:
