@@ -29,8 +29,22 @@ class Model(Protocol):
 
 @runtime_checkable
 class Learner(Model, Protocol):
-    """A Model whose state moves with the outcomes it is shown."""
+    """A Model whose state moves with the outcomes it is shown.
+
+    Learning is deterministic: the same state and the same examples in the same order give the same state, to the bit.
+    """
 
     def learn(self, batch: Batch, outcomes: Array) -> None:
-        """Update the state from `batch` and its true outcomes, one a row, in order."""
+        """Update the state from `batch` and its true outcomes, one a row, row by row in their order.
+
+        Raises InvalidInput for an outcome that is none of its kind, before the state has changed.
+        """
+        ...
+
+    def snapshot(self) -> bytes:
+        """The whole state: weights, optimiser, scalers, random state. Equal states give equal bytes."""
+        ...
+
+    def restore(self, state: bytes) -> None:
+        """Take up a state that `snapshot` of the same learner gave. Raises CorruptModel, IncompatibleModel."""
         ...

@@ -1,0 +1,92 @@
+"""Fold: a learner as the sum of a journal. The same entries in the same order give the same state, to the bit.
+
+Each example has its effect once, however often it was sent: an outcome counts if its id is new, or its version is
+higher than the one that counted before. What is remembered for that is part of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from servable.domain.batch import Batch
+from servable.domain.model import Learner
+from servable.errors import CorruptModel
+from servable.online.event import Asked, Examples, array, batch_of
+from servable.online.journal import Entry
+
+REMEMBERED: Final = 100_000
+"""Ids of examples that a repetition is known by: the last ones."""
+
+
+class State(msgspec.Struct, frozen=True, array_like=True):
+    """All that a fold is at an offset."""
+
+    offset: int
+    learned: int
+    seen: dict[str, int]
+    learner: bytes
+
+
+class Fold:
+    """`offset`: how many examples of the journal are in it; `learned`: how many of them had an effect."""
+
+    def __init__(self, learner: Learner, without: Collection[str] = (), remembered: int = REMEMBERED) -> None:
+        """`without`: sources whose examples have no effect."""
+        self.learner = learner
+        self.offset = 0
+        self.learned = 0
+        self._without = frozenset(without)
+        self._remembered = remembered
+        self._seen: dict[str, int] = {}
+
+    def apply(self, entry: Entry) -> int:
+        """Take an entry in; how many of its examples had an effect. Raises CorruptModel for one out of its turn."""
+        if entry.offset != self.offset:
+            raise CorruptModel(f"the journal goes on at example {entry.offset}, expected was {self.offset}")
+        event = entry.event
+        if isinstance(event, Asked):
+            return 0
+        self.offset = entry.after
+        if event.source in self._without:
+            return 0
+        fresh = self._fresh(event)
+        if fresh:
+            batch, outcomes = batch_of(event.columns), array(event.outcomes)
+            if len(fresh) < event.rows:
+                places = np.array(fresh)
+                batch = Batch({name: values[places] for name, values in batch.columns.items()}, len(fresh))
+                outcomes = outcomes[places]
+            self.learner.learn(batch, outcomes)
+            self.learned += len(fresh)
+        return len(fresh)
+
+    def replay(self, entries: Iterable[Entry]) -> None:
+        """Take in all entries from here on."""
+        for entry in entries:
+            self.apply(entry)
+
+    def _fresh(self, event: Examples) -> list[int]:
+        """The rows that were not learned before, which they are now."""
+        seen = self._seen
+        fresh = []
+        for row, (key, version) in enumerate(zip(event.ids, event.versions, strict=True)):
+            if seen.get(key, -1) < version:
+                seen.pop(key, None)
+                seen[key] = version
+                fresh.append(row)
+        while len(seen) > self._remembered:
+            del seen[next(iter(seen))]
+        return fresh
+
+    def state(self) -> State:
+        """What it is now."""
+        return State(self.offset, self.learned, dict(self._seen), self.learner.snapshot())
+
+    def take(self, state: State) -> None:
+        """Be what it was. Raises what the learner raises for a state that is not its own."""
+        self.learner.restore(state.learner)
+        self.offset, self.learned, self._seen = state.offset, state.learned, dict(state.seen)

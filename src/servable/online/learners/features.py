@@ -1,0 +1,83 @@
+"""Features: the rows of a Batch as numbers at positions, the one form that linear learners take.
+
+Numbers are dense: the constant at position 0, then a position each. What is sparse follows, with the value 1: that a
+number is missing (it counts as 0 then), and for each text the position that its column and value hash to. A text that
+is missing is a value of its own.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+from servable.domain.datatypes import FLOATS, INTEGERS
+from servable.domain.field import Field
+from servable.domain.signature import Signature
+from servable.errors import UsageError
+
+NUMBERS = FLOATS | INTEGERS | {"BOOL"}
+
+
+class Encoded(NamedTuple):
+    """`dense`: rows by constant and numbers, float64, none missing. `sparse`: for each row, distinct positions."""
+
+    dense: Array
+    sparse: Sequence[Array]
+
+
+class Features:
+    """The positions of a signature's inputs: `size` of them, `dense` of which hold numbers.
+
+    >>> signature = Signature((Field("x", "FP64", (-1, 2)), Field("city", "BYTES")), (Field("y", "FP64"),))
+    >>> features = Features(signature, hash_bits=4)
+    >>> features.dense, features.size
+    (3, 21)
+    >>> encoded = features.encode(Batch({"x": np.array([[0.5, np.nan]]), "city": np.array(["Oslo"], object)}))
+    >>> encoded.dense.tolist(), encoded.sparse[0].tolist()
+    ([[1.0, 0.5, 0.0]], [4, 14])
+    """
+
+    def __init__(self, signature: Signature, hash_bits: int = 18) -> None:
+        """`hash_bits`: texts share `2 ** hash_bits` positions. Raises UsageError for an input that is neither a fixed
+        number of numbers a row, nor one text.
+        """
+        self._numbers: list[tuple[Field, int]] = []
+        self._texts: list[Field] = []
+        width = 0
+        for field in signature.inputs:
+            count = int(np.prod(field.shape[1:], dtype=np.int64))
+            if not signature.batched or count < 0 or (field.datatype == "BYTES" and count != 1):
+                raise UsageError(
+                    f"input {field.name!r} is {field.describe()}: expected a fixed number of numbers a row, or one text"
+                )
+            if field.datatype in NUMBERS:
+                self._numbers.append((field, count))
+                width += count
+            else:
+                self._texts.append(field)
+        self.dense = 1 + width
+        self._first_text = 1 + 2 * width
+        self._buckets = 1 << hash_bits if self._texts else 0
+        self.size = self._first_text + self._buckets
+
+    def encode(self, batch: Batch) -> Encoded:
+        """The rows of a batch that its signature has checked, in their order."""
+        dense = np.ones((batch.rows, self.dense))
+        place = 1
+        for field, count in self._numbers:
+            dense[:, place : place + count] = batch[field.name].reshape(batch.rows, count)
+            place += count
+        absent = np.isnan(dense)
+        dense[absent] = 0.0
+        width = self.dense - 1
+        places: list[set[int]] = [set() for _ in range(batch.rows)]
+        for row, position in np.argwhere(absent).tolist():
+            places[row].add(width + position)
+        for field in self._texts:
+            for held, value in zip(places, batch[field.name].reshape(-1).tolist(), strict=True):
+                held.add(self._first_text + zlib.crc32(f"{field.name}={value}".encode()) % self._buckets)
+        return Encoded(dense, [np.array(sorted(held), np.intp) for held in places])

@@ -1,0 +1,105 @@
+"""Linear: regression by normalised adaptive gradient steps, which no unit of any input can throw off.
+
+Ross, Mineiro, Langford, "Normalized Online Learning", UAI 2013, algorithm 2 (NAG): each weight shrinks when its input
+shows a larger value than ever, and each step is divided by what the input and its gradients have been. Squared loss, on
+targets that are brought to mean 0 and deviation 1 by moments learned on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+from servable.domain.field import Field
+from servable.domain.signature import Signature
+from servable.errors import InvalidInput
+from servable.online.learners import state
+from servable.online.learners.features import Features
+from servable.online.learners.scale import Scale
+
+NAME: Final = "linear"
+OUTPUT: Final = Field("prediction", "FP64")
+
+
+class Linear:
+    """A Learner that predicts a number."""
+
+    concurrent = False
+
+    def __init__(self, signature: Signature, *, rate: float = 0.5, hash_bits: int = 18) -> None:
+        """`rate`: the length of a step; the rest adapts."""
+        self._features = Features(signature, hash_bits)
+        self._rate = rate
+        self._facts = {"size": self._features.size, "hash_bits": hash_bits, "rate": rate}
+        size = self._features.size
+        self._weights, self._largest, self._gradients = np.zeros(size), np.zeros(size), np.zeros(size)
+        self._seen = np.zeros(2)
+        """Examples, and the sum of their normalised squared lengths: the paper's t and N."""
+        self._target = Scale(2)
+
+    def predict(self, batch: Batch) -> Batch:
+        """`prediction`, one a row."""
+        encoded = self._features.encode(batch)
+        told: Array = encoded.dense @ self._weights[: self._features.dense]
+        for row, places in enumerate(encoded.sparse):
+            if len(places):
+                told[row] += self._weights[places].sum()
+        return Batch({OUTPUT.name: self._target.mean[1] + told * self._target.deviation[1]}, batch.rows)
+
+    def learn(self, batch: Batch, outcomes: Array) -> None:
+        """A step for each row, in order. Raises InvalidInput for an outcome that is no finite number."""
+        targets = _numbers(outcomes)
+        encoded = self._features.encode(batch)
+        for dense, sparse, target in zip(encoded.dense, encoded.sparse, targets.tolist(), strict=True):
+            at = np.concatenate([np.flatnonzero(dense), sparse])
+            values = np.concatenate([dense[dense != 0.0], np.ones(len(sparse))])
+            self._step(at, values, float(self._target.learn(np.array([1.0, target]))[1]))
+
+    def _step(self, at: Array, values: Array, target: float) -> None:
+        size, before = np.abs(values), self._largest[at]
+        largest = np.maximum(size, before)
+        weights = self._weights[at] * (before / largest)
+        error = float(weights @ values) - target
+        self._seen += (1.0, float(((values / largest) ** 2).sum()))
+        gradient = 2.0 * error * values
+        gradients = self._gradients[at] + gradient**2
+        pace = self._rate * np.sqrt(self._seen[0] / self._seen[1])
+        step = np.divide(gradient, largest * np.sqrt(gradients), out=np.zeros_like(gradient), where=gradients > 0.0)
+        self._weights[at] = weights - pace * step
+        self._largest[at] = largest
+        self._gradients[at] = gradients
+
+    def snapshot(self) -> bytes:
+        return state.dumps(NAME, self._facts, self._arrays())
+
+    def _arrays(self) -> dict[str, Array]:
+        return {
+            "weights": self._weights, "largest": self._largest, "gradients": self._gradients, "seen": self._seen,
+            **self._target.state(),
+        }  # fmt: skip
+
+    def restore(self, data: bytes) -> None:
+        arrays = state.loads(data, NAME, self._facts)
+        self._weights, self._largest = arrays["weights"], arrays["largest"]
+        self._gradients, self._seen = arrays["gradients"], arrays["seen"]
+        self._target.take(arrays)
+
+    def parameters(self) -> Array:
+        """The weights: what a guard watches."""
+        return self._weights
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _numbers(outcomes: Array) -> Array:
+    try:
+        numbers = np.asarray(outcomes, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"outcomes: expected numbers, got {outcomes.tolist()!r:.100}") from error
+    wrong = np.flatnonzero(~np.isfinite(numbers))
+    if len(wrong):
+        raise InvalidInput("outcomes: expected finite numbers", faults=[f"row {row}" for row in wrong[:20].tolist()])
+    return numbers
