@@ -54,6 +54,11 @@ class Registry:
         """The registry that the settings name."""
         return Registry(settings.home_path, who)
 
+    @property
+    def who(self) -> str:
+        """Whose name is written beside every act."""
+        return self._who
+
     def acting(self, who: str) -> Registry:
         """The same registry, for somebody else."""
         other = copy.copy(self)
