@@ -84,19 +84,40 @@ def _file_name(stem: str) -> str:
 
 
 def _from_registry(settings: Settings, text: str | None) -> Plan:
+    from servable.registry.policy import wanted, with_fallbacks
     from servable.registry.registry import Registry
 
-    registry = Registry(settings.home_path)
-    wanted = registry.wanted(None if text is None else Ref.parse(text))
+    registry = Registry.of(settings)
+    catalog = registry.catalog()
+    served = with_fallbacks(catalog, wanted(catalog, None if text is None else Ref.parse(text)))
     return Plan(
         tuple(
             Target(one.name, version.version, str(registry.folder(version)), version.digest)
-            for one in wanted
+            for one in served
             for version in one.versions
         ),
-        {one.name: Route(one.live) for one in wanted},
-        {one.name: one.aliases for one in wanted},
+        {one.name: one.route for one in served},
+        {one.name: one.aliases for one in served},
     )
+
+
+class Declared:
+    """What the registry declares of releases and aliases, for the server that follows it (`supervisor/follower.py`)."""
+
+    def __init__(self, settings: Settings) -> None:
+        from servable.registry.news import News
+        from servable.registry.registry import Registry
+
+        self._registry = Registry.of(settings, "servable serve")
+        self._news = News(self._registry)
+
+    def news(self) -> set[str]:
+        return self._news.names()
+
+    def undo(self, name: str, route: Route, reason: str) -> None:
+        from servable.release.acts import Acts
+
+        Acts(self._registry).restore(name, route, f"not taken up: {reason}")
 
 
 # ---- a door

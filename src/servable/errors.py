@@ -13,7 +13,8 @@
     ├─ Unsupported          501  known, and not offered
     ├─ Unavailable          503  not now; `retry_after_s` says when to come back
     │  ├─ NotReady               the version is loading, failed to load, or is draining
-    │  └─ Overloaded             the queue is full, or the deadline could not be met
+    │  ├─ Overloaded             the queue is full, or the deadline could not be met
+    │  └─ CircuitOpen            the version keeps failing and is left alone for a while
     ├─ DeadlineExceeded     504  time ran out
     ├─ BundleError               a model or bundle that cannot be trusted or read
     │  ├─ UnknownFormat          no runtime recognises the content
@@ -21,6 +22,7 @@
     │  ├─ DigestMismatch         the bytes are not those that were packed
     │  ├─ IncompatibleModel      made by a version of a library that this one cannot read faithfully
     │  ├─ UnsafeModel            loading it would run code, and nobody consented
+    │  ├─ UnsignedModel          no trusted key signed it, and one is demanded
     │  └─ ConversionRejected     the converted model did not prove equal
     ├─ CheckFailed               a check or a job ran, and the answer is no
     ├─ UsageError                the command or call is wrong
@@ -138,6 +140,10 @@ class Overloaded(Unavailable):
     code = "overloaded"
 
 
+class CircuitOpen(Unavailable):
+    code = "circuit_open"
+
+
 class DeadlineExceeded(ServableError):
     status = 504
     code = "deadline_exceeded"
@@ -166,6 +172,10 @@ class IncompatibleModel(BundleError):
 
 class UnsafeModel(BundleError):
     code = "unsafe_model"
+
+
+class UnsignedModel(BundleError):
+    code = "unsigned_model"
 
 
 class ConversionRejected(BundleError):

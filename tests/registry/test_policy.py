@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from servable.domain.ref import Ref
+from servable.domain.route import Route
 from servable.errors import CheckFailed
 from servable.registry.catalog import Catalog
 from servable.registry.event import Event
-from servable.registry.policy import held_back, wanted
+from servable.registry.policy import held_back, wanted, with_fallbacks
 
 
 def catalog(aliases: dict[str, int], deleted: tuple[int, ...] = (), names: tuple[str, ...] = ("churn",)) -> Catalog:
@@ -102,3 +103,37 @@ def test_where_all_are_held_back_none_is_live_but_each_can_be_named():
 def test_a_champion_stays_live_whatever_the_gate_says_later():
     events = [registered(1), Event(0, 0.0, "ada", "aliased", "churn", 1, "champion"), registered(2), judged(False, 1)]
     assert wanted(Catalog.of(events), Ref.parse("churn"))[0].live == "1"
+
+
+def noted(seq: int, **release: object) -> Event:
+    return Event(seq, 0.0, "ada", "noted", "churn", 0, detail={"what": "release", "facts": release})
+
+
+CANARY = {"live": "1", "canary": "2", "canary_share": 0.05, "shadows": ["3"], "fallback": "churn:4"}
+
+
+@pytest.mark.parametrize(
+    ("later", "route", "loaded"),
+    [
+        ([], Route("1", "2", 0.05, ("3",), "churn:4"), ["1", "2", "3", "4"]),
+        ([Event(0, 0.0, "a", "deleted", "churn", 2)], Route("1", shadows=("3",), fallback="churn:4"), ["1", "3", "4"]),
+        ([Event(0, 0.0, "a", "deleted", "churn", 1)], Route("5"), ["5"]),
+        ([Event(0, 0.0, "a", "aliased", "churn", 1, "champion")], Route("1", "2", 0.05, ("3",), "churn:4"), None),
+        ([Event(0, 0.0, "a", "aliased", "churn", 3, "champion")], Route("3", fallback="churn:4"), ["3", "4"]),
+        ([noted(9, route={"live": "5"})], Route("5"), ["5"]),
+    ],
+)
+def test_a_release_says_the_route_as_far_as_it_still_holds(later, route, loaded):
+    catalog = Catalog.of([*(registered(number) for number in range(1, 6)), noted(1, route=CANARY), *later])
+    (one,) = wanted(catalog, Ref.parse("churn"))
+    assert one.route == route
+    assert loaded is None or [version.version for version in one.versions] == loaded
+
+
+def test_a_model_that_is_fallen_back_to_is_served_as_well():
+    other = Event(0, 0.0, "ada", "registered", "plain", 1, digest="p")
+    catalog = Catalog.of([registered(1), other, noted(1, route={"live": "1", "fallback": "plain"})])
+    served = with_fallbacks(catalog, wanted(catalog, Ref.parse("churn")))
+    assert [one.name for one in served] == ["churn", "plain"]
+    gone = catalog.after([Event(0, 0.0, "ada", "deleted", "plain", 1)])
+    assert [one.name for one in with_fallbacks(gone, wanted(gone, Ref.parse("churn")))] == ["churn"]

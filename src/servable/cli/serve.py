@@ -62,4 +62,4 @@ def serve(
             print(f"  gRPC   {addresses.grpc}", file=sys.stderr)
         print("  Ctrl-C stops, after finishing what was accepted", file=sys.stderr, flush=True)
 
-    sys.exit(run(settings, lambda: app.resolve(settings, chosen), announce))
+    sys.exit(run(settings, lambda: app.resolve(settings, chosen), announce, declared=app.Declared(settings)))

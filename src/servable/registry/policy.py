@@ -7,43 +7,64 @@ from typing import Final
 import msgspec
 
 from servable.domain.ref import Ref
+from servable.domain.route import Route
 from servable.errors import CheckFailed
 from servable.registry.catalog import Catalog, Model, Version
+from servable.registry.release import Release, release_of
 
 CHAMPION: Final = "champion"
 """The alias that makes a version the live one of its name."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """For one name: all versions that should be loaded, the live one among them, and the aliases of these."""
+    """For one name: its Route, all versions that should be loaded, and the aliases of these."""
 
     name: str
-    live: str
+    route: Route
     versions: tuple[Version, ...]
     aliases: dict[str, str]
+
+    @property
+    def live(self) -> str:
+        """The version that answers, but for what the Route gives to others."""
+        return self.route.live
 
 
 def wanted(catalog: Catalog, ref: Ref | None) -> tuple[Wanted, ...]:
     """What a server of `ref` should load; of None: every name that has a version which may be live.
 
     A bare name: the champion is live, or where there is none the newest version that the gate does not hold back; every
-    version with an alias is loaded beside it. A Ref with a version or an alias: that version alone, whatever the gate
-    says: whoever names it has decided. Raises NotFound, CheckFailed.
+    version of its release's Route, and every one with an alias, is loaded beside it. A Ref with a version or an alias:
+    that version alone, whatever the gate says: whoever names it has decided. Raises NotFound, CheckFailed.
     """
     if ref is None:
         alive = ((model, _live(model)) for model in catalog.living.values())
-        return tuple(_all_of(model, live) for model, live in alive if live is not None)
+        return tuple(_all_of(model, _release(model, live).route) for model, live in alive if live is not None)
     if ref.version is None and ref.alias is None:
         model = catalog.model(ref.name)
-        live = _live(model)
-        if live is None:
-            newest = model.living[-1]
-            raise CheckFailed(
-                f"no version of {ref.name!r} may be live: {held_back(newest, model)}. To serve one all the same, name "
-                f"it: {ref.name}:{newest.version}"
-            )
-        return (_all_of(model, live),)
-    return (_only(catalog.model(ref.name), {catalog.find(ref).version}, catalog.find(ref).version),)
+        return (_all_of(model, released(model).route),)
+    version = catalog.find(ref).version
+    return (_only(catalog.model(ref.name), {version}, Route(version)),)
+
+
+def with_fallbacks(catalog: Catalog, served: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
+    """The same, and the models of other names that their Routes fall back to, as far as there are any."""
+    names = {one.name for one in served}
+    others = {Ref.parse(one.route.fallback).name for one in served if one.route.fallback is not None}
+    more = [catalog.model(name) for name in sorted(others - names) if name in catalog.living]
+    return (*served, *(_all_of(model, released(model).route) for model in more))
+
+
+def released(model: Model) -> Release:
+    """How a name is being released. Raises CheckFailed where no version of it may be live."""
+    live = _live(model)
+    if live is None:
+        newest = model.living[-1]
+        raise CheckFailed(
+            f"no version of {model.name!r} may be live: {held_back(newest, model)}. To serve one all the same, name "
+            f"it: {model.name}:{newest.version}"
+        )
+    return _release(model, live)
 
 
 def held_back(version: Version, model: Model) -> str:
@@ -75,14 +96,24 @@ def _live(model: Model) -> str | None:
     return next((version.version for version in reversed(model.living) if not held_back(version, model)), None)
 
 
-def _all_of(model: Model, live: str) -> Wanted:
-    return _only(model, {live, *model.aliases.values()}, live)
+def _release(model: Model, live: str) -> Release:
+    return release_of(model, live, model.aliases.get(CHAMPION))
 
 
-def _only(model: Model, numbers: set[str], live: str) -> Wanted:
+def _all_of(model: Model, route: Route) -> Wanted:
+    numbers = {*route.versions(), *model.aliases.values()}
+    if route.fallback is not None:
+        fallback = Ref.parse(route.fallback)
+        own = fallback.version or model.aliases.get(fallback.alias or "")
+        if fallback.name == model.name and own is not None:
+            numbers.add(own)
+    return _only(model, numbers, route)
+
+
+def _only(model: Model, numbers: set[str], route: Route) -> Wanted:
     return Wanted(
         model.name,
-        live,
+        route,
         tuple(version for version in model.living if version.version in numbers),
         {alias: number for alias, number in model.aliases.items() if number in numbers},
     )

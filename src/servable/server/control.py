@@ -110,7 +110,8 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 class Want(msgspec.Struct, frozen=True, tag=True):
     """A caller of this door's API wants a change of, or a word from, the whole server. The parent answers Reply.
 
-    load, unload (of `model`), reload: the reply is a list of State. stats: a list of what each door answered.
+    load, unload, follow (of `model`), reload: the reply is a list of State. `follow` takes up what is declared of it
+    now without loading anew what is loaded. stats: a list of what each door answered.
     doors: a list of facts about each door process.
     process: where the model process of a version listens, started if there is none (parameters: a Launch; reply:
     Hosted).
@@ -118,7 +119,7 @@ class Want(msgspec.Struct, frozen=True, tag=True):
     stuck: that process does not answer and must be killed (parameters: its `pid`).
     """
 
-    action: Literal["load", "unload", "reload", "stats", "doors", "process", "processes", "stuck"]
+    action: Literal["load", "unload", "follow", "reload", "stats", "doors", "process", "processes", "stuck"]
     model: str | None = None
     parameters: dict[str, Any] = {}
     id: int = 0

@@ -28,6 +28,10 @@ class SupervisedRepository:
     async def unload(self, name: str) -> list[State]:
         return await self._states(Want("unload", name))
 
+    async def follow(self, name: str) -> list[State]:
+        """Take up what is declared of a name now: its Route, its aliases, versions that are new. Raises as `load`."""
+        return await self._states(Want("follow", name))
+
     async def statistics(self) -> list[Mapping[str, Any]]:
         return [
             {"name": model["name"], "version": model["version"], **model["stats"]}

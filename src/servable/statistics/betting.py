@@ -35,7 +35,8 @@ def wealth(losses: Losses, limit: float) -> Losses:
     spread = (0.25 + np.cumsum((losses - mean) ** 2, -1)) / (count + 1)
     excess = _before(mean, limit) - limit
     stake = np.clip(excess / (_before(spread, 0.25) + excess**2), 0.0, BOLD / limit)
-    return np.exp(np.cumsum(np.log1p(stake * (losses - limit)), -1))
+    gained: Losses = np.cumsum(np.log1p(stake * (losses - limit)), -1)
+    return np.exp(gained)
 
 
 def _before(values: Losses, first: float) -> Losses:

@@ -194,3 +194,14 @@ def test_a_signal_to_stop_ends_a_change_that_goes_on(server: Server) -> None:
 def test_what_is_missing_on_the_machine_has_its_own_exit_code(tmp_path: Path) -> None:
     with Server(tmp_path, {"m": "bad:extra"}) as server:
         assert server.ended() == 3
+
+
+def test_following_loads_what_is_new_and_leaves_what_is_loaded(server: Server) -> None:
+    server.get("/want/follow/m")
+    assert loaded(server) == [{"m": ["1", 1]}] * 2
+    server.declare({"m": "good", "n": "good"})
+    server.get("/want/follow/n")
+    assert loaded(server) == [{"m": ["1", 1], "n": ["1", 3]}] * 2
+    server.declare({"m": "good", "n": "bad:broken"})
+    assert "broken" in server.get("/want/follow/n")["error"]
+    assert loaded(server) == [{"m": ["1", 1], "n": ["1", 3]}] * 2

@@ -10,9 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from servable.domain.problem import Problem
+from servable.engine.plan import State
 from servable.errors import ServableError, Unavailable, UsageError
 from servable.server.control import Answer, Ask, ChannelClosed, Reply, Want
 from servable.server.supervisor.child import Child
+from servable.server.supervisor.follower import Follower
 from servable.server.supervisor.processes import Processes
 from servable.server.supervisor.rollout import Rollout
 from servable.server.supervisor.tally import Tally
@@ -41,7 +43,9 @@ class Desk:
         doors: Callable[[], Sequence[Child]],
         replaced: Mapping[int, int],
         processes: Processes | None = None,
+        follower: Follower | None = None,
     ) -> None:
+        self._follower = follower or Follower(rollout)
         self._processes = processes
         self._rollout = rollout
         self._doors = doors
@@ -64,10 +68,8 @@ class Desk:
 
     async def _do(self, want: Want) -> Any:
         match want.action:
-            case "load" if want.model:
-                return await self._rollout.load(want.model, want.parameters)
-            case "unload" if want.model:
-                return await self._rollout.unload(want.model)
+            case "load" | "unload" | "follow" if want.model:
+                return await self._change(want.action, want.model, want.parameters)
             case "reload":
                 return await self._rollout.reload()
             case "stats":
@@ -85,6 +87,11 @@ class Desk:
             case "processes" if self._processes is not None:
                 return self._processes.facts()
         raise UsageError(f"{want.action} needs the name of a model")
+
+    async def _change(self, action: str, model: str, parameters: Mapping[str, Any]) -> list[State]:
+        if action == "load":
+            return await self._rollout.load(model, parameters)
+        return await (self._rollout.unload if action == "unload" else self._follower.follow)(model)
 
     @staticmethod
     async def _stats(door: Child) -> Any:

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from servable.domain.ref import Ref
 from servable.engine.plan import Plan, State
 
 FIRST_BEAT_S: Final = 60.0
@@ -104,6 +105,26 @@ def stamp(plan: Plan, generation: int) -> Plan:
     """The plan with every target of this generation: all that is loaded is older, and will be loaded anew."""
     targets = tuple(msgspec.structs.replace(target, generation=generation) for target in plan.targets)
     return msgspec.structs.replace(plan, targets=targets)
+
+
+def keep(plan: Plan, standing: Plan) -> Plan:
+    """The plan, where targets that stand already, from the same source and with the same digest, keep their generation:
+    they are not loaded anew.
+
+    >>> from servable.engine.plan import Target
+    >>> new = Plan((Target("m", "1", "/a", "d", 9), Target("m", "2", "/b", "e", 9)))
+    >>> [target.generation for target in keep(new, Plan((Target("m", "1", "/a", "d", 3),))).targets]
+    [3, 9]
+    """
+    known = {msgspec.structs.replace(target, generation=0): target for target in standing.targets}
+    targets = (known.get(msgspec.structs.replace(target, generation=0), target) for target in plan.targets)
+    return msgspec.structs.replace(plan, targets=tuple(targets))
+
+
+def concerned(plan: Plan, chosen: AbstractSet[str]) -> set[str]:
+    """The chosen names, and those of the models that their Routes fall back to."""
+    routes = [plan.routes[name] for name in chosen if name in plan.routes]
+    return {*chosen, *(Ref.parse(route.fallback).name for route in routes if route.fallback)}
 
 
 def names(plan: Plan) -> set[str]:

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from servable.domain.problem import Problem
@@ -17,7 +18,7 @@ from servable.engine.plan import Plan, State
 from servable.errors import BundleError, NotFound, ServableError, Unsupported
 from servable.server.control import ChannelClosed
 from servable.server.supervisor.child import Child
-from servable.server.supervisor.policy import changed, graft, merge, names, stamp
+from servable.server.supervisor.policy import changed, concerned, graft, keep, merge, names, stamp
 
 logger = logging.getLogger("servable.supervisor")
 
@@ -68,6 +69,18 @@ class Rollout:
             self._check(await self._roll(graft(self.plan, Plan(), {model})))
             self._unloaded.add(model)
             return self.states(model)
+
+    async def follow(self, chosen: AbstractSet[str]) -> list[State]:
+        """Take up what is declared of these names now: Routes, aliases, versions that are new. What is loaded stays.
+
+        Returns their states. Raises what `resolve` raised, with nothing changed; or BundleError with those that failed:
+        they stay as they were.
+        """
+        async with self._changing:
+            resolved = keep(await self._read(), self.plan)
+            touched = concerned(resolved, chosen) - self._unloaded
+            self._check(await self._roll(graft(self.plan, resolved, touched)))
+            return [state for state in self.states() if state.name in touched]
 
     async def reload(self) -> list[State]:
         """Load all that is declared anew, but what was unloaded. Returns all states.

@@ -21,6 +21,7 @@ from servable.server.control import Notice, Want
 from servable.server.supervisor.child import Child, reap_orphans
 from servable.server.supervisor.desk import Desk
 from servable.server.supervisor.doors import Doors
+from servable.server.supervisor.follower import Declared, Follower
 from servable.server.supervisor.notify import Notifier
 from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.processes import Processes
@@ -50,11 +51,13 @@ def run(
     on_ready: Callable[[Addresses], None] = lambda _: None,
     command: Sequence[str] = DOOR,
     restarts: Restarts | None = None,
+    declared: Declared | None = None,
 ) -> int:
     """Serve until told to stop. Returns 0 after a clean end, 1 if a door had to be killed or failed while ending.
 
     `resolve` gives the wanted plan, at the start and at every change; `on_ready` is called once, when all doors are
-    ready. Raises the ServableError (with its exit code) that kept the server from starting.
+    ready; `declared` tells when names are declared otherwise than before. Raises the ServableError (with its exit
+    code) that kept the server from starting.
     """
     notifier = Notifier()
     raise_file_limit()
@@ -65,7 +68,8 @@ def run(
             doors = Doors(settings, listeners, command, restarts or Restarts(), lambda: rollout.plan)
             rollout.doors = doors.living
             processes = Processes(settings, restarts or PROCESS_RESTARTS)
-            return await Supervisor(settings, listeners, notifier, doors, processes, rollout, on_ready=on_ready).run()
+            follower = Follower(rollout, declared)
+            return await Supervisor(settings, listeners, notifier, doors, processes, follower, on_ready=on_ready).run()
 
         return asyncio.run(main())
 
@@ -80,7 +84,7 @@ class Supervisor:
         notifier: Notifier,
         doors: Doors,
         processes: Processes,
-        rollout: Rollout,
+        follower: Follower,
         *,
         on_ready: Callable[[Addresses], None],
     ) -> None:
@@ -89,9 +93,10 @@ class Supervisor:
         self._notifier = notifier
         self._doors = doors
         self._processes = processes
-        self._rollout = rollout
+        self._rollout = follower.rollout
         self._on_ready = on_ready
-        self._desk = Desk(rollout, doors.living, doors.replaced, processes)
+        self._follower = follower
+        self._desk = Desk(follower.rollout, doors.living, doors.replaced, processes, follower)
         self._tasks: set[asyncio.Task[None]] = set()
         self._announced = False
         self._reload_wanted = asyncio.Event()
@@ -115,6 +120,7 @@ class Supervisor:
             self._go(self._begin())
             self._go(self._watch())
             self._go(self._reload())
+            self._go(self._follow())
             await self._halt
             return await self._drain()
         finally:
@@ -177,6 +183,10 @@ class Supervisor:
                 logger.exception("reload: an error of the server itself", extra={"event": "reload_failed"})
             if self._announced:
                 self._notifier.ready()
+
+    async def _follow(self) -> None:
+        await self._doors.proven.wait()
+        await self._follower.keep_on()
 
     async def _answer(self, door: Child, want: Want) -> None:
         door.channel.send(await self._desk.reply(want))

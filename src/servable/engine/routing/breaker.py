@@ -1,0 +1,115 @@
+"""Breaker: stands before a version that keeps failing, so that callers hear at once what they would have waited for.
+
+While all is well it is not on the way of a request at all: it hears of failures only. Open, it refuses; after a pause
+it lets one request through at a time, and closes when enough of them went well.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import Final
+
+from servable.engine.request import Request
+from servable.engine.routing.policy import Tolerance, pause_s, trips
+from servable.engine.stats import Stats
+from servable.errors import CircuitOpen, DeadlineExceeded, ModelFailed
+
+Submit = Callable[[Request], None]
+
+FAULTS: Final = frozenset({ModelFailed.code, DeadlineExceeded.code})
+"""What speaks against a model. A full queue, or a process that is being replaced, is looked after elsewhere."""
+
+logger = logging.getLogger("servable.engine")
+
+
+class Breaker:
+    """That of one version in one door."""
+
+    def __init__(
+        self,
+        name: str,
+        submit: Submit,
+        stats: Stats,
+        stand_before: Callable[[Submit], None],
+        tolerance: Tolerance | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`submit` is the way to the model; `stand_before` puts another in its place, or it back."""
+        self.opened = 0
+        """How often."""
+        self._name = name
+        self._submit = submit
+        self._stats = stats
+        self._stand_before = stand_before
+        self._tolerance = tolerance or Tolerance()
+        self._clock = clock
+        self._since = -self._tolerance.window_s
+        self._failed = 0
+        self._late = 0
+        self._answered = 0
+        self._open = False
+        self._in_a_row = 0
+        self._until = 0.0
+        self._probe: Request | None = None
+        self._good = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether requests are refused, but for those that try."""
+        return self._open
+
+    def failed(self, code: str) -> None:
+        """A request has failed with this code."""
+        if self._open or code not in FAULTS:
+            return
+        now = self._clock()
+        if now - self._since > self._tolerance.window_s:
+            self._since, self._failed, self._late, self._answered = now, 0, 0, self._stats.success
+        self._failed += code == ModelFailed.code
+        self._late += code == DeadlineExceeded.code
+        if trips(self._failed, self._late, self._stats.success - self._answered, self._tolerance):
+            self._trip(now)
+
+    def _trip(self, now: float) -> None:
+        self.opened += 1
+        self._open = True
+        self._good = 0
+        self._in_a_row += 1
+        pause = pause_s(self._in_a_row, self._tolerance)
+        self._until = now + pause
+        self._stand_before(self._refuse)
+        logger.warning("%s keeps failing: its circuit is open for %g s", self._name, pause)
+
+    def _refuse(self, request: Request) -> None:
+        now = self._clock()
+        if now >= self._until and (self._probe is None or self._probe.over):
+            self._probe = request
+            request.on_done = partial(self._probed, request.on_done)
+            self._submit(request)
+            return
+        self._stats.failed(CircuitOpen.code)
+        wait = max(self._until - now, self._tolerance.first_s)
+        request.finish(
+            None, CircuitOpen(f"{self._name} keeps failing and is left alone: ask again", retry_after_s=wait)
+        )
+
+    def _probed(self, on_done: Submit, request: Request) -> None:
+        """What came of a request that was let through."""
+        self._probe = None
+        if request.error is None:
+            self._good += 1
+            if self._good >= self._tolerance.probes:
+                self._close()
+        elif request.error.code in FAULTS:
+            self._trip(self._clock())
+        on_done(request)
+
+    def _close(self) -> None:
+        self._open = False
+        self._in_a_row = 0
+        self._since = self._clock() - self._tolerance.window_s - 1
+        self._stand_before(self._submit)
+        logger.info("%s answers again: its circuit is closed", self._name)

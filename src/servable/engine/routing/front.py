@@ -1,0 +1,107 @@
+"""Front: the versions of a name as its Route presents them. What a plain Route does not need costs it nothing.
+
+Requests that name a version go straight to it; those that leave the choice to the Route come through here.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from servable.domain.route import Route
+from servable.engine.request import Request
+from servable.engine.routing.counts import RouteCounts, ShadowCounts
+from servable.engine.routing.mirror import Mirror
+from servable.engine.routing.spares import Spares, stands_in
+from servable.engine.serving import Serving
+from servable.errors import InvalidInput
+
+logger = logging.getLogger("servable.engine")
+
+Find = Callable[[str], Serving | None]
+"""What serves under a Ref, if anything does."""
+
+
+class Front:
+    """`drawn` holds what answers a request that is drawn by its id, `named` one that names its unit, by version."""
+
+    def __init__(self, route: Route, versions: Mapping[str, Serving], counts: RouteCounts, find: Find) -> None:
+        self.counts = counts
+        self._mirrors = [
+            Mirror(versions[version], counts.shadows.setdefault(version, ShadowCounts()))
+            for version in route.shadows
+            if version in versions
+        ]
+        self.drawn: Mapping[str, Serving] = versions
+        self.named: Mapping[str, Serving] = versions
+        if route == Route(route.live):
+            return
+        names = (route.live,) if route.canary is None else (route.live, route.canary)
+        chosen = {version: versions[version] for version in names if version in versions}
+        spares = {version: _spares(route, serving, versions, counts, find) for version, serving in chosen.items()}
+        self.named = dict(versions) | {
+            version: _presented(serving, _way(serving, self._mirrors, spares[version], None))
+            for version, serving in chosen.items()
+        }
+        self.drawn = self.named
+        if route.canary is not None:
+            self.drawn = dict(versions) | {
+                version: _presented(serving, _way(serving, self._mirrors, spares[version], counts.assigned))
+                for version, serving in chosen.items()
+            }
+
+    def close(self) -> None:
+        """Another takes its place."""
+        for mirror in self._mirrors:
+            mirror.close()
+
+
+def _presented(serving: Serving, submit: Callable[[Request], None]) -> Serving:
+    """The same version, with another way in."""
+    presented = copy.copy(serving)
+    presented.submit = submit
+    return presented
+
+
+def _spares(
+    route: Route, serving: Serving, versions: Mapping[str, Serving], counts: RouteCounts, find: Find
+) -> Spares | None:
+    """For a canary the live version, so that no caller pays for the trial; then what the Route names."""
+    own = [versions[route.live]] if serving.version == route.canary and route.live in versions else []
+    named = route.fallback
+    if named is None and not route.fallback_value and not own:
+        return None
+
+    def found() -> Sequence[Serving]:
+        other = find(named) if named is not None else None
+        return [
+            spare for spare in (*own, other) if spare is not None and not stands_in(spare.signature, serving.signature)
+        ]
+
+    try:
+        return Spares(serving, found, route.fallback_value, counts)
+    except InvalidInput as error:
+        logger.error("%s:%s: %s", serving.name, serving.version, error.message)  # noqa: TRY400 - the operator's error
+        return Spares(serving, found, {}, counts)
+
+
+def _way(
+    serving: Serving, mirrors: Sequence[Mirror], spares: Spares | None, assigned: dict[str, int] | None
+) -> Callable[[Request], None]:
+    """The way in that does all this, and no more."""
+    version = serving.version
+    if assigned is not None:
+        assigned.setdefault(version, 0)
+    own = [mirror for mirror in mirrors if not mirror.of(serving)]
+
+    def submit(request: Request) -> None:
+        if assigned is not None:
+            assigned[version] += 1
+        for mirror in own:
+            mirror.copy(request)
+        if spares is not None:
+            spares.stand_by(request)
+        serving.submit(request)
+
+    return submit

@@ -1,0 +1,139 @@
+"""What may be done with a release, and what the registry then wants to be served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from servable.domain.ref import Ref
+from servable.domain.route import Route
+from servable.domain.terms import Terms
+from servable.domain.verdict import Verdict
+from servable.errors import CheckFailed, Conflict, NotFound, UsageError
+from servable.registry.news import News
+from servable.registry.registry import Registry
+from servable.release.acts import Acts
+from tests.packed import bundle_at
+
+ONE, TWO, THREE = (Ref("scaler", number) for number in "123")
+
+
+@pytest.fixture
+def acts(tmp_path: Path) -> Acts:
+    """Versions 1, 2 and 3 of `scaler`, the first of them champion, under a clock that ticks."""
+    ticks = iter(range(1000, 2000))
+    registry = Registry(tmp_path / "home", who="ada", now=lambda: float(next(ticks)))
+    for factor in (1, 2, 3):
+        registry.register(bundle_at(tmp_path / f"b{factor}", factor=factor))
+    registry.promote(ONE)
+    return Acts(registry, now=lambda: float(next(ticks)))
+
+
+def route(acts: Acts) -> Route:
+    """What a server would do."""
+    return acts.registry.wanted(Ref("scaler"))[0].route
+
+
+def test_a_canary_from_its_first_request_to_its_promotion(acts):
+    acts.canary(TWO, 0.05, Terms(least_requests=7))
+    first = route(acts)
+    assert (first.live, first.canary, first.canary_share) == ("1", "2", 0.05)
+    wider = acts.canary(TWO, 0.5)
+    assert wider.terms.least_requests == 7
+    met = {str(n) for n in range(500) if first.choose(str(n)) == "2"}
+    assert met <= {str(n) for n in range(500) if wider.route.choose(str(n)) == "2"}
+    acts.promote(Ref("scaler"))
+    assert route(acts) == Route("2")
+    assert acts.registry.catalog().find(Ref("scaler", alias="champion")).version == "2"
+
+
+def test_another_canary_meets_others(acts):
+    one = acts.canary(TWO, 0.5).route
+    acts.rollback("scaler")
+    other = acts.canary(TWO, 0.5).route
+    assert {one.choose(str(n)) == other.choose(str(n)) for n in range(50)} == {True, False}
+
+
+def test_a_canary_is_rolled_back_and_then_the_champion_too(acts):
+    acts.promote(TWO)
+    acts.canary(THREE, 0.1)
+    acts.rollback("scaler", "slow")
+    assert route(acts) == Route("2")
+    acts.rollback("scaler", "wrong")
+    assert route(acts) == Route("1")
+    assert acts.release("scaler").reason == "rolled back from 2: wrong"
+    assert acts.registry.catalog().find(Ref("scaler", alias="champion")).version == "1"
+
+
+def test_with_one_champion_there_is_nothing_to_undo(acts):
+    with pytest.raises(Conflict, match="neither a canary nor a champion before scaler:1"):
+        acts.rollback("scaler")
+
+
+def test_shadows_come_and_go(acts):
+    acts.shadow(TWO)
+    acts.shadow(THREE)
+    acts.shadow(TWO)
+    assert route(acts).shadows == ("3", "2")
+    acts.shadow(THREE, remove=True)
+    assert route(acts).shadows == ("2",)
+    acts.canary(TWO, 0.1)
+    assert route(acts).shadows == ()
+    with pytest.raises(UsageError, match="answers requests itself"):
+        acts.shadow(TWO)
+    with pytest.raises(Conflict, match="is no shadow"):
+        acts.shadow(THREE, remove=True)
+
+
+def test_a_fallback_outlives_a_promotion(acts):
+    acts.fallback("scaler", "scaler:3", {"y": 0.0})
+    acts.promote(TWO)
+    assert route(acts) == Route("2", fallback="scaler:3", fallback_value={"y": 0.0})
+    acts.fallback("scaler")
+    assert route(acts) == Route("2")
+    with pytest.raises(NotFound):
+        acts.fallback("scaler", "nobody:1")
+
+
+def test_what_the_gate_holds_back_answers_nobody(acts):
+    acts.registry.record_verdicts(TWO, [Verdict("accuracy", passed=False, reason="0.7 is below 0.9")])
+    with pytest.raises(CheckFailed, match="did not pass the gate"):
+        acts.canary(TWO, 0.05)
+    with pytest.raises(CheckFailed, match="did not pass the gate"):
+        acts.promote(TWO)
+    acts.shadow(TWO)
+    assert acts.canary(TWO, 0.05, override_reason="we look closely").reason.endswith("we look closely")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 5.0])
+def test_shares_that_make_no_sense(acts, share):
+    with pytest.raises(UsageError, match="share"):
+        acts.canary(TWO, share)
+
+
+def test_the_live_version_is_no_canary(acts):
+    with pytest.raises(UsageError, match="is the live version"):
+        acts.canary(ONE, 0.1)
+    with pytest.raises(UsageError, match="no canary"):
+        acts.promote(Ref("scaler"))
+
+
+def test_what_could_not_be_taken_up_is_undone(acts):
+    standing = route(acts)
+    acts.promote(TWO)
+    acts.restore("scaler", standing, "not taken up: it does not load")
+    assert route(acts) == Route("1")
+
+
+def test_news_are_releases_and_aliases(acts, tmp_path):
+    news = News(acts.registry)
+    assert news.names() == set()
+    acts.registry.register(bundle_at(tmp_path / "other", name="other", factor=4))
+    assert news.names() == set()
+    acts.shadow(TWO)
+    assert news.names() == {"scaler"}
+    assert news.names() == set()
+    acts.registry.alias("other", "best", "1")
+    assert news.names() == {"other"}
+    assert News(acts.registry).names() == {"scaler"}  # what may have changed since its server read it
