@@ -32,14 +32,18 @@ class Queue:
                 level = self._levels[request.priority] = deque()
                 self._levels = dict(sorted(self._levels.items()))
             level.append(request)
-        self._count(request)
+        request.waits_in = self
+        self.requests += 1
+        self.rows += request.rows
 
     def put_apart(self, requests: list[Request]) -> None:
         """Put back the requests of a batch that failed, before all others, each to be taken alone."""
         for request in reversed(requests):
             request.alone = True
             self._ordinary.appendleft(request)
-            self._count(request)
+            request.waits_in = self
+            self.requests += 1
+            self.rows += request.rows
 
     def take(self, cap: int, *, uniform: bool) -> list[Request]:
         """The next batch: requests in order while they fit `cap` rows; at least one. Empty: nobody waits.
@@ -104,11 +108,6 @@ class Queue:
     def _by_urgency(self) -> Iterator[deque[Request]]:
         yield from self._levels.values()
         yield self._ordinary
-
-    def _count(self, request: Request) -> None:
-        request.waits_in = self
-        self.requests += 1
-        self.rows += request.rows
 
     def _forget(self, request: Request) -> None:
         request.waits_in = None

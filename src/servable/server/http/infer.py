@@ -191,7 +191,7 @@ class Inference:
         return within_s
 
     def _decode(self, name: str, version: str | None, headers: Asked, body: bytes) -> tuple[Serving, Inquiry, str]:
-        own_id = headers.request_id.decode("latin-1")[:256] or self.new_id()
+        own_id = headers.request_id.decode("latin-1")[:256] if headers.request_id else self.new_id()
         serving = self.router.pick(name, version, own_id)
         try:
             if headers.content_encoding:

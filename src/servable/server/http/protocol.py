@@ -8,11 +8,8 @@ connections, and receive, idle and write timeouts (kept by one sweep a second, n
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 from collections import deque
-from http import HTTPStatus
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final
 
 import httptools
 import orjson
@@ -21,52 +18,15 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from servable.engine.request import Request
 from servable.server.access.hosts import Hosts
-from servable.server.http.infer import JSON, Answer, Asked, Inference, asked
+from servable.server.http.exchange import Exchange, render
+from servable.server.http.heads import Head, Heads
+from servable.server.http.infer import Answer, Asked, Inference, asked
+from servable.server.http.policy import Patience, Phase, patience
 from servable.settings import Settings
 
-INFER: Final = re.compile(rb"/v2/models/([A-Za-z0-9][\w.-]{0,127})(?:/versions/([A-Za-z0-9][\w.-]{0,127}))?/infer")
-KNOWN_URLS: Final = 4096
-HEADS: Final = 1024
-HEAD_BYTES: Final = 2048
-"""How many heads of requests are remembered, and how long each may be."""
 PIPELINED: Final = 64
 """Requests of one connection that may be under way at once; beyond, it is not read from."""
-
-_STATUS_LINES: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
-
-logger = logging.getLogger("servable.server")
-
-
-class Head(NamedTuple):
-    """A request's head that the parser has found good: what it asks, and how long the body behind it is."""
-
-    name: str
-    version: str | None
-    asked: Asked
-    length: int
-
-
-class Exchange:
-    """One inference request on a connection, and its place in the order of answers."""
-
-    __slots__ = ("_connection", "body", "keep_alive", "name", "reply", "request", "version")
-
-    def __init__(self, connection: DoorProtocol, name: str, version: str | None) -> None:
-        self._connection = connection
-        self.name = name
-        self.version = version
-        self.body: list[bytes] = []
-        self.keep_alive = True
-        self.request: Request | None = None
-        self.reply: Answer | None = None
-
-    def respond(self, answer: Answer) -> None:
-        """The answer is here; it is sent when its turn has come."""
-        self.request = None  # it refers to us: without this each answer would wait for the garbage collector
-        self.reply = answer
-        self._connection.flush()
 
 
 class DoorState:
@@ -77,23 +37,7 @@ class DoorState:
         self.hosts = hosts
         self.settings = settings
         self.draining = False
-        self.urls: dict[bytes, tuple[str, str | None] | None] = {}
-        self.heads: dict[bytes, Head] = {}
-        """By their bytes. A client's requests begin alike, and what was parsed once need not be parsed again."""
-
-    def route(self, url: bytes) -> tuple[str, str | None] | None:
-        """The model and version of an inference URL; None for any other."""
-        known = self.urls.get(url)
-        if known is None and url not in self.urls:
-            found = INFER.fullmatch(url)
-            known = None
-            if found:
-                version = found[2].decode() if found[2] else None
-                known = (found[1].decode(), version)
-            if len(self.urls) >= KNOWN_URLS:
-                self.urls.clear()
-            self.urls[url] = known
-        return known
+        self.heads = Heads()
 
 
 class DoorProtocol(HttpToolsProtocol):
@@ -157,22 +101,12 @@ class DoorProtocol(HttpToolsProtocol):
 
         It stands between two messages then, and need not know of this one.
         """
-        end = data.find(b"\r\n\r\n") + 4
-        head = self.door.heads.get(data[:end])
-        if head is None or len(data) != end + head.length or self.pipeline or self._ordinary_busy():
+        found = self.door.heads.find(data)
+        if found is None or self.pipeline or self._ordinary_busy():
             return False
-        self._ask(Exchange(self, head.name, head.version), head.asked, data[end:])
+        head, body = found
+        self._ask(Exchange(self.flush, head.name, head.version), head.asked, body)
         return True
-
-    def _remember(self, exchange: Exchange, asked: Asked, length: int) -> None:
-        """Keep the head of a request that came alone, whole, and in one piece."""
-        end = self._fresh.find(b"\r\n\r\n") + 4
-        if len(self._fresh) != end + length or end > HEAD_BYTES or not exchange.keep_alive or self.expect_100_continue:
-            return
-        heads = self.door.heads
-        if len(heads) >= HEADS:
-            heads.clear()
-        heads[self._fresh[:end]] = Head(exchange.name, exchange.version, asked, length)
 
     def shutdown(self) -> None:
         """The server is going: close once nothing is under way."""
@@ -182,23 +116,24 @@ class DoorProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Once a second: close whoever sends too slowly, idles too long, or does not read."""
-        settings = self.door.settings
         unsent = self.transport.get_write_buffer_size()
         if unsent == 0 or unsent != self._unsent[0]:
             self._unsent = (unsent, now)
-        elif now - self._unsent[1] > settings.write_timeout_s:
-            self.transport.abort()
-            return
-        waited = now - self._since
-        if self._in_request:
-            too_slow = self._body_bytes < settings.min_receive_rate * waited
-            if waited > settings.receive_timeout_s and too_slow:
-                self.refuse(
-                    408, f"the request did not arrive in full: {waited:.0f} s, {self._body_bytes} bytes", "timeout"
-                )
-        elif not self._exchanges and not self._ordinary_busy():
-            limit = 1.0 if self.door.draining else settings.keep_alive_s
-            if waited > limit and unsent == 0:
+        waited_s = now - self._since
+        under_way = bool(self._exchanges) or self._ordinary_busy() or unsent > 0
+        phase = Phase(
+            waited_s if self._in_request else None,
+            self._body_bytes,
+            None if under_way else waited_s,
+            now - self._unsent[1],
+        )
+        match patience(phase, self.door.settings, draining=self.door.draining):
+            case Patience.ABORT:
+                self.transport.abort()
+            case Patience.REFUSE:
+                came = f"{waited_s:.0f} s, {self._body_bytes} bytes"
+                self.refuse(408, f"the request did not arrive in full: {came}", "timeout")
+            case Patience.CLOSE:
                 self.transport.close()
 
     # ---- the parser's callbacks
@@ -242,12 +177,12 @@ class DoorProtocol(HttpToolsProtocol):
                     403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden"
                 )
                 return
-        route = self.door.route(self.url)
+        route = self.door.heads.route(self.url)
         fast = not from_page and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
         # Behind an ordinary request that is still being answered, an inference takes the ordinary way too: answers keep
         # their order.
         if fast and route is not None and not self._ordinary_busy() and not self.pipeline:
-            self._receiving = Exchange(self, *route)
+            self._receiving = Exchange(self.flush, *route)
             if self.expect_100_continue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
@@ -260,7 +195,7 @@ class DoorProtocol(HttpToolsProtocol):
 
     def _ordinary_busy(self) -> bool:
         """Whether an ordinary request is being answered."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -295,7 +230,8 @@ class DoorProtocol(HttpToolsProtocol):
         body = exchange.body[0] if len(exchange.body) == 1 else b"".join(exchange.body)
         exchange.body.clear()
         said = asked(self.headers)
-        self._remember(exchange, said, len(body))
+        if exchange.keep_alive and not self.expect_100_continue:
+            self.door.heads.remember(self._fresh, Head(exchange.name, exchange.version, said, len(body)))
         self._ask(exchange, said, body)
 
     def _ask(self, exchange: Exchange, said: Asked, body: bytes) -> None:
@@ -315,7 +251,7 @@ class DoorProtocol(HttpToolsProtocol):
             exchange = exchanges.popleft()
             self.server_state.total_requests += 1
             close = not exchange.keep_alive or self.door.draining
-            self.transport.write(_render(answer, close=close))
+            self.transport.write(render(answer, close=close))
             if close:
                 self.transport.close()
                 return
@@ -351,22 +287,10 @@ class DoorProtocol(HttpToolsProtocol):
         self._receiving = None
         answer = Answer(status, orjson.dumps({"error": message, "code": code}))
         if self._exchanges:
-            last = Exchange(self, "", None)
+            last = Exchange(self.flush, "", None)
             last.reply = answer
             last.keep_alive = False
             self._exchanges.append(last)
         elif not self.transport.is_closing():
-            self.transport.write(_render(answer, close=True))
+            self.transport.write(render(answer, close=True))
             self.transport.close()
-
-
-def _render(answer: Answer, *, close: bool) -> bytes:
-    """An HTTP/1.1 response."""
-    status, body, content_type, headers = answer
-    if status == 200 and not headers and content_type is JSON and not close:
-        return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
-    lines = [_STATUS_LINES[status], b"content-type: %b\r\ncontent-length: %d\r\n" % (content_type, len(body))]
-    lines += [b"%b: %b\r\n" % header for header in headers]
-    if close:
-        lines.append(b"connection: close\r\n")
-    return b"".join((*lines, b"\r\n", body))
