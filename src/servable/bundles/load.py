@@ -5,13 +5,14 @@ For notebooks, scripts and bulk jobs; a server goes through the engine instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from servable.bundles.golden import prove_golden
+from servable.bundles.guard import guard_of
 from servable.bundles.open import open_bundle
 from servable.bundles.sample import is_frame
 from servable.bundles.tables import to_batch, to_frame
@@ -21,15 +22,24 @@ from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.signature import Signature
 from servable.errors import InvalidInput, ModelFailed, NotFound
+from servable.rules.guard import Guarded
+from servable.rules.handover import FARTHEST, conformed, taken_by
+from servable.rules.whole import Answered
 from servable.runtimes.find import runtime
 
 
 class Predictor:
     """A loaded bundle. Closes with `close()` or at the end of a `with` block."""
 
-    def __init__(self, bundle: Bundle, model: Model) -> None:
+    def __init__(self, bundle: Bundle, model: Model, find: Callable[[str], Predictor] | None = None) -> None:
+        """`find` loads what a Ref names, for rules that hand rows over."""
         self.bundle = bundle
         self._model = model
+        self._guard = guard_of(bundle)
+        self._find = find
+        self._others: dict[str, Predictor] = {}
+        self._distance = 0
+        """How often the rows that come here were handed over."""
 
     @property
     def name(self) -> str:
@@ -38,7 +48,7 @@ class Predictor:
     @property
     def signature(self) -> Signature:
         """Names, datatypes and shapes of inputs and outputs."""
-        return self.bundle.signature
+        return self.bundle.signature if self._guard is None else self._guard.signature
 
     def predict(self, inputs: Any) -> Any:
         """Answers to a DataFrame (as a DataFrame with the same index), to a matrix or to `{input name: array}` (as
@@ -53,19 +63,45 @@ class Predictor:
         return to_frame(answer, self.signature, inputs) if is_frame(inputs) else dict(answer.columns)
 
     def predict_batch(self, batch: Batch) -> Batch:
-        """The answer to a batch, both held against the signature. Raises InvalidInput, ModelFailed."""
+        """The answer to a batch, both held against the signature; its parameters tell which rules fired. Raises
+        InvalidInput, Refused, ModelFailed.
+        """
+        return self.guarded(batch).answer
+
+    def guarded(self, batch: Batch, *, lenient: bool = False) -> Guarded:
+        """The same with the rules that fired; where `lenient`, refused rows are left without an answer instead."""
         batch = self.signature.complete(batch)
         if faults := self.signature.check(batch):
             told = list(map(str, faults))
             example = {name: array.tolist() for name, array in self.signature.example().columns.items()}
             raise InvalidInput(f"the input breaks the contract: {'; '.join(told)}", faults=told, example=example)
+        if self._guard is None:
+            return Guarded(self._answer(batch), (), np.empty(0, np.intp))
+        return self._guard.answer(batch, self._answer, self._hand_over, lenient=lenient)
+
+    def _answer(self, batch: Batch) -> Batch:
         answer = self._model.predict(batch)
-        if faults := self.signature.check_outputs(answer):
+        if faults := self.bundle.signature.check_outputs(answer):
             raise ModelFailed(f"the answer of {self.name!r} breaks its own contract: {'; '.join(map(str, faults))}")
         return answer
 
+    def _hand_over(self, ref: str, batch: Batch) -> Answered:
+        """The answer of another model to rows that a rule hands over."""
+        if ref not in self._others:
+            if self._find is None:
+                raise NotFound(f"a rule of {self.name!r} hands rows over to {ref!r}: load it by name from a registry")
+            if self._distance >= FARTHEST:
+                raise ModelFailed(f"rules hand rows over in a circle, the last time to {ref!r}")
+            self._others[ref] = self._find(ref)
+            self._others[ref]._distance = self._distance + 1
+        other = self._others[ref]
+        answer = other.predict_batch(taken_by(other.signature, batch, self.signature))
+        return Answered(conformed(answer, self.bundle.signature, ref), ref)
+
     def close(self) -> None:
-        """Give back the model's memory."""
+        """Give back the memory of the model, and of those that rows were handed to."""
+        for other in self._others.values():
+            other.close()
         self._model.close()
 
     def __enter__(self) -> Self:
@@ -79,8 +115,9 @@ class Predictor:
         return f"Predictor({self.name!r}, {self.bundle.manifest.format}; {inputs})"
 
 
-def load(source: Path | str, *, device: str = "cpu") -> Predictor:
-    """Load a bundle's folder or a model file, verified and held against its golden rows.
+def load(source: Path | str, *, device: str = "cpu", find: Callable[[str], Predictor] | None = None) -> Predictor:
+    """Load a bundle's folder or a model file, verified and held against its golden rows. `find` loads what a Ref names,
+    for rules that hand rows over.
 
     Raises NotFound, BundleError and what is below it, MissingExtra.
     """
@@ -93,7 +130,7 @@ def load(source: Path | str, *, device: str = "cpu") -> Predictor:
     except BaseException:
         model.close()
         raise
-    return Predictor(bundle, model)
+    return Predictor(bundle, model, find)
 
 
 def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:

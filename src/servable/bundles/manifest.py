@@ -6,13 +6,16 @@ import difflib
 import tomllib
 import types
 import typing
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 import tomli_w
 
 from servable.domain.bundle import Manifest
+from servable.domain.rule import Rule
 from servable.errors import BundleError
+
+T = TypeVar("T")
 
 SCHEMA: Final = 1
 """The newest layout of a manifest that this program reads."""
@@ -26,16 +29,33 @@ def loads(data: bytes, source: str = "manifest.toml") -> Manifest:
     ...
     servable.errors.BundleError: manifest.toml: unknown key 'nmae': did you mean 'name'?
     """
-    try:
-        tree = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BundleError(f"{source} is not valid TOML: {error}") from error
+    tree = _parsed(data, source)
     schema = tree.get("schema", SCHEMA)
     if isinstance(schema, int) and schema > SCHEMA:
         raise BundleError(f"{source} has schema {schema}, this program reads up to {SCHEMA}: install a newer servable")
-    _no_unknown_keys(tree, Manifest, "", source)
+    return _converted(tree, Manifest, source)
+
+
+def loads_rules(data: bytes, source: str) -> tuple[Rule, ...]:
+    """Read a file of rules, written as in a manifest: `[[rules]]`. Raises BundleError as `loads` does."""
+    return _converted(_parsed(data, source), _Rules, source).rules
+
+
+class _Rules(msgspec.Struct, forbid_unknown_fields=True):
+    rules: tuple[Rule, ...]
+
+
+def _parsed(data: bytes, source: str) -> dict[str, Any]:
     try:
-        return msgspec.convert(tree, Manifest)
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{source} is not valid TOML: {error}") from error
+
+
+def _converted(tree: dict[str, Any], kind: type[T], source: str) -> T:
+    _no_unknown_keys(tree, kind, "", source)
+    try:
+        return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$").removeprefix(".")

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from servable.bundles import digest, manifest
+from servable.bundles.guard import guard_of
 from servable.bundles.trial import survive
 from servable.domain.bundle import MANIFEST, Bundle, File, Manifest
 from servable.domain.ref import NAME
@@ -56,7 +57,13 @@ def verify(folder: Path, stated: Manifest) -> None:
         if file.path in listed:
             raise BundleError(f"the manifest lists {file.path!r} twice")
         listed[file.path] = file
-    named = {"model": stated.model, "golden": stated.golden, "profile": stated.profile, "reference": stated.reference}
+    named = {
+        "model": stated.model,
+        "golden": stated.golden,
+        "profile": stated.profile,
+        "reference": stated.reference,
+        "calibration": stated.calibration,
+    }
     for what, path in named.items():
         if path is not None and path not in listed and not any(entry.startswith(f"{path}/") for entry in listed):
             raise BundleError(f"the manifest's {what} {path!r} is not among its files: {', '.join(listed) or 'none'}")
@@ -89,7 +96,9 @@ def _packed(folder: Path) -> Bundle:
         raise BundleError(f"{MANIFEST}: name {stated.name!r}: expected letters, digits, '_', '.' and '-', at most 128")
     verify(folder, stated)
     runtime(stated.format)
-    return Bundle(folder, stated, digest.of_bytes(data))
+    opened = Bundle(folder, stated, digest.of_bytes(data))
+    guard_of(opened)  # rules edited by hand are told of now, not at the first request
+    return opened
 
 
 def tried(path: Path, plugin: Runtime) -> Bundle:

@@ -17,6 +17,7 @@ import msgspec
 from servable.bundles.choose import To, choose
 from servable.bundles.keep import keep_booster, keep_file
 from servable.bundles.open import name_from
+from servable.bundles.ruled import Rules, with_rules
 from servable.bundles.sample import read_sample
 from servable.bundles.seen import without_rows
 from servable.bundles.source import FileSource, source_of
@@ -39,6 +40,8 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     to: To = "auto",
     allow_unsafe: bool = False,
     checks: Sequence[str] = (),
+    rules: Rules = (),
+    calibrate: Any = None,
     reference: bool = True,
 ) -> Bundle:
     """Make a bundle of a fitted model object, or of a model file.
@@ -49,6 +52,8 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     its digest.
     `format` names a file's runtime instead of recognising it. `allow_unsafe` consents to open a pickle, which may run
     code, here and now; what is written never does. `checks` (`"accuracy>=0.9"`) are kept for the release gate.
+    `rules`: a TOML file of them, or the rules; `calibrate`: rows with their `label` that the model was not trained on,
+    for those that need prediction intervals.
     `reference`: whether up to 2,000 rows of the sample stay in the bundle, for data-edge tests and drift.
 
     Raises UsageError, UnknownFormat, UnsafeModel, ConversionRejected, CorruptModel, MissingExtra, Conflict.
@@ -74,6 +79,8 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
         )
     else:
         packed = choose(source, name, rows, to)
+    if rules:
+        packed = with_rules(packed, rules, calibrate=calibrate, label=label)
     if not reference:
         packed = without_rows(packed)
     stated = msgspec.structs.replace(packed.manifest, checks=tuple(check.strip() for check in checks))

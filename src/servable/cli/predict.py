@@ -15,7 +15,7 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from servable.cli.options import AsJson, Home
-from servable.cli.terminal import show_json, show_table, working
+from servable.cli.terminal import say, show_json, show_table, working
 
 AT_ONCE: Final = 1000
 """Rows that are given to the model, or sent, together."""
@@ -50,6 +50,9 @@ def predict(
         parts = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
         answers = [json.loads(asked.ask(json.dumps({"rows": part}).encode())) for part in parts]
     told = [row for answer in answers for row in answer["rows"]]
+    for start, answer in zip(range(0, len(rows), AT_ONCE), answers, strict=True):
+        for name, what in answer.pop("parameters", {}).items():
+            say(f"{name}: {what}" + (f" (counted from row {start})" if start else ""))
     if as_json:
         show_json({**{key: value for key, value in answers[-1].items() if key != "id"}, "rows": told} if told else {})
     elif sys.stdout.isatty():
@@ -64,7 +67,9 @@ def predict(
 @contextmanager
 def _here(ref: str, home: str | None) -> Iterator[Asked]:
     """The live version of a registered name, or the model of a path, loaded in this process."""
+    import servable
     from servable.app import resolve
+    from servable.bundles.load import Predictor
     from servable.engine.loading import load
     from servable.settings import load_settings
     from servable.wire.open_inference import Codec
@@ -72,12 +77,13 @@ def _here(ref: str, home: str | None) -> Iterator[Asked]:
     plan = resolve(load_settings({"home": home}), [ref])
     (target,) = (target for target in plan.targets if target.version == plan.routes[target.name].live)
     loaded = load(target, warm_up=False)
-    signature = loaded.bundle.signature
+    predictor = Predictor(loaded.bundle, loaded.model, lambda other: servable.load(other, home=home))
+    signature = predictor.signature
     codec = Codec(signature, target.name, target.version, loaded.bundle.manifest.labels)
 
     def ask(body: bytes) -> bytes:
         inquiry = codec.decode(body)
-        return codec.encode("", loaded.model.predict(inquiry.batch), inquiry)[0]
+        return codec.encode("", predictor.predict_batch(inquiry.batch), inquiry)[0]
 
     try:
         yield Asked(
@@ -90,7 +96,7 @@ def _here(ref: str, home: str | None) -> Iterator[Asked]:
             ask,
         )
     finally:
-        loaded.model.close()
+        predictor.close()
 
 
 @contextmanager

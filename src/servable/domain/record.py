@@ -8,13 +8,14 @@ from typing import NamedTuple
 import msgspec
 
 from servable.domain.batch import Batch
+from servable.domain.rule import Fired
 
 
 class Record(NamedTuple):
     """What was asked, what was answered, by whom, at what cost.
 
     `time` is seconds since the epoch; `queue_s` and `compute_s` are seconds (compute is that of the whole model call
-    this request shared); `error` is the error's code, empty when answered.
+    this request shared); `error` is the error's code, empty when answered. `fired` are the rules that did.
     """
 
     id: str
@@ -27,13 +28,14 @@ class Record(NamedTuple):
     inputs: Batch | None
     outputs: Batch | None
     error: str = ""
+    fired: Sequence[Fired] = ()
 
 
 class Records(msgspec.Struct, frozen=True):
     """What the hot path hands over: what all share is held once, and the rows of all lie in the batches of the call.
 
     The rows of the record at a place begin at `starts[place]` in both batches. Iterating gives each as a Record, which
-    costs more than reading the columns.
+    costs more than reading the columns. A record of rules that `fired` is alone.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Records(msgspec.Struct, frozen=True):
     inputs: Batch
     outputs: Batch | None
     error: str = ""
+    fired: Sequence[Fired] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,5 +61,6 @@ class Records(msgspec.Struct, frozen=True):
                 for batch in (self.inputs, self.outputs)
             )
             yield Record(
-                id, self.model, self.version, self.time, rows, queue_s, self.compute_s, inputs, outputs, self.error
-            )
+                id, self.model, self.version, self.time, rows, queue_s, self.compute_s, inputs, outputs, self.error,
+                self.fired,
+            )  # fmt: skip

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from servable.domain.record import Records
+from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.lane import Limits
 from servable.engine.loading import Loaded
@@ -88,6 +89,17 @@ class Host:
         found = (s for s in self._unavailable.values() if s.name == name and version in (None, s.version))
         return next(found, None)
 
+    def find(self, ref: str) -> Serving | None:
+        """What serves under a Ref at this moment: of a bare name the live version."""
+        wanted = Ref.parse(ref)
+        entry = self.table.get(wanted.name)
+        if entry is None:
+            return None
+        named = wanted.version if wanted.alias is None else entry.aliases.get(wanted.alias)
+        if wanted.alias is None and wanted.version is None:
+            named = entry.route.live
+        return entry.versions.get(named or "")
+
     async def converge(self, plan: Plan) -> list[State]:
         """Load what is wanted and not there, flip, drain what is there and not wanted. Returns all states, with
         reasons.
@@ -128,7 +140,8 @@ class Host:
         else:
             self._unavailable.pop(key, None)
             self._failures.pop(key, None)
-            self._put(Serving(target, loaded, self._limits, self._on_record, present.stats if present else None))
+            stats = present.stats if present else None
+            self._put(Serving(target, loaded, self._limits, self._on_record, stats, self.find))
 
     def _failed(self, target: Target, reason: str, code: str) -> None:
         state = State(target.name, target.version, "UNAVAILABLE", reason, code)

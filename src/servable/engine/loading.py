@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from servable.bundles.golden import golden_rows, prove_golden
+from servable.bundles.guard import guard_of
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
@@ -21,6 +22,7 @@ from servable.engine.cost import measure
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
 from servable.errors import BundleError, DigestMismatch
+from servable.rules.guard import Guard
 from servable.runtimes.find import runtime
 
 UNMEASURED = CostCurve([(1, 0.001), (128, 0.128)])
@@ -36,6 +38,7 @@ class Loaded(NamedTuple):
     bundle: Bundle
     model: Model
     curve: CostCurve
+    guard: Guard | None = None
 
 
 def load(target: Target, *, warm_up: bool = True) -> Loaded:
@@ -46,6 +49,7 @@ def load(target: Target, *, warm_up: bool = True) -> Loaded:
             f"{target.name}:{target.version} at {target.source} has digest {bundle.digest}, registered was "
             f"{target.digest}: the bundle was changed after it was registered; pack it again"
         )
+    guard = guard_of(bundle)
     model = runtime(bundle.manifest.format).load(bundle)
     try:
         prove_golden(bundle, model)
@@ -53,7 +57,7 @@ def load(target: Target, *, warm_up: bool = True) -> Loaded:
     except BaseException:
         model.close()
         raise
-    return Loaded(bundle, model, curve)
+    return Loaded(bundle, model, curve, guard)
 
 
 def _warm(bundle: Bundle, model: Model) -> CostCurve:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from servable.domain.batch import Batch
+from servable.domain.rule import Fired
 from servable.errors import ModelFailed, ServableError
+
+if TYPE_CHECKING:
+    from servable.engine.serving import Serving
 
 NEVER: Final = float("inf")
 
@@ -26,8 +30,8 @@ class Request:
     """
 
     __slots__ = (
-        "alone", "answer", "arrived", "batch", "compute_s", "deadline", "error", "id", "on_done", "over", "priority",
-        "queue_s", "rows", "start", "waits_in",
+        "alone", "answer", "arrived", "batch", "by", "compute_s", "deadline", "error", "fired", "id", "on_done", "over",
+        "priority", "queue_s", "rows", "start", "waits_in",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +54,10 @@ class Request:
         """Of the call that this request shared: its own rows begin at `start`; `result` cuts them out."""
         self.start = 0
         self.error: ServableError | None = None
+        self.by: Serving | None = None
+        """Who answered in the place of the version that was asked, if somebody did."""
+        self.fired: Sequence[Fired] = ()
+        """The rules that did."""
         self.queue_s = 0.0
         self.compute_s = 0.0
         self.over = False

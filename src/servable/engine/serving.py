@@ -9,7 +9,8 @@ from time import time
 from servable.domain.batch import Batch
 from servable.domain.record import Records
 from servable.domain.signature import Signature
-from servable.engine.lane import Limits
+from servable.engine.guarding import Guarding, Part
+from servable.engine.lane import Limits, OnOver
 from servable.engine.lanes import lane_of
 from servable.engine.loading import Loaded
 from servable.engine.plan import State, Target
@@ -28,13 +29,17 @@ class Serving:
         limits: Limits,
         on_record: Callable[[Records], None] | None = None,
         stats: Stats | None = None,
+        find: Callable[[str], Serving | None] | None = None,
     ) -> None:
-        """`stats`: those of the same version loaded before, which go on."""
+        """`stats`: those of the same version loaded before, which go on. `find` gives what serves under a Ref, for
+        rules that hand rows over.
+        """
         self.name = target.name
         self.version = target.version
         self.generation = target.generation
         self.bundle = loaded.bundle
-        self.signature: Signature = loaded.bundle.signature
+        guard = loaded.guard
+        self.signature: Signature = loaded.bundle.signature if guard is None else guard.signature
         self.state = "READY"
         self.reason = ""
         self.loaded_at = time()
@@ -42,9 +47,14 @@ class Serving:
         self.codec = Codec(
             self.signature, self.name, self.version, loaded.bundle.manifest.labels, max_elements=limits.max_elements
         )
-        on_over = None if on_record is None else partial(self._record, on_record)
-        self.lane = lane_of(loaded, self.signature, self.stats, limits, on_over)
+        on_over: OnOver | None = None if on_record is None else partial(self._record, on_record)
+        if on_over is not None and guard is not None:
+            on_over = partial(_without_parts, on_over)
+        self.lane = lane_of(loaded, loaded.bundle.signature, self.stats, limits, on_over)
         self.submit: Callable[[Request], None] = self.lane.submit
+        if guard is not None:
+            on_guarded = None if on_record is None else partial(self._record_guarded, on_record)
+            self.submit = Guarding(guard, self.lane, self.stats, find or _nothing, on_guarded).submit
 
     def as_state(self) -> State:
         unready = self.lane.unready()
@@ -78,3 +88,33 @@ class Serving:
                 "" if first.error is None else first.error.code,
             )
         )
+
+    def _record_guarded(self, on_record: Callable[[Records], None], request: Request) -> None:
+        """A request is over that rules concerned: it has an answer of its own, whatever call its rows shared."""
+        on_record(
+            Records(
+                self.name,
+                self.version,
+                time(),
+                request.compute_s,
+                (request.id,),
+                (0,),
+                (request.rows,),
+                (request.queue_s,),
+                request.batch,
+                request.answer,
+                "" if request.error is None else request.error.code,
+                request.fired,
+            )
+        )
+
+
+def _without_parts(on_over: OnOver, requests: Sequence[Request], inputs: Batch, answer: Batch | None) -> None:
+    """Requests that were over in a lane, less the parts of those that are not: they are told of when they are."""
+    whole = [request for request in requests if not isinstance(request, Part)]
+    if whole:
+        on_over(whole, inputs, answer)
+
+
+def _nothing(_: str) -> None:
+    """Alone in its process there is nobody to hand rows over to."""

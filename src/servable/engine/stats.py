@@ -24,7 +24,7 @@ class Stats:
 
     __slots__ = (
         "batch_sizes", "buckets", "cancelled", "compute_ns", "executions", "failure", "input_ns", "last_ms",
-        "output_ns", "pending", "prompt_tokens", "queue_ns", "request_ns", "rows", "success", "tokens",
+        "output_ns", "pending", "prompt_tokens", "queue_ns", "request_ns", "rows", "rules", "success", "tokens",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -42,6 +42,8 @@ class Stats:
         self.last_ms = 0
         self.prompt_tokens = 0
         self.tokens = 0
+        self.rules: dict[str, int] = {}
+        """Rows where a rule fired, by `NAME ACTION`."""
         self.batch_sizes: dict[int, tuple[int, int]] = {}
         self.buckets = [0] * (len(BOUNDS_S) + 1)
 
@@ -84,10 +86,20 @@ class Stats:
         """One request without: refused, expired, or failed by the model."""
         self.failure[code] = self.failure.get(code, 0) + 1
 
+    def withdraw(self) -> None:
+        """An answer that was counted is no answer after all: a rule keeps it back, or a fallback failed."""
+        self.success -= 1
+
+    def fired(self, rule: str, action: str, rows: int) -> None:
+        """A rule, over so many rows of a request."""
+        key = f"{rule} {action}"
+        self.rules[key] = self.rules.get(key, 0) + rows
+
     def snapshot(self) -> dict[str, Any]:
         """All of it as plain values, for another process."""
         return {name: getattr(self, name) for name in self.__slots__} | {
             "failure": dict(self.failure),
+            "rules": dict(self.rules),
             "batch_sizes": {str(size): list(pair) for size, pair in self.batch_sizes.items()},
             "buckets": list(self.buckets),
         }

@@ -54,7 +54,7 @@ class JsonLines:
 def _lines(records: Records) -> bytes:
     """The lines of records that shared a call."""
     inputs, outputs = _texts(records.inputs), _texts(records.outputs)
-    if inputs is None or outputs is None:
+    if inputs is None or outputs is None or records.fired:
         return b"".join([orjson.dumps(_plain(one), option=_OPTIONS, default=_text) for one in records])
     stated = [records.model, records.version, records.time, records.compute_s, records.error]
     model, version, time, compute_s, error = (orjson.dumps(value).replace(b"%", b"%%") for value in stated)
@@ -101,7 +101,9 @@ def _parts(texts: list[bytes], between: bytes, records: Records) -> list[bytes]:
 
 
 def _plain(record: Record) -> dict[str, Any]:
-    return record._asdict() | {"inputs": _columns(record.inputs), "outputs": _columns(record.outputs)}
+    plain = record._asdict() | {"inputs": _columns(record.inputs), "outputs": _columns(record.outputs)}
+    fired = plain.pop("fired")
+    return plain | {"rules": {each.rule.name: str(each) for each in fired}} if fired else plain
 
 
 def _columns(batch: Batch | None) -> dict[str, Any] | None:

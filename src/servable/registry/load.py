@@ -20,10 +20,14 @@ def load(source: Path | str, *, device: str = "cpu", home: Path | str | None = N
 
     Raises NotFound, UsageError, BundleError and what is below it, MissingExtra.
     """
+
+    def find(ref: str) -> Predictor:
+        return load(ref, device=device, home=home)
+
     text = str(source)
     if isinstance(source, Path) or os.sep in text or Path(text).suffix or Path(text).exists():
-        return load_path(source, device=device)
-    registry = Registry(load_settings({"home": None if home is None else str(home)}).home_path)
+        return load_path(source, device=device, find=find)
+    registry = Registry.of(load_settings({"home": None if home is None else str(home)}))
     (wanted,) = registry.wanted(Ref.parse(text))
     _, bundle = registry.open(Ref(wanted.name, wanted.live))
-    return load_path(bundle.folder, device=device)
+    return load_path(bundle.folder, device=device, find=find)

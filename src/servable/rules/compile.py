@@ -119,7 +119,7 @@ def _around(rules: Sequence[Rule], signature: Signature, calibration: Calibratio
         try:
             output = signature.output(rule.interval)
             if output is None:
-                raise ValueError(unknown(rule.interval, [field.name for field in signature.outputs]))
+                raise ValueError(unknown(rule.interval, [field.name for field in signature.outputs], "output"))
             fitted = calibration.intervals.get(rule.interval)
             if fitted is None:
                 raise ValueError("an interval is fitted at packing: pack the model with calibration rows and this rule")

@@ -40,12 +40,13 @@ Steps = Generator[dict[str, Batch], Mapping[str, Answered], Guarded]
 
 
 class Guard:
-    """The rules of one version, ready. `signature` is the contract as callers see it."""
+    """The rules of one version, ready. `model` is the model's own contract, `signature` the one that callers see."""
 
     def __init__(self, rules: Sequence[Rule], signature: Signature, calibration: Calibration | None = None) -> None:
         """Raises BadRule."""
         ready = compiled(rules, signature, calibration)
         self.rules = tuple(rules)
+        self.model = signature
         self.signature = ready.signature
         self._places = ready.places
         self._around = ready.around

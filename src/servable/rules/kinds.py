@@ -45,12 +45,12 @@ def kind_of(expression: Expression, fields: Mapping[str, Field]) -> Kind:
     return expected if takes.gives == "any" else takes.gives
 
 
-def unknown(name: str, known: Iterable[str]) -> str:
-    """The sentence for a column that is not there."""
+def unknown(name: str, known: Iterable[str], what: str = "column") -> str:
+    """The sentence for a column, or another thing, that is not there."""
     names = list(known)
     near = difflib.get_close_matches(name, names, 1)
     some = ", ".join(map(repr, names[:20])) + (", …" if len(names) > 20 else "")
-    return f"unknown column {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"there are {some or 'none'}")
+    return f"unknown {what} {name!r}: " + (f"did you mean {near[0]!r}?" if near else f"there are {some or 'none'}")
 
 
 def _column(name: str, fields: Mapping[str, Field]) -> Kind:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from servable.bundles import manifest
+from servable.bundles.guard import guard_of
 from servable.bundles.open import format_of
 from servable.domain.bundle import Bundle
 from servable.engine.loading import Loaded, load
@@ -55,7 +56,8 @@ class Loader:
             max_answer_bytes=2 * self._settings.max_answer_bytes,
             layers=up.layers,
         )
-        return Loaded(bundle, model, CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve]))
+        curve = CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve])
+        return Loaded(bundle, model, curve, guard_of(bundle))
 
     def _ask(self, launches: list[Launch]) -> list[Hosted]:
         """All at once: they load side by side."""

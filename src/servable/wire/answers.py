@@ -43,7 +43,9 @@ class Answers:
         """
         rows = answer.rows if rows is None else rows
         wanted = inquiry.wanted
-        if wanted is not None:
+        if answer.parameters is not None:
+            pass  # it is for this request alone
+        elif wanted is not None:
             if self._shared_raw is not None:
                 cut = self._shared_raw.part(request_id, answer, wanted, start, rows)
                 if cut is not None:
@@ -54,12 +56,14 @@ class Answers:
                 return body, None
         if rows != answer.rows:
             answer = answer.slice(start, start + rows)
+        head = self._head + orjson.dumps(request_id)
+        if answer.parameters is not None:
+            head += b',"parameters":' + orjson.dumps(answer.parameters)
         if inquiry.by_rows:
-            head = self._head + orjson.dumps(request_id)
             return b'%b,"rows":%b}' % (head, row_form.rows_of(answer, self._signature)), None
-        return self._alone(request_id, answer, wanted or self._all)
+        return self._alone(head, answer, wanted or self._all)
 
-    def _alone(self, request_id: str, answer: Batch, wanted: tuple[Wanted, ...]) -> tuple[bytes, int | None]:
+    def _alone(self, head: bytes, answer: Batch, wanted: tuple[Wanted, ...]) -> tuple[bytes, int | None]:
         """The general way."""
         parts: list[bytes] = []
         tail: list[bytes] = []
@@ -77,7 +81,7 @@ class Answers:
             else:
                 data = to_json(field.name, array, missing=field.values != "finite")
                 parts.append(b'%b%b,"data":%b}' % (opening, shape, data))
-        body = b'%b%b,"outputs":[%b]}' % (self._head, orjson.dumps(request_id), b",".join(parts))
+        body = b'%b,"outputs":[%b]}' % (head, b",".join(parts))
         if not tail:
             return body, None
         return b"".join((body, *tail)), len(body)

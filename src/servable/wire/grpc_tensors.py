@@ -170,7 +170,7 @@ class GrpcCodec:
         encoded once for all answers of the same shapes.
         """
         wanted = form.wanted or self._all
-        if form.typed or any(each.classes for each in wanted):
+        if answer.parameters is not None or form.typed or any(each.classes for each in wanted):
             return self._encode_slowly(request_id, answer, wanted, typed=form.typed)
         arrays = [answer.columns[each.field.name] for each in wanted]
         key = (*[each.field.name for each in form.wanted or ()], *[array.shape for array in arrays])
@@ -191,6 +191,8 @@ class GrpcCodec:
 
     def _encode_slowly(self, request_id: str, answer: Batch, wanted: Sequence[Wanted], *, typed: bool) -> bytes:
         message = pb.ModelInferResponse(model_name=self._model, model_version=self._version, id=request_id)
+        for name, value in (answer.parameters or {}).items():
+            message.parameters[name].string_param = str(value)
         for field, _, classes in wanted:
             array = answer.columns[field.name]
             datatype = field.datatype

@@ -77,6 +77,12 @@ def _per_version(page: Page, versions: Versions) -> None:
         for code, count in [("ok", stats["success"]), *sorted(stats["failure"].items())]
     ]
     page.add("servable_requests_total", "counter", "Requests by outcome: ok, or the code of the error.", outcomes)
+    rules = [
+        (labels[key] | dict(zip(("rule", "action"), name.split(" "), strict=True)), rows)
+        for key, stats in versions.items()
+        for name, rows in sorted(stats["rules"].items())
+    ]
+    page.add("servable_rule_rows_total", "counter", "Rows where a rule fired.", rules)
     for name, kind, key, scale, what in (
         ("cancelled_total", "counter", "cancelled", 1, "Requests whose caller went away."),
         ("rows_total", "counter", "rows", 1, "Rows answered."),
@@ -120,13 +126,18 @@ def _summed(snapshots: Iterable[Snapshot]) -> Versions:
         past = bool(door.get("past"))
         for model in door["models"]:
             key = (model["name"], model["version"])
-            empty = {"failure": defaultdict(int), "batch_sizes": defaultdict(int), "loaded": 0}
+            empty = {
+                "failure": defaultdict(int),
+                "rules": defaultdict(int),
+                "batch_sizes": defaultdict(int),
+                "loaded": 0,
+            }
             total = versions.setdefault(key, empty)
             total["loaded"] += 0 if past else 1
             for name, value in model["stats"].items():
-                if name == "failure":
+                if name in {"failure", "rules"}:
                     for code, count in value.items():
-                        total["failure"][code] += count
+                        total[name][code] += count
                 elif name == "batch_sizes":
                     for size, (count, _) in value.items():
                         total["batch_sizes"][int(size)] += count
