@@ -1,0 +1,140 @@
+"""Examples: rows with their true outcomes, read from a file: what the model is asked, and what it is held against.
+
+Columns that the model does not take are kept: slices may be of them.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from servable.bundles.tables import to_batch
+from servable.checks.answer import texts_of
+from servable.domain.batch import Array, Batch
+from servable.domain.columns import column_names
+from servable.domain.signature import Signature
+from servable.errors import EnvironmentFault, InvalidInput, MissingExtra, UsageError
+
+FEW_VALUES: Final = 12
+"""A column of numbers with more values than this is sliced at its quartiles."""
+MOST_SLICES: Final = 50
+QUARTILES: Final = (0.25, 0.5, 0.75)
+_READERS: Final = {
+    ".csv": "read_csv", ".parquet": "read_parquet", ".arrow": "read_feather", ".feather": "read_feather",
+    ".json": "read_json", ".jsonl": "read_json",
+}  # fmt: skip
+
+
+class Slice(NamedTuple):
+    """Some rows that have something in common: `region = north`."""
+
+    name: str
+    rows: Array
+    """Their numbers, ascending."""
+
+
+class Examples(NamedTuple):
+    """`table` holds all columns, `batch` those that the model takes, `truth` the label's values where there is one."""
+
+    table: Any
+    batch: Batch
+    truth: Any = None
+    label: str = ""
+
+    def __len__(self) -> int:
+        return self.batch.rows
+
+    def slices(self, column: str) -> list[Slice]:
+        """The rows by their value of a column: each value, or of many numbers each quarter. Raises UsageError."""
+        if column not in self.table.columns:
+            near = _nearest(column, map(str, self.table.columns))
+            raise UsageError(f"there is no column {column!r} to slice by: {near}")
+        return list(_slices(self.table[column], column))
+
+
+def read_examples(path: Path, signature: Signature, label: str | None) -> Examples:
+    """Rows of a csv, parquet, arrow, json or jsonl file. Raises UsageError, InvalidInput, EnvironmentFault,
+    MissingExtra.
+    """
+    return examples_of(read_table(path, signature), signature, label, path.name)
+
+
+def examples_of(table: Any, signature: Signature, label: str | None, source: str = "the data") -> Examples:
+    """The same of a DataFrame."""
+    names = [str(name) for name in table.columns]
+    taken = {name for field in signature.inputs for name in field.features or (field.name,)}
+    if label is not None and label not in names:
+        raise UsageError(f"{source} has no column {label!r} for the label: {_nearest(label, names)}")
+    if label is not None:
+        gaps = np.flatnonzero(table[label].isna().to_numpy())
+        if len(gaps):
+            raise UsageError(f"{source}: {len(gaps)} rows have no {label!r} (first row {gaps[0]}): leave them out")
+    if not len(table):
+        raise UsageError(f"{source} has no rows")
+    batch = signature.complete(to_batch(table[[name for name in table.columns if name in taken]], signature))
+    if faults := [str(fault) for fault in signature.check(batch)]:
+        raise InvalidInput(f"{source} breaks the model's contract: {'; '.join(faults)}", faults=faults)
+    return Examples(table, batch, None if label is None else table[label].to_numpy(), label or "")
+
+
+def read_table(path: Path, signature: Signature) -> Any:
+    """A file as a DataFrame; what is text to the model stays as it is written."""
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError(f"cannot read rows from {str(path)!r}: expected one of {', '.join(_READERS)}")
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise MissingExtra("check", f"read {path.name!r}", missing=error.name) from error
+    texts = {name for field in signature.inputs if field.datatype == "BYTES" for name in column_names(field)}
+    options: dict[str, Any] = {}
+    if path.suffix.lower() == ".csv":
+        options = {"dtype": dict.fromkeys(texts, str), "keep_default_na": True}
+    elif path.suffix.lower() == ".jsonl":
+        options = {"lines": True}
+    try:
+        return getattr(pd, reader)(path, **options)
+    except ImportError as error:
+        raise MissingExtra("check", f"read {path.name!r}", missing=error.name) from error
+    except OSError as error:
+        raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except Exception as error:
+        raise UsageError(f"{str(path)!r} does not hold rows: {error}") from error
+
+
+def _slices(series: Any, column: str) -> Iterator[Slice]:
+    missing = series.isna().to_numpy()
+    known = np.flatnonzero(~missing)
+    values = series.to_numpy()[known]
+    if series.dtype.kind in "fiu" and len(np.unique(values)) > FEW_VALUES:
+        yield from _quarters(values.astype(np.float64), known, column)
+    else:
+        texts, codes = np.unique(np.array(texts_of(values), dtype=object).astype(str), return_inverse=True)
+        common = np.argsort(-np.bincount(codes, minlength=len(texts)), kind="stable")[:MOST_SLICES]
+        for at in sorted(common):
+            yield Slice(f"{column} = {texts[at]}", known[codes == at])
+        if len(texts) > len(common):
+            yield Slice(f"{column}: the {len(texts) - len(common)} other values", known[~np.isin(codes, common)])
+    if missing.any():
+        yield Slice(f"{column} is missing", np.flatnonzero(missing))
+
+
+def _quarters(values: Array, known: Array, column: str) -> Iterator[Slice]:
+    edges = np.unique(np.quantile(values, QUARTILES))
+    codes = np.searchsorted(edges, values, side="left")
+    for code in range(len(edges) + 1):
+        rows = known[codes == code]
+        if len(rows):
+            low = f"{edges[code - 1]:.4g} < " if code else ""
+            high = f" ≤ {edges[code]:.4g}" if code < len(edges) else ""
+            yield Slice(f"{low}{column}{high}", rows)
+
+
+def _nearest(name: str, known: Any) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]!r}?" if near else f"columns are {', '.join(map(repr, names[:30]))}"
