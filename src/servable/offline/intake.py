@@ -1,0 +1,234 @@
+"""Intake: columns of data as the Batch that a Signature describes, whole columns at a time, and the rows that do not
+fit.
+
+The Signature judges the values; here it is only decided what a value of another type means: a whole number in a float
+column is a number, a text that reads as one too, a null is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+from servable.domain.datatypes import FLOATS
+from servable.domain.field import Field
+from servable.domain.signature import Signature, missing
+from servable.errors import UsageError
+from servable.offline.piece import MISSING, arrow
+from servable.runtimes.features import category_text
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Infinity|INF)$"
+TRUE: Final = {"true": True, "false": False, "1": True, "0": False}
+
+Reasons = dict[int, list[str]]
+"""Row of a block to what is wrong with it."""
+
+
+class Taken(NamedTuple):
+    """The rows that fit, which of the block they are (None: all), and why the others do not."""
+
+    batch: Batch
+    good: Array | None
+    reasons: Reasons
+
+
+def needed(signature: Signature, present: Sequence[str]) -> list[str]:
+    """The columns of the data that the model reads. Raises UsageError that names all that are lacking."""
+    lacking, found = [], []
+    for field in signature.inputs:
+        for name in field.features or (field.name,):
+            if name in present:
+                found.append(name)
+            elif field.values != "missing" or field.datatype not in FLOATS | {"BYTES"}:
+                lacking.append(name)
+    if lacking:
+        raise UsageError(
+            f"the input lacks {'columns' if len(lacking) > 1 else 'the column'} {', '.join(map(repr, lacking))} of the "
+            f"model: it has {', '.join(map(repr, present))}"
+        )
+    return found
+
+
+def named(signature: Signature, present: Sequence[str], key: str) -> Signature:
+    """The signature with names for the features of its only input, where neither model nor data name it otherwise.
+
+    There is nothing to go by but the order of the columns then: all but the key, if they are as many as it takes.
+    """
+    only = signature.inputs[0]
+    columns = tuple(name for name in present if name != key)
+    if len(signature.inputs) > 1 or only.features or only.name in present or only.shape[1:] != (len(columns),):
+        return signature
+    return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=columns),))
+
+
+def take(block: pa.RecordBatch, signature: Signature) -> Taken:
+    """A block as a batch of the rows that pass the signature."""
+    rows = block.num_rows
+    bad: Reasons = {}
+    columns = {field.name: _field(block, field, rows, bad) for field in signature.inputs}
+    batch = Batch(columns, rows)
+    if bad or signature.check(batch):
+        _judge(batch, signature, bad)
+    if not bad:
+        return Taken(batch, None, bad)
+    good = np.ones(rows, bool)
+    good[list(bad)] = False
+    return Taken(Batch({name: array[good] for name, array in columns.items()}, int(good.sum())), good, bad)
+
+
+def _judge(batch: Batch, signature: Signature, bad: Reasons) -> None:
+    """What the signature says of each row, beside what is known to be wrong with it already."""
+    known = set(bad)
+    for field in signature.inputs:
+        array = batch[field.name]
+        for marked, expected in field.marks(array):
+            for row in np.unique(np.argwhere(marked)[:, 0]).tolist():
+                if row not in known:
+                    at = tuple(np.argwhere(marked[row])[0])
+                    name = field.features[at[-1]] if field.features else field.name
+                    bad.setdefault(row, []).append(f"{name!r}: expected {expected}, got {array[row][at]!s:.80}")
+
+
+def _field(block: pa.RecordBatch, field: Field, rows: int, bad: Reasons) -> Array:
+    names = field.features or (field.name,)
+    places = [block.schema.get_field_index(name) for name in names]
+    if field.features:
+        matrix = np.empty((rows, len(names)), field.dtype)
+        for at, (name, place) in enumerate(zip(names, places, strict=True)):
+            matrix[:, at] = _absent(field) if place < 0 else _column(block.column(place), field, name, bad)
+        return matrix
+    if places[0] < 0:
+        return missing(field, rows)
+    column = block.column(places[0])
+    if arrow().types.is_list(column.type) or arrow().types.is_fixed_size_list(column.type):
+        return _lists(column, field, bad)
+    return _column(column, field, field.name, bad).reshape(rows, *(1 for _ in field.shape[1:]))
+
+
+def _absent(field: Field) -> Any:
+    return None if field.datatype == "BYTES" else np.nan
+
+
+def _column(column: Any, field: Field, name: str, bad: Reasons) -> Array:
+    """One column as the field's dtype; rows that cannot be so are told, and hold something harmless."""
+    if field.datatype == "BYTES":
+        return _texts(column, name, bad)
+    types = arrow().types
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_string(column.type) or types.is_binary(column.type) or types.is_large_string(column.type):
+        column = _numbers(column, name, bad)
+    elif not (
+        types.is_integer(column.type)
+        or types.is_floating(column.type)
+        or types.is_boolean(column.type)
+        or types.is_decimal(column.type)
+        or types.is_null(column.type)
+    ):
+        raise UsageError(f"column {name!r}: expected numbers for {field.datatype}, got {column.type}")
+    if types.is_decimal(column.type) or types.is_null(column.type):
+        column = column.cast(arrow().float64())
+    if field.dtype.kind == "f":
+        if types.is_boolean(column.type):
+            column = column.cast(arrow().uint8())
+        with np.errstate(over="ignore"):
+            return np.asarray(column.to_numpy(zero_copy_only=False), field.dtype)
+    return _whole(column, field, name, bad)
+
+
+def _whole(column: Any, field: Field, name: str, bad: Reasons) -> Array:
+    """Integers or booleans, where nothing may be missing and nothing may be lost."""
+    absent = np.asarray(column.is_null())
+    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    with np.errstate(invalid="ignore"):
+        cast = values.astype(field.dtype)
+        unlike = cast != values
+    for row in np.flatnonzero(absent | unlike).tolist():
+        got = "nothing" if absent[row] else f"{values[row]!s:.80}"
+        bad.setdefault(row, []).append(f"{name!r}: expected {field.datatype}, got {got}")
+    return np.asarray(cast)
+
+
+def _numbers(column: Any, name: str, bad: Reasons) -> Any:
+    """Texts that read as numbers, as numbers; nothing, and the words for it, are missing."""
+    import pyarrow.compute as pc
+
+    texts = pc.utf8_trim_whitespace(_utf8(column, name, bad))
+    lowered = pc.utf8_lower(texts)
+    truths = pc.is_in(lowered, value_set=arrow().array(["true", "false"]))
+    if pc.any(truths).as_py():
+        texts = pc.if_else(truths, pc.if_else(pc.equal(lowered, "true"), "1", "0"), texts)
+    fits = pc.fill_null(pc.match_substring_regex(texts, NUMBER), True)
+    absent = pc.is_in(texts, value_set=arrow().array(MISSING))
+    for row in np.flatnonzero(np.asarray(pc.invert(pc.or_(fits, absent)))).tolist():
+        bad.setdefault(row, []).append(f"{name!r}: expected a number, got {texts[row].as_py()!r:.80}")
+    clean = pc.if_else(pc.and_(fits, pc.invert(absent)), texts, None)
+    try:
+        return pc.cast(clean, arrow().int64())  # whole numbers of 64 bits stay exact
+    except arrow().ArrowInvalid:
+        return pc.cast(clean, arrow().float64())
+
+
+def _utf8(column: Any, name: str, bad: Reasons) -> Any:
+    """Bytes as text; rows that are no UTF-8 are told."""
+    pa = arrow()
+    if not pa.types.is_binary(column.type):
+        return column.cast(pa.string())
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = []
+        for row, value in enumerate(column.to_pylist()):
+            try:
+                texts.append(None if value is None else value.decode())
+            except UnicodeDecodeError:
+                bad.setdefault(row, []).append(f"{name!r}: expected UTF-8, got {value!r:.80}")
+                texts.append(None)
+        return pa.array(texts, pa.string())
+
+
+def _texts(column: Any, name: str, bad: Reasons) -> Array:
+    types = arrow().types
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_binary(column.type):
+        column = _utf8(column, name, bad)
+    if types.is_string(column.type) or types.is_large_string(column.type) or types.is_null(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False), object)
+    out = np.empty(len(column), object)
+    out[:] = [_text(value) for value in column.to_pylist()]
+    return out
+
+
+def _text(value: Any) -> Any:
+    if value is None or isinstance(value, (str, bytes)):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else category_text(value)
+
+
+def _lists(column: Any, field: Field, bad: Reasons) -> Array:
+    """A tensor a row: lists of the length that the field says."""
+    size = int(np.prod([max(axis, 1) for axis in field.shape[1:]]))
+    wanted = list(_flat(column.to_pylist()))
+    out = np.zeros((len(wanted), size), field.dtype)
+    for row, values in enumerate(wanted):
+        if len(values) == size and None not in values:
+            out[row] = values
+        else:
+            bad.setdefault(row, []).append(f"{field.name!r}: expected {size} values, got {len(values)}")
+    return out.reshape(len(wanted), *(max(axis, 1) for axis in field.shape[1:]))
+
+
+def _flat(rows: list[Any]) -> Iterator[list[Any]]:
+    for row in rows:
+        values = row or []
+        while values and isinstance(values[0], list):
+            values = [value for part in values for value in part]
+        yield values

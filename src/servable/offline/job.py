@@ -1,0 +1,157 @@
+"""A bulk job: the input in parts to a crew of workers, their answers in order into a generation, which is then live.
+
+A part's files are whole or not there; a generation is live or not seen. So a job that dies at any moment has changed
+nothing that readers see, and `resume` ends it as if it had not died.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from servable.domain.bundle import Bundle
+from servable.domain.verdict import Verdict
+from servable.engine.plan import Target
+from servable.errors import CheckFailed, UsageError
+from servable.offline.folder import REJECTED_FILE, Folder, Spec
+from servable.offline.intake import named, needed
+from servable.offline.keying import kind_of
+from servable.offline.order import Order
+from servable.offline.query import snapshot
+from servable.offline.source import Source, find
+from servable.offline.whole import disk, sync
+from servable.offline.work import Progress, Work, publish
+from servable.stores.tables.generation import Generation, KeyKind
+from servable.stores.tables.port import Tables
+
+DUPLICATES = ("last", "first", "refuse")
+MISSES = ("refuse", "predict")
+
+
+class Wish(NamedTuple):
+    """What somebody wants of a job: where it reads, and where its answers go (a table, a folder of Parquet, or both).
+
+    `source` is a file, folder, glob or URL; with a `query`, the database's URL, or empty for DuckDB. Of two rows with
+    one key the `last` or the `first` is kept, or the job fails (`refuse`). `max_bad` is the share of rows that may stay
+    without an answer. `keep` generations of the table stay.
+    """
+
+    source: str
+    query: str = ""
+    key: str = ""
+    table: str = ""
+    output: str = ""
+    duplicates: str = "last"
+    max_bad: float = 0.01
+    fresh_s: float | None = None
+    on_miss: str = "refuse"
+    keep: int = 2
+    workers: int = 1
+
+
+def run(
+    wish: Wish,
+    target: Target,
+    bundle: Bundle,
+    home: Path,
+    tables: Tables,
+    *,
+    resume: bool = False,
+    tell: Callable[[Progress], None] = lambda _: None,
+) -> Verdict:
+    """Do it. Raises CheckFailed where too many rows are bad, and what stands in the way."""
+    _demand(wish, bundle)
+    began = time.monotonic()
+    with Folder(home, wish.table or Path(wish.output).stem) as folder:
+        source = snapshot(wish.source, wish.query, folder, resume=resume) if wish.query else find(wish.source)
+        if not source.parts:
+            raise CheckFailed(f"{wish.source or 'the query'} has no rows: nothing was changed")
+        kind = _key_kind(wish, source)
+        signature = named(bundle.signature, list(source.columns), wish.key)
+        columns = needed(signature, list(source.columns))
+        spec = Spec(
+            target.name, target.version, bundle.digest, source.fingerprint, wish.key, wish.table, wish.output,
+            wish.duplicates, time.time(),
+        )  # fmt: skip
+        if resume and (done := folder.finished(spec)) is not None:
+            return done
+        spec = folder.begin(spec, resume=resume)
+        if wish.key:
+            columns = list(dict.fromkeys([*columns, wish.key]))
+        read = tuple(source.columns) if wish.output else tuple(columns)
+        features = () if signature is bundle.signature else signature.inputs[0].features
+        order = Order(target, str(folder.path), wish.key, kind, read, features, wish.output, bool(wish.table))
+        work = Work(folder, source, order, wish.max_bad, tell)
+        if not wish.table:
+            for _ in work.done(wish.workers):
+                pass
+            return _end(wish, work, None, 0, time.monotonic() - began)
+        stated = Generation(
+            wish.table, target.name, target.version, bundle.digest, spec.started, kind, bundle.signature.outputs,
+            wish.key, wish.fresh_s, "predict" if wish.on_miss == "predict" else "refuse",
+        )  # fmt: skip
+        generation, duplicates = work.fill(tables, stated, wish.duplicates, wish.workers)
+        publish(tables, generation, wish.keep)
+        return _end(wish, work, generation, duplicates, time.monotonic() - began)
+
+
+def _demand(wish: Wish, bundle: Bundle) -> None:
+    """Raise UsageError for a wish that cannot be meant."""
+    if not wish.table and not wish.output:
+        raise UsageError("say where the answers go: --table NAME, --output FOLDER, or both")
+    if wish.table and not wish.key:
+        raise UsageError("a table needs --key COLUMN: what its rows are asked for by")
+    if wish.duplicates not in DUPLICATES:
+        raise UsageError(f"--duplicates: expected one of {', '.join(DUPLICATES)}, got {wish.duplicates!r}")
+    if wish.on_miss not in MISSES:
+        raise UsageError(f"--on-miss: expected one of {', '.join(MISSES)}, got {wish.on_miss!r}")
+    if not 0 <= wish.max_bad <= 1:
+        raise UsageError(f"--max-bad: expected a share from 0 to 1, got {wish.max_bad}")
+    if wish.workers < 1 or wish.keep < 1:
+        raise UsageError("--workers and --keep: expected 1 or more")
+    if not bundle.signature.batched:
+        raise UsageError(f"{bundle.name} answers no rows: its inputs share no first axis, so there is no bulk")
+    if wish.output and Path(wish.output).exists() and not Path(wish.output).is_dir():
+        raise UsageError(f"--output {wish.output}: expected a folder, for a Parquet file a part")
+
+
+def _key_kind(wish: Wish, source: Source) -> KeyKind:
+    if not wish.key:
+        return "text"
+    if wish.key not in source.columns:
+        raise UsageError(f"the input has no column {wish.key!r} for the key: it has {', '.join(source.columns)}")
+    return kind_of(source.columns[wish.key], wish.key)
+
+
+def _end(wish: Wish, work: Work, generation: Generation | None, duplicates: int, seconds: float) -> Verdict:
+    """The summary, written down; the job is over."""
+    rejected = work.folder.gather_rejected(len(work.source.parts))
+    numbers = {
+        "rows": work.rows, "answered": work.rows - work.bad, "bad": work.bad, "duplicates": duplicates,
+        "seconds": round(seconds, 3), "parts": len(work.source.parts), "parts_resumed": work.resumed,
+    }  # fmt: skip
+    where = []
+    if generation is not None:
+        numbers |= {"generation": generation.number}
+        where.append(f"table {wish.table!r}, generation {generation.number}")
+    if wish.output:
+        _settle(Path(wish.output), len(work.source.parts))
+        where.append(wish.output)
+    told = f"{work.rows - work.bad:,} of {work.rows:,} rows answered, in {' and '.join(where)}"
+    evidence = {"rejected": str(work.folder.path / REJECTED_FILE)} if rejected else {}
+    verdict = Verdict("batch", passed=True, reason=told, numbers=numbers, evidence=evidence)
+    work.folder.end(verdict)
+    return verdict
+
+
+def _settle(output: Path, parts: int) -> None:
+    """Remove what an earlier job left beside our files, and put the folder on disk."""
+    ours = {f"part-{number:06d}.parquet" for number in range(parts)}
+    with disk(output):
+        output.mkdir(parents=True, exist_ok=True)
+        for path in output.glob("part-*.parquet"):
+            if path.name not in ours:
+                path.unlink()
+        sync(output)

@@ -1,0 +1,195 @@
+"""Piece: a part of the input that a worker can read by itself, in bounded memory, always with the same rows.
+
+Parquet and Arrow files are cut between their own groups of rows, lines of CSV and JSON between lines. What is read is
+Arrow: columns stay columns from here to the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+import orjson
+
+from servable.errors import EnvironmentFault, InvalidInput, MissingExtra
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Form = Literal["parquet", "arrow", "csv", "jsonl"]
+
+BLOCK_ROWS: Final = 16_384
+"""Rows that go through the model together: few enough for a core's cache, many enough to forget the cost of a call."""
+TEXT_BLOCK_BYTES: Final = 4 << 20
+
+MISSING: Final = ("", "NA", "NaN", "nan", "null", "None", "NULL")
+"""Cells of a CSV file that stand for a missing value."""
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """`start` and `stop` count row groups, record batches or bytes, by the form; `first_row` is the number of its first
+    row where the file says so. `header` are a CSV file's columns.
+    """
+
+    path: str
+    form: Form
+    start: int
+    stop: int | None
+    first_row: int | None = None
+    header: tuple[str, ...] = ()
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A row that is no row: where it stands, what is wrong, what stood there."""
+
+    row: int
+    reason: str
+    text: str
+
+
+Block = tuple["pa.RecordBatch", list[Unreadable]]
+
+
+def read(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+    """Blocks of rows, and what could not be read as a row. `columns`: those that are needed; None: all.
+
+    Raises InvalidInput for a file that is broken, EnvironmentFault for one that cannot be read.
+    """
+    try:
+        yield from _READERS[piece.form](piece, columns)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot read {piece.path}: {error}") from error
+    except arrow().ArrowException as error:
+        raise InvalidInput(f"{piece.path} is broken or cut off: {error}") from error
+
+
+def arrow() -> Any:
+    """The pyarrow module. Raises MissingExtra."""
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtra("offline", "read data in bulk", missing=error.name) from error
+    return pa
+
+
+def opened(path: str) -> Any:
+    """A file by its path or URL (`s3://…`), as Arrow reads it."""
+    from pyarrow import fs
+
+    if "://" in path:
+        system, inside = fs.FileSystem.from_uri(path)
+        return system.open_input_file(inside)
+    return fs.LocalFileSystem().open_input_file(path)
+
+
+@lru_cache(2)
+def parquet_file(path: str) -> Any:
+    """A Parquet file with its footer read; kept, as the next piece is often of the same file."""
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(opened(path))
+
+
+def _parquet(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+    groups = list(range(piece.start, piece.stop or 0))
+    batches = parquet_file(piece.path).iter_batches(BLOCK_ROWS, groups, columns, use_threads=False)
+    return ((batch, []) for batch in batches)
+
+
+def _arrow(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+    file = arrow().ipc.open_file(opened(piece.path))
+    for at in range(piece.start, piece.stop or 0):
+        batch = file.get_batch(at)
+        batch = batch if columns is None else batch.select(list(columns))
+        for start in range(0, batch.num_rows, BLOCK_ROWS):
+            yield batch.slice(start, BLOCK_ROWS), []
+
+
+def _csv(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+    from pyarrow import csv
+
+    broken: list[Unreadable] = []
+
+    def told(row: Any) -> str:
+        reason = f"expected {row.expected_columns} values, got {row.actual_columns}"
+        broken.append(Unreadable((row.number or 1) - 1, reason, row.text))
+        return "skip"
+
+    # Bytes first: what is no UTF-8, or no number, is a fault of its row and not of the file.
+    convert = csv.ConvertOptions(
+        column_types=dict.fromkeys(piece.header, arrow().binary()),
+        null_values=list(MISSING),
+        strings_can_be_null=True,
+        include_columns=None if columns is None else list(columns),
+    )
+    reader = csv.open_csv(
+        _lines(piece),
+        csv.ReadOptions(use_threads=False, block_size=TEXT_BLOCK_BYTES, column_names=list(piece.header)),
+        csv.ParseOptions(invalid_row_handler=told),
+        convert,
+    )
+    for batch in reader:
+        for start in range(0, batch.num_rows, BLOCK_ROWS):
+            yield batch.slice(start, BLOCK_ROWS), broken[:]
+            broken.clear()
+    if broken:
+        yield _empty(reader.schema), broken
+
+
+def _empty(schema: Any) -> Any:
+    return arrow().RecordBatch.from_arrays([arrow().array([], field.type) for field in schema], schema=schema)
+
+
+def _jsonl(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+    rows: list[dict[str, Any]] = []
+    broken: list[Unreadable] = []
+    for number, line in enumerate(_lines(piece)):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+            if not isinstance(row, dict):
+                raise orjson.JSONDecodeError("expected an object", "", 0)
+        except orjson.JSONDecodeError as error:
+            text = bytes(line[:1000]).decode(errors="replace").rstrip("\n")
+            broken.append(Unreadable(number, f"not a JSON object: {error.msg}", text))
+            continue
+        rows.append(row)
+        if len(rows) == BLOCK_ROWS:
+            yield of_rows(rows, columns), broken
+            rows, broken = [], []
+    if rows or broken:
+        yield of_rows(rows, columns), broken
+
+
+def of_rows(rows: list[dict[str, Any]], columns: Sequence[str] | None) -> pa.RecordBatch:
+    """Rows as columns. A column of mixed kinds becomes texts, each of which is judged by itself later."""
+    names = list(dict.fromkeys(name for row in rows for name in row)) if columns is None else columns
+    return arrow().RecordBatch.from_arrays([_column([row.get(name) for row in rows]) for name in names], list(names))
+
+
+def _column(values: list[Any]) -> Any:
+    pa = arrow()
+    with contextlib.suppress(pa.ArrowException, OverflowError):
+        return pa.array(values)
+    texts = [value if isinstance(value, str) or value is None else orjson.dumps(value).decode() for value in values]
+    return pa.array(texts, pa.string())
+
+
+def _lines(piece: Piece) -> Any:
+    """The bytes of the piece, which begin and end with lines; of a compressed file, all."""
+    if piece.stop is None:
+        return arrow().input_stream(opened(piece.path), compression="gzip" if piece.path.endswith(".gz") else "detect")
+    with opened(piece.path) as file:
+        file.seek(piece.start)
+        data = file.read(piece.stop - piece.start)
+    if len(data) != piece.stop - piece.start:
+        raise InvalidInput(f"{piece.path} has become shorter while it was read")
+    return io.BytesIO(data)
+
+
+_READERS: Final[dict[str, Any]] = {"parquet": _parquet, "arrow": _arrow, "csv": _csv, "jsonl": _jsonl}

@@ -1,0 +1,76 @@
+"""A worker: `python -m servable.offline.worker`. The job starts it; orders come on standard input, reports go out.
+
+It dies with its job: when standard input ends there is nobody to work for. A part that is half done leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+import msgspec
+
+from servable.domain.model import Model
+from servable.domain.problem import Problem
+from servable.domain.signature import Signature
+from servable.errors import ServableError
+from servable.offline.order import Failed, Order, Part, Ready, Scored
+
+_encode = msgspec.json.Encoder().encode
+
+
+def main() -> int:
+    """Load, say so, and do one part after another."""
+    reports = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # a model's library may print: that must not look like a report
+    orders = sys.stdin.buffer
+    first = orders.readline()
+    if not first:
+        return 0
+    order = msgspec.json.decode(first, type=Order)
+    try:
+        with _loaded(order) as (model, signature):
+            from servable.offline.scorer import Scorer
+
+            scorer = Scorer(order, model, signature)
+            _report(reports, Ready())
+            for line in orders:
+                _report(reports, scorer.score(msgspec.json.decode(line, type=Part)))
+    except ServableError as error:
+        _report(reports, Failed(Problem.of(error)))
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the wall: a model or a library may raise anything
+        _report(reports, Failed(Problem(ServableError.code, f"{type(error).__name__}: {error}")))
+    return 0
+
+
+@contextlib.contextmanager
+def _loaded(order: Order) -> Iterator[tuple[Model, Signature]]:
+    """The model: here if it is data, else in a sandboxed process of its own."""
+    from servable.bundles.open import format_of
+    from servable.offline.foreign import foreign
+
+    plugin, _ = format_of(order.target.source)
+    if plugin.isolated:
+        with foreign(order.target) as (model, bundle):
+            yield model, bundle.signature
+        return
+    from servable.engine.loading import load
+
+    loaded = load(order.target, warm_up=False)
+    try:
+        yield loaded.model, loaded.bundle.signature
+    finally:
+        loaded.model.close()
+
+
+def _report(reports: IO[bytes], report: Ready | Scored | Failed) -> None:
+    reports.write(_encode(report) + b"\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
