@@ -79,18 +79,20 @@ def decode_document(document: Mapping[str, Any], signature: Signature, max_eleme
 
 
 def encode(answer: Batch, signature: Signature, *, by_rows: bool) -> dict[str, Any]:
-    """`{"predictions": ...}` or `{"outputs": ...}`: a single output drops its name, several give objects.
+    """`{"predictions": ...}` or `{"outputs": ...}`: a single output drops its name, several give objects; and the
+    answer's `parameters`, if it has any.
 
     Some values are JSON text already: hand the result to `orjson.dumps`. Raises ModelFailed: JSON has no NaN.
     """
+    told = {} if answer.parameters is None else {"parameters": answer.parameters}
     values = {field.name: _values(field, answer[field.name]) for field in signature.outputs}
     if len(values) == 1:
         (only,) = values.values()
-        return {"predictions" if by_rows else "outputs": orjson.Fragment(only)}
+        return {"predictions" if by_rows else "outputs": orjson.Fragment(only), **told}
     if not by_rows:
-        return {"outputs": {name: orjson.Fragment(text) for name, text in values.items()}}
+        return {"outputs": {name: orjson.Fragment(text) for name, text in values.items()}, **told}
     columns = [orjson.loads(text) for text in values.values()]
-    return {"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]}
+    return {"predictions": [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)], **told}
 
 
 def example(signature: Signature) -> dict[str, Any]:

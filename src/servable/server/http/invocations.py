@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -25,6 +26,8 @@ from servable.wire.options import Options, read_options
 
 PATH: Final = "/invocations"
 TARGET: Final = "x-amzn-sagemaker-target-model"
+PARAMETERS: Final = "servable-parameters"
+"""Beside an answer in CSV: what others carry in `parameters`."""
 WAYS: Final = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
@@ -60,11 +63,11 @@ class _Platforms:
         except ClientDisconnect:
             return Response(status_code=GONE)
         if "text/csv" in request.headers.get("accept", ""):
-            return Response(dataframes.to_csv(answer, serving.signature), media_type="text/csv")
+            beside = {PARAMETERS: orjson.dumps(answer.parameters).decode()} if answer.parameters else None
+            return Response(dataframes.to_csv(answer, serving.signature), headers=beside, media_type="text/csv")
         told: dict[str, Any] = tensorflow_v1.encode(answer, serving.signature, by_rows=serving.signature.batched)
-        predictions = next(iter(told.values()))
-        named = {"id": options.id, "model_name": serving.name, "model_version": serving.version}
-        return reply({"predictions": predictions, **named})
+        told["predictions"] = told.pop("outputs", None) or told["predictions"]
+        return reply({**told, "id": options.id, "model_name": serving.name, "model_version": serving.version})
 
     def _serving(self, request: Request, request_id: str) -> Serving:
         """The model of the header, else the only one. Its name is in no path, so the key is asked about it here."""
