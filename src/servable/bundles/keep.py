@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from servable.bundles import digest
 from servable.bundles.choose import To
 from servable.bundles.draft import Draft, golden_of
 from servable.bundles.golden import GOLDEN, golden_bytes
@@ -17,7 +19,8 @@ from servable.bundles.seen import with_sample
 from servable.bundles.source import FileSource
 from servable.bundles.tables import to_batch
 from servable.bundles.write import write_bundle
-from servable.domain.bundle import Manifest
+from servable.domain.bundle import Bundle, Manifest
+from servable.domain.model import Model
 from servable.domain.signature import Signature
 from servable.errors import InvalidInput, UsageError
 from servable.runtimes.find import runtime
@@ -38,14 +41,18 @@ def keep_booster(original: Original, name: str, sample: Sample | None, to: To) -
         return Draft(stated, {**draft.files, original.file: path.read_bytes()})
 
 
-def keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> Draft:
-    """A model file as it is: what it says of itself is the contract; the sample must fit it."""
+def keep_file(
+    source: FileSource, name: str, sample: Sample | None, to: To, load: Callable[[Bundle], Model] | None = None
+) -> Draft:
+    """A model file as it is: what it says of itself is the contract; the sample must fit it. `load`: where it is loaded
+    and asked, if not here.
+    """
     if to == "onnx" and source.format != "onnx":
         raise UsageError(f"a {source.format} file is kept as it is: to convert, pack the model object with a sample")
     seen = source.seen
     signature = seen.signature
     if sample is not None and hasattr(sample.table, "columns"):
-        signature = _with_names(signature, tuple(sample.table.columns))
+        signature = with_names(signature, tuple(sample.table.columns))
     stated = Manifest(
         name=name,
         format=source.format,
@@ -58,12 +65,19 @@ def keep_file(source: FileSource, name: str, sample: Sample | None, to: To) -> D
         options=seen.options,
         lineage={"source": source.path.name},
     )
-    files: dict[str, bytes | Path] = {source.path.name: source.path}
+    files: dict[str, bytes | Path] = {**_files(source.path), **source.beside}
     files.update({other: source.path.parent / other for other in seen.files})
-    return _witnessed(Draft(stated, files), sample)
+    return _witnessed(Draft(stated, files), sample, load or runtime(stated.format).load)
 
 
-def _with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
+def _files(path: Path) -> dict[str, Path]:
+    """The model's files by their place in the bundle: one, or all of a folder."""
+    if path.is_file():
+        return {path.name: path}
+    return {file.relative_to(path.parent).as_posix(): file for file in digest.walk(path)}
+
+
+def with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
     """The signature with the sample's column names on its one matrix, where the file has none and they are as many."""
     only = signature.inputs[0]
     if len(signature.inputs) > 1 or only.features or only.shape != (-1, len(names)) or len(names) == 1:
@@ -71,14 +85,14 @@ def _with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
     return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=names),))
 
 
-def _witnessed(draft: Draft, sample: Sample | None) -> Draft:
+def _witnessed(draft: Draft, sample: Sample | None, load: Callable[[Bundle], Model]) -> Draft:
     """The draft with the model's answers to the sample, and what was seen in that; without one, with the answer to the
     plainest row, if the model answers that.
     """
     stated = draft.manifest
     with tempfile.TemporaryDirectory() as folder:
         bundle = write_bundle(Path(folder) / "bundle", stated, draft.files)
-        model = runtime(stated.format).load(bundle)
+        model = load(bundle)
         try:
             if sample is None:
                 rows = stated.signature.example()
@@ -89,6 +103,8 @@ def _witnessed(draft: Draft, sample: Sample | None) -> Draft:
                 raise UsageError(f"the sample does not fit the model file: {error.message}") from error
             if faults := stated.signature.check(rows):
                 raise UsageError(f"the sample does not fit the model file: {'; '.join(map(str, faults))}")
+            if not stated.signature.batched:
+                return _with_golden(draft, golden_bytes(rows, model.predict(rows)))
             golden = golden_of(model, [("sample", rows)])
             return with_sample(_with_golden(draft, golden), sample, model)
         except UsageError:

@@ -16,11 +16,12 @@ import msgspec
 
 from servable.bundles.choose import To, choose
 from servable.bundles.keep import keep_booster, keep_file
+from servable.bundles.keep_code import keep_code
 from servable.bundles.open import name_from
 from servable.bundles.ruled import Rules, with_rules
 from servable.bundles.sample import read_sample
 from servable.bundles.seen import without_rows
-from servable.bundles.source import FileSource, source_of
+from servable.bundles.source import CodeSource, FileSource, Surroundings, source_of
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Bundle
 from servable.domain.ref import NAME
@@ -43,6 +44,10 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     rules: Rules = (),
     calibrate: Any = None,
     reference: bool = True,
+    include: Sequence[Path | str] = (),
+    requirements: Path | str | None = None,
+    python: Path | str | None = None,
+    home: Path | None = None,
 ) -> Bundle:
     """Make a bundle of a fitted model object, or of a model file.
 
@@ -54,6 +59,9 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     code, here and now; what is written never does. `checks` (`"accuracy>=0.9"`) are kept for the release gate.
     `rules`: a TOML file of them, or the rules; `calibrate`: rows with their `label` that the model was not trained on,
     for those that need prediction intervals.
+    Of a model that is code, and kept as that: `include` names files that lie beside it in the bundle (modules that it
+    imports, data; of pickles, the transformers that come first), `requirements` a file of the libraries it runs on, in
+    an environment of its own (made under `home`, by default SERVABLE_HOME), `python` the interpreter that has them.
     `reference`: whether up to 2,000 rows of the sample stay in the bundle, for data-edge tests and drift.
 
     Raises UsageError, UnknownFormat, UnsafeModel, ConversionRejected, CorruptModel, MissingExtra, Conflict.
@@ -63,12 +71,18 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     for check in checks:
         if not _CHECK.fullmatch(check.strip()):
             raise UsageError(f"check {check!r}: expected a number to compare with, like 'accuracy>=0.9'")
-    source = source_of(model, format, allow_unsafe=allow_unsafe)
+    around = Surroundings(
+        tuple(map(Path, include)), *(None if path is None else Path(path) for path in (requirements, python))
+    )
+    source = source_of(model, format, allow_unsafe=allow_unsafe, around=around, keep=to == "keep")
     name = name or (name_from(Path(model).stem) if isinstance(model, (str, Path)) else None)
     if name is None or not NAME.fullmatch(name):
         raise UsageError(f"name={name!r}: expected letters, digits, '_', '.' and '-', starting with a letter or digit")
     rows = None if sample is None else read_sample(sample, label)
-    if isinstance(source, FileSource):
+    home = home or Path(os.environ.get("SERVABLE_HOME", "~/.servable")).expanduser()
+    if isinstance(source, CodeSource):
+        packed = keep_code(source, name, rows, to, home / "environments")
+    elif isinstance(source, FileSource):
         packed = keep_file(source, name, rows, to)
     elif source.answer is None:
         packed = keep_booster(source, name, rows, to)
@@ -86,5 +100,4 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     stated = msgspec.structs.replace(packed.manifest, checks=tuple(check.strip() for check in checks))
     if output is not None:
         return write_bundle(Path(output), stated, packed.files)
-    home = Path(os.environ.get("SERVABLE_HOME", "~/.servable")).expanduser()
     return write_bundle(home / "bundles", stated, packed.files, by_digest=True)

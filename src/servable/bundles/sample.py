@@ -5,6 +5,8 @@ A table is a DataFrame or a matrix (numpy, two axes); whatever else is given bec
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +17,13 @@ from servable.domain.batch import Array
 from servable.errors import MissingExtra, UsageError
 
 Table = Any
-"""A pandas DataFrame, or a numpy matrix."""
+"""A pandas DataFrame, a numpy matrix, or a dict of arrays by the names of inputs."""
 
 MAX_ROWS: Final = 2000
 """Rows of the sample that are looked at: enough for a contract and a proof, few enough to take seconds."""
 _READERS: Final = {".csv": "read_csv", ".parquet": "read_parquet", ".arrow": "read_feather", ".feather": "read_feather"}
+_ARRAYS: Final = ".npz"
+"""Arrays by the names of the model's inputs: for models whose inputs are no table."""
 _MATRIX: Final = 2
 TEXT: Final = "text"
 """The name of the input of a model that takes texts, one a row."""
@@ -47,6 +51,11 @@ def read_sample(source: Any, label: str | None = None) -> Sample:
     column whose missing values they would not show. Raises UsageError, MissingExtra.
     """
     table = _from_file(Path(source)) if isinstance(source, (str, Path)) else source
+    if isinstance(table, Mapping):
+        arrays = {str(name): np.asarray(array) for name, array in table.items()}
+        if label is not None or not arrays:
+            raise UsageError("a sample of arrays is the inputs by name, at least one, without a label")
+        return Sample(arrays, arrays)
     flat = _is_texts(table)
     if flat:
         table = _pandas("read a list of texts").DataFrame({TEXT: list(table)})
@@ -110,9 +119,15 @@ def _plain_names(table: Any) -> Any:
 
 
 def _from_file(path: Path) -> Any:
+    if path.suffix.lower() == _ARRAYS:
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise UsageError(f"cannot read the sample {str(path)!r}: {error}") from error
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise UsageError(f"cannot read the sample {str(path)!r}: expected one of {', '.join(_READERS)}")
+        raise UsageError(f"cannot read the sample {str(path)!r}: expected one of {', '.join(_READERS)}, {_ARRAYS}")
     pandas = _pandas(f"read {path.name!r}")
     try:
         return getattr(pandas, reader)(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ def to_batch(table: Table, signature: Signature) -> Batch:
 
     A column that is absent is missing, where its field allows that; one that the model does not have is a fault.
     """
+    if isinstance(table, Mapping):
+        return _from_arrays(table, signature)
     if not is_frame(table):
         first = signature.inputs[0]
         array = np.asarray(table, first.dtype)
@@ -53,6 +56,17 @@ def to_batch(table: Table, signature: Signature) -> Batch:
             f"the table breaks the contract: {'; '.join(map(str, faults))}", faults=list(map(str, faults))
         )
     return Batch(columns, len(table))
+
+
+def _from_arrays(arrays: Mapping[str, Array], signature: Signature) -> Batch:
+    """Arrays by the names of inputs. One value without axes may be an argument that was fixed at packing."""
+    known = {field.name: field for field in signature.inputs}
+    if strange := [name for name, array in arrays.items() if name not in known and array.ndim]:
+        raise InvalidInput(f"there is no input {strange[0]!r}: inputs are {', '.join(map(repr, known))}")
+    if lacking := [name for name in known if name not in arrays]:
+        raise InvalidInput(f"there is no array for the input {lacking[0]!r}")
+    columns = {name: np.asarray(arrays[name]) for name in known}
+    return Batch(columns, len(next(iter(columns.values()))) if signature.batched else 1)
 
 
 def in_order(table: Table, model: Any) -> Table:

@@ -1,11 +1,15 @@
 """Loads a bare file in a process of its own first, where a broken one can kill the process that parses it.
 
 The native parsers of tree libraries trust their files: a flipped bit can crash them. A bundle is protected by its
-digests; a bare file is tried here before a server, or a notebook, takes it in. Run as a program by `survive`.
+digests; a bare file is tried here before a server, or a notebook, takes it in. Run as a program by `survive`. What has
+passed once is remembered by its digest, in the user's cache: a trial takes a second or two.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from servable.errors import CorruptModel, ServableError
+from servable.runtimes.versions import installed
 
 TIMEOUT_S: Final = 60.0
 
@@ -22,6 +27,9 @@ def survive(path: Path, library: str) -> None:
 
     An error that Python sees is no reason: whoever loads it next will meet and explain it.
     """
+    remembered = _remembered(path, library)
+    if remembered.is_file():
+        return
     command = [sys.executable, "-m", "servable.bundles.trial", str(path)]
     try:
         done = subprocess.run(
@@ -32,6 +40,18 @@ def survive(path: Path, library: str) -> None:
     if done.returncode < 0:
         name = signal.Signals(-done.returncode).name
         raise CorruptModel(f"{path.name!r} kills {library} as it loads ({name}): the file is broken or cut off")
+    if done.returncode == 0:
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs another trial
+            remembered.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remembered.touch(mode=0o600)
+
+
+def _remembered(path: Path, library: str) -> Path:
+    """The file whose presence says that these bytes have passed with this version of the library."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return cache / "servable" / "tried" / f"{digest}-{library}-{installed(library)}"
 
 
 def main(path: Path) -> None:
@@ -42,8 +62,8 @@ def main(path: Path) -> None:
     try:
         bundle = bare(path, recognise(path))
         runtime(bundle.manifest.format).load(bundle).predict(bundle.signature.example(2))
-    except ServableError:
-        return
+    except ServableError as error:
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

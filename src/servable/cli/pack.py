@@ -40,8 +40,16 @@ def pack(
         bool, typer.Option("--reference/--no-reference", help="Whether rows of the sample stay in the bundle.")
     ] = True,
     allow_unsafe: Annotated[
-        bool, typer.Option("--allow-unsafe", help="Open a pickle: it may run any code, here and now.")
+        bool, typer.Option("--allow-unsafe", help="Open a pickle or Python: it may run any code, here and now.")
     ] = False,
+    include: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file to lie beside a model that is code; may be repeated.", metavar="FILE"),
+    ] = None,
+    requirements: Annotated[
+        Path | None, typer.Option(help="The libraries of a model that is code: its own environment.", metavar="FILE")
+    ] = None,
+    python: Annotated[Path | None, typer.Option(help="The interpreter that has them.", metavar="PATH")] = None,
     register: Annotated[bool, typer.Option("--register/--no-register", help="Whether to register it.")] = True,
     home: Home = None,
     as_json: AsJson = False,
@@ -52,6 +60,7 @@ def pack(
     """
     import servable
     from servable.errors import UsageError
+    from servable.settings import load_settings
 
     if not register and output is None:
         raise UsageError("--no-register leaves the bundle nowhere: say where it should be made, with --output DIR")
@@ -59,7 +68,8 @@ def pack(
         bundle = servable.pack(
             file, name=name, sample=sample, label=label, output=output or Path(folder) / "bundle", format=format_,
             to=to.value, allow_unsafe=allow_unsafe, checks=check or (),
-            reference=reference,
+            reference=reference, include=include or (), requirements=requirements, python=python,
+            home=load_settings({"home": home}).home_path,
         )  # fmt: skip
         version = registry_at(home).register(bundle.folder) if register else None
     lineage = bundle.manifest.lineage

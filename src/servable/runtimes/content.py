@@ -40,6 +40,11 @@ _PICKLE: Final = (
     "a pickle, which runs code when it is opened: in the environment that made it, load it and give the object to "
     "servable.pack(model, sample=...)"
 )
+_TORCH: Final = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_PICKLED_TORCH: Final = (
+    "a PyTorch file that is a pickle (a whole module, a state_dict, training arguments), which runs code: save the "
+    "model with torch.export.save, as TorchScript or as ONNX, or its weights as safetensors"
+)
 _FOLDERS: Final = (
     ("saved_model.pbtxt", "a TensorFlow SavedModel as text: save it again, in the binary form"),
     ("manifest.toml", "a Servable bundle"),
@@ -59,11 +64,18 @@ def looks_like(path: Path, head: bytes) -> str:
             return phrase
     if head.startswith(b"PK\x03\x04"):
         return _archive(path)
+    if is_legacy_torch(head):
+        return _PICKLED_TORCH
     if is_pickle(head):
         return _PICKLE
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "a safetensors file: weights without a model that uses them"
     return _text(head)
+
+
+def is_legacy_torch(head: bytes) -> bool:
+    """Whether a file that starts so is of PyTorch before 1.6: a row of pickles, the first of which is a number."""
+    return head[:1] == b"\x80" and head[2 : 2 + len(_TORCH)] == _TORCH
 
 
 def is_pickle(head: bytes) -> bool:
@@ -108,7 +120,7 @@ def _archive(path: Path) -> str:
     if any("/code/" in name for name in names) and any(name.endswith("data.pkl") for name in names):
         return "a TorchScript program, which does not say what it takes: save it with torch.export.save, or as ONNX"
     if any(name.endswith("data.pkl") for name in names):
-        return "a PyTorch file that is a pickle, which runs code: save the model with torch.export.save, or as ONNX"
+        return _PICKLED_TORCH
     if names and all(name.endswith(".npy") for name in names):
         return "a numpy .npz archive"
     if "[Content_Types].xml" in names:

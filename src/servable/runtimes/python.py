@@ -21,10 +21,11 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
-from servable.errors import BundleError, CorruptModel, ModelFailed, UnsafeModel
-from servable.runtimes import verified
+from servable.errors import BundleError, CorruptModel, ModelFailed
+from servable.runtimes import consent, verified
 from servable.runtimes.python_model import PythonModel, signature_of
 
+WHAT: Final = "Python"
 MODULE: Final = "servable_custom_model"
 LARGEST_SOURCE: Final = 1 << 22
 
@@ -37,6 +38,7 @@ class PythonRuntime:
     name = "python"
     platform = "python"
     isolated = True
+    code = True
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Source that defines a PythonModel, or a function `predict`. It is parsed, not run."""
@@ -50,16 +52,17 @@ class PythonRuntime:
 
     def inspect(self, path: Path) -> Inspection:
         """Refuses: to learn what it takes, one would have to run it."""
-        raise UnsafeModel(
-            f"{path.name!r} is Python, which runs as soon as it is loaded: if you trust it, pack it with "
-            "--allow-unsafe, and serve the bundle"
-        )
+        raise consent.refuse(path.name, WHAT)
 
-    def declared(self, path: Path) -> Inspection:
+    def declared(self, path: Path, known: Inspection | None = None, rows: Batch | None = None) -> Inspection:  # noqa: ARG002 - it says so itself
         """What the code itself declares, by running it: for packing, after consent. Raises BundleError if it declares
         none.
         """
-        module = _run(path.read_bytes(), path)
+        sys.path.insert(0, str(path.parent))
+        try:
+            module = run_source(path.read_bytes(), path)
+        finally:
+            sys.path.remove(str(path.parent))
         entry = _entry(module, None)
         try:
             signature = signature_of(entry if isinstance(entry, type) else module)
@@ -70,16 +73,12 @@ class PythonRuntime:
         return Inspection(signature, options={"entry": entry.__name__})
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
-        if bundle.inferred or bundle.manifest.options.get("allow_unsafe") is not True:
-            raise UnsafeModel(
-                f"{bundle.name!r} is Python, which runs as soon as it is loaded, and its bundle does not say that "
-                "somebody consented: pack it with --allow-unsafe"
-            )
+        consent.demand(bundle, WHAT)
         source = verified.read(bundle)
         folder = str(bundle.model_path.parent)
         sys.path.insert(0, folder)
         try:
-            module = _run(source, bundle.model_path)
+            module = run_source(source, bundle.model_path)
             entry = _entry(module, bundle.manifest.options.get("entry"))
             if isinstance(entry, type):
                 model = entry()
@@ -137,7 +136,7 @@ class _Custom:
             sys.path.remove(self._folder)
 
 
-def _run(source: bytes, path: Path) -> types.ModuleType:
+def run_source(source: bytes, path: Path) -> types.ModuleType:
     """Execute the source as a module. Raises CorruptModel for what is no Python; else what the code raises."""
     try:
         code = compile(source, str(path), "exec")

@@ -11,6 +11,7 @@ import json
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,28 +55,8 @@ class SklearnRuntime:
         An estimator of text, categories or dates does not say so: pack it with a sample.
         """
         estimator, version = load_estimator(path.read_bytes(), path.name)
-        names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
-        count = len(names) or getattr(estimator, "n_features_in_", 0)
-        if not count:
-            raise IncompatibleModel(f"{path.name!r} does not say what columns it takes: pack it with a sample of rows")
-        answer = answer_of(estimator)
-        try:
-            table: Any = np.zeros((1, count))
-            if names:
-                columns = Columns(names, ("float64",) * count)
-                field = Field(MATRIX, "FP64", (-1, count), names, values=_missing(estimator))
-                table = FrameMaker(columns, Signature((field,), ())).frame(Batch({MATRIX: table}, 1))
-            found = Batch(_quiet(answer, table), 1)
-        except Exception as error:
-            raise IncompatibleModel(
-                f"{path.name!r} does not take rows of numbers, and does not say what it takes ({_first(error)}): "
-                "pack it with a sample of rows"
-            ) from error
-        field = Field(MATRIX, "FP64", (-1, count), names, values=_missing(estimator))
-        outputs = output_fields(found, class_names(estimator))
-        options = {"frame": msgspec.to_builtins(Columns(names, ("float64",) * count))} if names else {}
-        labels = {output.name: output.features for output in outputs if output.features}
-        return Inspection(Signature((field,), outputs), labels, {"scikit-learn": version} if version else {}, options)
+        seen = contract_of(estimator, path.name)
+        return msgspec.structs.replace(seen, libraries={"scikit-learn": version} if version else {})
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
         estimator, _ = load_estimator(verified.read(bundle), bundle.manifest.model)
@@ -83,29 +64,22 @@ class SklearnRuntime:
 
 
 class SklearnModel:
-    """A fitted estimator. Predicting does not change it, so threads may call it together.
-
-    `options.frame` describes the DataFrame it takes; `options.flat` says that it takes a list of texts.
-    """
+    """A fitted estimator. Predicting does not change it, so threads may call it together."""
 
     concurrent = True
 
     def __init__(self, estimator: Any, bundle: Bundle) -> None:
         self._answer: Answer | None = answer_of(single_job(estimator))
-        self._signature = bundle.signature
         self._outputs = bundle.signature.outputs
-        self._flat = bundle.manifest.options.get("flat") is True
-        frame = bundle.manifest.options.get("frame")
-        self._maker = None if frame is None else FrameMaker(msgspec.convert(frame, Columns), bundle.signature)
+        self._table = _maker(bundle.signature, bundle.manifest.options)
 
     def predict(self, batch: Batch) -> Batch:
         if self._answer is None:
             raise ModelFailed("the model is closed")
         if not batch.rows:
-            return self.predict(self._signature.example()).slice(0, 0)
-        table = self._maker.frame(batch) if self._maker else _matrix(batch)
-        if self._flat:
-            table = table.reshape(batch.rows)
+            nothing = {field.name: np.empty((0, *field.shape[1:]), field.dtype) for field in self._outputs}
+            return Batch(nothing, 0)
+        table = self._table(batch)
         try:
             found = _quiet(self._answer, table)
         except Exception as error:
@@ -115,6 +89,45 @@ class SklearnModel:
 
     def close(self) -> None:
         self._answer = None
+
+
+def contract_of(estimator: Any, name: str) -> Inspection:
+    """What a fitted estimator knows of its columns: their number and names; they are taken to be numbers.
+
+    Raises IncompatibleModel for one that does not say, or does not take numbers.
+    """
+    names = tuple(map(str, getattr(estimator, "feature_names_in_", ())))
+    count = len(names) or getattr(estimator, "n_features_in_", 0)
+    if not count:
+        raise IncompatibleModel(f"{name!r} does not say what columns it takes: pack it with a sample of rows")
+    field = Field(MATRIX, "FP64", (-1, count), names, values=_missing(estimator))
+    options = {"frame": msgspec.to_builtins(Columns(names, ("float64",) * count))} if names else {}
+    try:
+        rows = Batch({MATRIX: np.zeros((1, count))}, 1)
+        found = Batch(_quiet(answer_of(estimator), table_of(rows, Signature((field,), ()), options)), 1)
+    except Exception as error:
+        raise IncompatibleModel(
+            f"{name!r} does not take rows of numbers, and does not say what it takes ({_first(error)}): "
+            "pack it with a sample of rows"
+        ) from error
+    outputs = output_fields(found, class_names(estimator))
+    labels = {output.name: output.features for output in outputs if output.features}
+    return Inspection(Signature((field,), outputs), labels, options=options)
+
+
+def table_of(batch: Batch, signature: Signature, options: dict[str, Any]) -> Any:
+    """What an estimator takes, made of a batch: a DataFrame, a list of texts or a matrix, as `options` say."""
+    return _maker(signature, options)(batch)
+
+
+def _maker(signature: Signature, options: dict[str, Any]) -> Callable[[Batch], Any]:
+    """`options.frame` describes the DataFrame that an estimator takes; `options.flat` says: a list of texts."""
+    frame = options.get("frame")
+    if frame is not None:
+        return FrameMaker(msgspec.convert(frame, Columns), signature).frame
+    if options.get("flat") is True:
+        return lambda batch: _matrix(batch).reshape(batch.rows)
+    return _matrix
 
 
 def load_estimator(data: bytes, name: str) -> tuple[Any, str]:

@@ -1,33 +1,18 @@
-"""Environments: the interpreter that a model process runs on. Ours, unless its bundle names another or its own
-libraries.
+"""Which interpreter a model process runs on: ours, unless its bundle names another or libraries of its own.
 
-A bundle's requirements are installed once into `<home>/environments/<digest>`, from wheels only: building a package
-would run its code here. Called by the supervisor, on a thread.
+Called by the supervisor, on a thread: making an environment takes a while.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import os
-import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
-import servable
+from servable.bundles.environments import build, path_for
 from servable.engine.process.messages import Launch
 from servable.errors import EnvironmentFault
-
-OURS: Final = ("numpy>=1.26", "msgspec>=0.19", "tomli-w>=1.1")
-"""What the process's own code needs besides the model's libraries."""
-INSTALL_TIMEOUT_S: Final = 1800.0
-WHOLE: Final = "servable-requirements.txt"
-"""Written into an environment last of all."""
-
-_building = threading.Lock()
 
 
 def interpreter(
@@ -44,54 +29,4 @@ def interpreter(
             raise EnvironmentFault(f"{launch.target.name}: its interpreter {launch.python!r} cannot be run")
     else:
         return (sys.executable,), dict(environ)
-    return (str(python),), {**environ, "PYTHONPATH": str(_path(run_folder))}
-
-
-def build(requirements: Path, folder: Path) -> Path:
-    """The interpreter of the environment with these requirements, made if it is not there. Raises EnvironmentFault."""
-    try:
-        text = requirements.read_bytes()
-    except OSError as error:
-        raise EnvironmentFault(f"cannot read {str(requirements)!r}: {error.strerror or error}") from error
-    digest = hashlib.sha256(b"%s %s\n%s" % (sys.version.encode(), " ".join(OURS).encode(), text)).hexdigest()[:24]
-    place = folder / digest
-    python, whole = place / "bin" / "python", place / WHOLE
-    with _building:
-        if not whole.exists():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # An environment knows its own path, so it is made in place; a mark tells a whole one from a torn one.
-            _run([sys.executable, "-m", "venv", "--clear", str(place)], requirements)
-            pip = [str(python), "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--no-input"]
-            _run([*pip, "-r", str(requirements), *OURS], requirements)
-            whole.write_bytes(text)
-    return python
-
-
-def _run(command: list[str], requirements: Path) -> None:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise EnvironmentFault(f"cannot make an environment for {requirements.name}: {error}") from error
-    if done.returncode != 0:
-        last = " ".join(done.stderr.strip().splitlines()[-3:])
-        raise EnvironmentFault(f"cannot make an environment for {requirements.name}: {last[:1000]}")
-
-
-def _path(run_folder: Path) -> Path:
-    """A folder that holds this package and nothing else, so that another interpreter finds it and none of our
-    libraries.
-    """
-    folder = run_folder / "path"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    link = folder / "servable"
-    if not link.is_symlink():
-        link.symlink_to(Path(servable.__file__).resolve().parent)
-    try:
-        ours = importlib.metadata.distribution("servable")
-    except importlib.metadata.PackageNotFoundError:
-        return folder  # runtimes are then not found, which the process will say
-    information = folder / f"servable-{ours.version}.dist-info"
-    information.mkdir(mode=0o700, exist_ok=True)
-    for name in ("METADATA", "entry_points.txt"):
-        (information / name).write_text(ours.read_text(name) or "", encoding="utf-8")
-    return folder
+    return (str(python),), {**environ, "PYTHONPATH": str(path_for(run_folder))}

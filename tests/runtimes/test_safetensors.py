@@ -1,0 +1,109 @@
+"""Weights with the Python that builds their module: by consent, whole, and nothing run without."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from sklearn.datasets import load_iris
+
+import servable
+from servable.bundles.open import open_bundle
+from servable.errors import BundleError, CorruptModel, UnknownFormat, UnsafeModel, UsageError
+from servable.runtimes.find import recognise, runtime
+from servable.runtimes.python import run_source
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FLOWERS = load_iris(as_frame=True)
+NET = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(4, 8)
+        self.last = torch.nn.Linear(8, 3)
+
+    def forward(self, flowers, scale: float = 1.0):
+        return self.last(torch.relu(self.first(flowers))) * scale
+"""
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The weights, and the file that builds their module."""
+    (tmp_path / "net.py").write_text(NET)
+    torch.manual_seed(0)
+    net = run_source(NET.encode(), tmp_path / "net.py").Net().eval()
+    save_file(net.state_dict(), tmp_path / "net.safetensors")
+    return tmp_path / "net.safetensors", tmp_path / "net.py", net
+
+
+def test_it_answers_as_the_module_does(files, tmp_path):
+    weights, source, net = files
+    bundle = servable.pack(
+        weights, sample=FLOWERS.data, include=[source], allow_unsafe=True, output=tmp_path / "bundle"
+    )
+    (given,) = bundle.signature.inputs
+    assert (given.name, given.datatype, given.features) == ("flowers", "FP32", tuple(FLOWERS.data.columns))
+    with servable.load(tmp_path / "bundle") as predictor, torch.inference_mode():
+        expected = net(torch.tensor(FLOWERS.data.to_numpy(np.float32))).numpy()
+        np.testing.assert_allclose(predictor.predict(FLOWERS.data).to_numpy(), expected, atol=1e-5)
+
+
+def test_a_number_without_axes_stays_the_same_in_every_call(files, tmp_path):
+    weights, source, net = files
+    rows = FLOWERS.data.to_numpy(np.float32)
+    sample = {"flowers": rows[:10], "scale": np.float32(2)}
+    bundle = servable.pack(weights, sample=sample, include=[source], allow_unsafe=True, output=tmp_path / "bundle")
+    assert bundle.manifest.options["arguments"] == {"scale": 2.0}
+    with servable.load(tmp_path / "bundle") as predictor, torch.inference_mode():
+        found = predictor.predict({"flowers": rows})["output"]
+        np.testing.assert_allclose(found, 2 * net(torch.tensor(rows)).numpy(), atol=1e-5)
+
+
+def test_without_consent_nothing_is_run(files, tmp_path):
+    weights, source, _ = files
+    source.write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\n" + NET)
+    assert recognise(weights).name == "safetensors"
+    with pytest.raises(BundleError, match="--include"):
+        open_bundle(weights)
+    with pytest.raises(UsageError, match="--allow-unsafe"):
+        servable.pack(weights, sample=FLOWERS.data, include=[source], output=tmp_path / "bundle")
+    assert not (tmp_path / "touched").exists()
+    servable.pack(weights, sample=FLOWERS.data, include=[source], allow_unsafe=True, output=tmp_path / "bundle")
+    (tmp_path / "touched").unlink()
+    manifest = tmp_path / "bundle" / "manifest.toml"
+    manifest.write_text(manifest.read_text().replace("allow_unsafe = true", "allow_unsafe = false"))
+    with pytest.raises(UnsafeModel, match="consented"):
+        runtime("safetensors").load(open_bundle(tmp_path / "bundle"))
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("x = 1", "defines no build"),
+        ("def build():\n    return 7", "expected a torch.nn.Module"),
+        ("def build(:", "not valid Python"),
+        (NET.replace("8", "9"), "does not fit the module"),
+        (NET + "\nraise SystemExit(3)", "exit code"),
+    ],
+)
+def test_python_that_builds_no_such_module_is_told(files, tmp_path, source, reason):
+    files[1].write_text(source)
+    with pytest.raises((BundleError, UsageError), match=reason):
+        servable.pack(files[0], sample=FLOWERS.data, include=[files[1]], allow_unsafe=True, output=tmp_path / "bundle")
+
+
+def test_broken_weights_give_one_line_each(files, tmp_path):
+    weights, source, _ = files
+    raw = weights.read_bytes()
+    for broken in (raw[: len(raw) // 2], raw[:200] + raw[210:]):
+        weights.write_bytes(broken)
+        with pytest.raises((CorruptModel, UnknownFormat, UsageError)) as caught:
+            servable.pack(weights, sample=FLOWERS.data, include=[source], allow_unsafe=True, output=tmp_path / "b")
+        assert "\n" not in caught.value.message
+    weights.write_bytes(b"")
+    with pytest.raises(UnknownFormat, match="empty"):
+        recognise(weights)
