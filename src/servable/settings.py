@@ -38,6 +38,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     workers: int = 1
     """Doors: processes that share the ports."""
 
+    registry_url: str = ""
+    """The database of the registry, `postgresql://USER@HOST/NAME`; empty: a file in `home`."""
+    bundles_url: str = ""
+    """Where machines share bundles: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…`, `az://…`; empty: in `home`."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys (Ed25519: base64, or PEM files), one of which must have signed what is served; none: no matter."""
+
     require_key: bool = False
     """Demand an API key even on loopback."""
     insecure: bool = False
@@ -113,6 +120,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings)}
+LISTS: Final = frozenset(name for name, field in FIELDS.items() if field.type == tuple[str, ...])
+"""Settings of several words: in the environment and on the command line, with commas between."""
 
 
 def load_settings(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -150,8 +159,8 @@ def _checked(values: Mapping[str, Any], source: str, *, strict: bool) -> dict[st
             near = difflib.get_close_matches(key, FIELDS, 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"unknown setting {key!r} in the {source}{hint}")
-        if key == "allowed_hosts" and isinstance(value, str):
-            value = [host.strip() for host in value.split(",") if host.strip()]  # noqa: PLW2901 - one loop, one value
+        if key in LISTS and isinstance(value, str):
+            value = [word.strip() for word in value.split(",") if word.strip()]  # noqa: PLW2901 - one loop, one value
         try:
             checked[key] = msgspec.convert(value, field.type, strict=strict)
         except msgspec.ValidationError as error:

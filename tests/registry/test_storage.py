@@ -16,7 +16,7 @@ def test_a_bundle_is_taken_in_as_it_is(tmp_path):
     folder = Storage(tmp_path / "home" / "bundles").take_in(bundle)
     assert folder == tmp_path / "home" / "bundles" / bundle.digest
     assert open_bundle(folder).digest == bundle.digest
-    assert [path.name for path in folder.parent.iterdir()] == [bundle.digest]
+    assert {path.name for path in folder.parent.iterdir()} == {".lock", bundle.digest}
 
 
 def test_files_and_folders_are_private(tmp_path):
@@ -46,7 +46,7 @@ def test_a_source_that_changes_while_it_is_copied_is_refused(tmp_path):
     storage = Storage(tmp_path / "home" / "bundles")
     with pytest.raises(DigestMismatch):
         storage.take_in(bundle)
-    assert list(storage.root.iterdir()) == []
+    assert [path.name for path in storage.root.iterdir()] == [".lock"]
 
 
 def test_a_damaged_copy_is_replaced_by_a_good_one(tmp_path):

@@ -10,7 +10,7 @@ import msgspec
 from servable.bundles import digest, manifest
 from servable.bundles.guard import guard_of
 from servable.bundles.trial import survive
-from servable.domain.bundle import MANIFEST, Bundle, File, Manifest
+from servable.domain.bundle import MANIFEST, SIGNATURES, Bundle, File, Manifest
 from servable.domain.ref import NAME
 from servable.domain.runtime import Runtime
 from servable.errors import BundleError, DigestMismatch, UnknownFormat
@@ -67,7 +67,8 @@ def verify(folder: Path, stated: Manifest) -> None:
     for what, path in named.items():
         if path is not None and path not in listed and not any(entry.startswith(f"{path}/") for entry in listed):
             raise BundleError(f"the manifest's {what} {path!r} is not among its files: {', '.join(listed) or 'none'}")
-    found = {entry.relative_to(folder).as_posix(): entry for entry in digest.walk(folder) if entry != folder / MANIFEST}
+    beside = {folder / MANIFEST, folder / SIGNATURES}
+    found = {entry.relative_to(folder).as_posix(): entry for entry in digest.walk(folder) if entry not in beside}
     if missing := sorted(listed.keys() - found.keys()):
         raise BundleError(f"files of the bundle are missing: {', '.join(missing)}. Copy or pack the bundle again")
     if extra := sorted(found.keys() - listed.keys()):

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from servable.bundles import digest, manifest
-from servable.domain.bundle import MANIFEST, Bundle, Manifest
+from servable.domain.bundle import MANIFEST, SIGNATURES, Bundle, Manifest
 from servable.errors import BundleError, Conflict
 
 
@@ -32,7 +32,7 @@ def write_bundle(
     work = Path(tempfile.mkdtemp(prefix=".packing-", dir=parent))
     try:
         for path, content in files.items():
-            write_file(work / _inside(path), content)
+            write_file(work / inside(path), content)
         whole = msgspec.structs.replace(stated, files=digest.of_tree(work))
         data = manifest.dumps(whole)
         write_file(work / MANIFEST, data)
@@ -60,9 +60,10 @@ def _there(target: Path, made: Bundle) -> bool:
     raise Conflict(f"{str(target)!r} exists already and is not this bundle: choose another place, or remove it first")
 
 
-def _inside(path: str) -> PurePosixPath:
+def inside(path: str) -> PurePosixPath:
+    """The path, if a bundle may hold a file there. Raises BundleError."""
     pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or path == MANIFEST:
+    if pure.is_absolute() or ".." in pure.parts or path in {MANIFEST, SIGNATURES}:
         raise BundleError(f"{path!r} is no place for a file inside a bundle")
     return pure
 

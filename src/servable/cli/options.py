@@ -18,4 +18,4 @@ def registry_at(home: str | None) -> Registry:
     from servable.registry.registry import Registry
     from servable.settings import load_settings
 
-    return Registry(load_settings({"home": home}).home_path)
+    return Registry.of(load_settings({"home": home}))

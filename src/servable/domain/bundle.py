@@ -13,6 +13,9 @@ from servable.domain.signature import Signature
 MANIFEST: Final = "manifest.toml"
 """The manifest's file name inside the bundle's folder."""
 
+SIGNATURES: Final = "signatures.json"
+"""A file beside the manifest: who signed the bundle's digest. The one that the manifest does not list."""
+
 
 class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file of the bundle: its path inside the folder (with `/`), size in bytes, SHA-256 in hex."""

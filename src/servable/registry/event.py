@@ -8,7 +8,7 @@ import msgspec
 
 from servable.domain.verdict import Verdict
 
-Kind = Literal["registered", "aliased", "unaliased", "deleted", "tagged", "judged", "noted"]
+Kind = Literal["registered", "aliased", "unaliased", "deleted", "tagged", "judged", "noted", "signed"]
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -17,7 +17,8 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     `seq` orders all events of a registry; `time` is in seconds since the epoch. `registered` carries the bundle's
     `digest`; `aliased` and `unaliased` the `alias`, and `aliased` the version it points at from now on. `detail` is
     what the catalog reads besides: of `tagged` the tags (null: taken away), of `judged` the source and whether all
-    passed, of `noted` the facts. `body` holds what only readers of the history want: the verdicts themselves.
+    passed, of `noted` the facts, of `signed` the public key. `body` holds what only readers of the history want: the
+    verdicts themselves.
     """
 
     seq: int

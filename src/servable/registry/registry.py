@@ -1,123 +1,27 @@
 """Registry: what may be done with names, versions and aliases. An act is decided, written and on disk, or not done.
 
-One act at a time, of all processes and machines that share the journal. Reading waits for nobody, and imports no
-library of models: the parent of a server reads here.
+One act at a time, of all processes and machines that share the journal. What may be asked is in `reading.py`.
 """
 
 from __future__ import annotations
 
-import copy
-import getpass
-import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import msgspec
 
 from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
-from servable.errors import CheckFailed, Conflict, DigestMismatch, NotFound, UsageError
-from servable.registry.catalog import GATE, Catalog, Version
-from servable.registry.event import Event, Judgement, Kind
-from servable.registry.journal import Journal
-from servable.registry.policy import CHAMPION, Wanted, held_back, wanted
-from servable.registry.present import Present
-
-if TYPE_CHECKING:
-    from servable.domain.bundle import Bundle
-    from servable.registry.storage import Storage
-    from servable.settings import Settings
-
-FILE: Final = "registry.db"
-BUNDLES: Final = "bundles"
+from servable.errors import CheckFailed, Conflict, NotFound, UsageError
+from servable.registry.catalog import GATE, Version
+from servable.registry.event import Event, Kind
+from servable.registry.policy import CHAMPION, held_back
+from servable.registry.reading import Reading
 
 
-class Registry:
-    """The registry of one home. Cheap to make: files come into being with the first act."""
-
-    def __init__(
-        self, home: Path, who: str | None = None, now: Callable[[], float] = time.time, *, database: str = ""
-    ) -> None:
-        """`who` is written beside every act; of itself the name of the user. `database` is a URL where the events do
-        not lie in the home.
-        """
-        self.home = home = home.absolute()
-        self._who = who or _user()
-        self._now = now
-        self._journal = Journal.at(database, home / FILE)
-        self._present = Present(self._journal)
-
-    @staticmethod
-    def of(settings: Settings, who: str | None = None) -> Registry:
-        """The registry that the settings name."""
-        return Registry(settings.home_path, who)
-
-    @property
-    def who(self) -> str:
-        """Whose name is written beside every act."""
-        return self._who
-
-    def acting(self, who: str) -> Registry:
-        """The same registry, for somebody else."""
-        other = copy.copy(self)
-        other._who = who
-        return other
-
-    # ---- reading
-
-    def catalog(self) -> Catalog:
-        """All names, versions and aliases as they are now."""
-        return self._present.catalog()
-
-    def history(self, name: str) -> list[Event]:
-        """All that was ever done to a name, oldest first. Raises NotFound for a name that was never registered."""
-        events = self._journal.read(name)
-        if not events:
-            self.catalog().model(name)
-        return events
-
-    def wanted(self, ref: Ref | None = None) -> tuple[Wanted, ...]:
-        """What a server of `ref` should load; of None: every name. Raises NotFound, CheckFailed."""
-        return wanted(self.catalog(), ref)
-
-    def verdicts(self, ref: Ref, source: str | None = None) -> list[Judgement]:
-        """What checks said of a version (of a bare name: the newest), oldest first; of one source, or of all.
-
-        A number that was not finite reads as NaN. Raises NotFound.
-        """
-        version = self.catalog().find(ref)
-        return [
-            _judgement(event)
-            for event in self._journal.bodies(version.name, "judged")
-            if str(event.version) == version.version and source in (None, event.detail["source"])
-        ]
-
-    def folder(self, version: Version) -> Path:
-        """Where its bundle lies."""
-        return self.home / BUNDLES / version.digest
-
-    def open(self, ref: Ref) -> tuple[Version, Bundle]:
-        """The version that a Ref means, with its bundle: every file is read and proven against its digest.
-
-        Raises NotFound, and BundleError with what is below it for a bundle that is damaged or gone.
-        """
-        from servable.bundles.open import open_bundle
-
-        version = self.catalog().find(ref)
-        folder = self.folder(version)
-        if not folder.is_dir():
-            raise NotFound(f"the bundle of {version.name}:{version.version} is gone from {folder}: pack it again")
-        bundle = open_bundle(folder)
-        if bundle.digest != version.digest:
-            raise DigestMismatch(
-                f"the bundle of {version.name}:{version.version} in {folder} has digest {bundle.digest}, registered "
-                f"was {version.digest}: it was changed; pack it again"
-            )
-        return version, bundle
-
-    # ---- acts
+class Registry(Reading):
+    """What may be done to it, besides what may be asked. Cheap to make: files come into being with the first act."""
 
     def register(self, folder: Path | str) -> Version:
         """Take a bundle in as the next version of its name. On disk, as a whole, when this returns.
@@ -217,6 +121,17 @@ class Registry:
             self.catalog().model(name)
             self._append("noted", name, "0", detail={"what": what, "facts": dict(facts)})
 
+    def sign(self, ref: Ref, key: Path) -> str:
+        """Sign a version's bundle with a private key (Ed25519, a PEM file), once it is proven undamaged.
+
+        The public key, in base64. Raises NotFound, BundleError, UsageError, MissingExtra.
+        """
+        version, _ = self.open(ref)
+        public = self._storage().sign(version.digest, key)
+        with self._journal.hold():
+            self._append("signed", version.name, version.version, detail={"key": public})
+        return public
+
     def delete(self, ref: Ref, *, purge: bool = False) -> list[Version]:
         """Take a version out, or of a bare name all; those taken out. Their numbers are never given again.
 
@@ -252,29 +167,3 @@ class Registry:
 
     def _event(self, kind: Kind, name: str, version: str, **facts: Any) -> Event:
         return Event(0, self._now(), self._who, kind, name, int(version), **facts)
-
-    def _storage(self) -> Storage:
-        from servable.registry.storage import Storage
-
-        return Storage(self.home / BUNDLES)
-
-
-def _judgement(event: Event) -> Judgement:
-    said = [
-        verdict | {"numbers": {key: _number(value) for key, value in verdict.get("numbers", {}).items()}}
-        for verdict in event.body
-    ]
-    verdicts = msgspec.convert(said, tuple[Verdict, ...])
-    source, passed = event.detail["source"], event.detail["passed"]
-    return Judgement(event.time, event.who, str(event.version), source, passed, verdicts)
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in some containers
-        return f"uid {os.geteuid()}"

@@ -14,6 +14,7 @@ import msgspec
 from servable.bundles import manifest
 from servable.bundles.guard import guard_of
 from servable.bundles.open import format_of
+from servable.bundles.signatures import demand
 from servable.domain.bundle import Bundle
 from servable.engine.loading import Loaded, load
 from servable.engine.plan import Target
@@ -39,6 +40,7 @@ class Loader:
 
     def load(self, target: Target) -> Loaded:
         """The version, ready to serve. Raises a ServableError that says what is wrong."""
+        target = vouched(target, self._settings.trusted_keys)
         launches = launches_of(target, self._settings.isolate)
         if not launches:
             return load(target, warm_up=self._settings.warm_up)
@@ -73,6 +75,21 @@ class Loader:
     def _kill(self, pid: int) -> None:
         """From the event loop: have a process ended that does not answer."""
         self._channel.send(Want("stuck", parameters={"pid": pid}))
+
+
+def vouched(target: Target, trusted: tuple[str, ...]) -> Target:
+    """The target with the digest that a trusted key has signed, where the operator demands one: nothing else will load.
+
+    Raises UnsignedModel, DigestMismatch.
+    """
+    if not trusted:
+        return target
+    signed = demand(Path(target.source), trusted)
+    if target.digest not in {None, signed}:
+        raise DigestMismatch(
+            f"{target.name}: the bundle in {target.source} is {signed}, registered was {target.digest}"
+        )
+    return msgspec.structs.replace(target, digest=signed)
 
 
 def launches_of(target: Target, isolate: str) -> list[Launch]:
