@@ -74,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     deadline_s: float = 30.0
     """For a request that names none."""
+    text_deadline_s: float = 300.0
+    """For a text that a language model makes, where the request names none."""
+    max_tokens: int = 4096
+    """That one text may have."""
     max_queue: int = 1024
     """Requests that may wait for one version."""
     stuck_after_s: float = 60.0

@@ -31,6 +31,7 @@ from servable.bundles.tables import to_batch
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from tests.assets import wheel
+from tests.contracts.texts import said_by_llama, smollm_of_two_tokens
 from tests.custom import custom
 
 ROWS: Final = 12
@@ -247,8 +248,13 @@ def huggingface(folder: Path) -> Golden:
     return Golden(bundle, Batch({"text": np.array(texts, object)}), {"tokens": np.array([7, 7, 8, 7, 2])})
 
 
+def gguf(folder: Path) -> Golden:
+    folder.mkdir()
+    return Golden(*smollm_of_two_tokens(), said_by_llama(folder))
+
+
 _ALL: Final[tuple[Callable[[Path], Golden], ...]] = (
     onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, tensorflow, keras, pytorch, torchscript, safetensors,
-    huggingface, python, pickle,
+    huggingface, python, pickle, gguf,
 )  # fmt: skip
 MODELS: Final = {made.__name__: made for made in _ALL}

@@ -15,6 +15,7 @@ from servable.engine.lanes import lane_of
 from servable.engine.loading import Loaded
 from servable.engine.plan import State, Target
 from servable.engine.request import Request
+from servable.engine.speakers import generations_of
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
 
@@ -51,6 +52,8 @@ class Serving:
         if on_over is not None and guard is not None:
             on_over = partial(_without_parts, on_over)
         self.lane = lane_of(loaded, loaded.bundle.signature, self.stats, limits, on_over)
+        self.generations = generations_of(loaded.model, self.stats, limits.max_queue)
+        """Of a model that makes texts."""
         self.submit: Callable[[Request], None] = self.lane.submit
         if guard is not None:
             on_guarded = None if on_record is None else partial(self._record_guarded, on_record)
@@ -66,6 +69,9 @@ class Serving:
         """Answer what was let in, then give back the model. The caller has taken this version out of its Route."""
         self.state = "UNLOADING"
         await self.lane.drain()
+        if self.generations is not None:
+            await self.generations.drain()
+            self.generations.close()
         self.lane.close()
 
     def _record(

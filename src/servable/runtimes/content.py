@@ -24,7 +24,6 @@ _MAGIC: Final = (
     (0, b"\x93NUMPY", "a numpy array"),
     (0, b"PAR1", "a Parquet table: that is data, not a model"),
     (0, b"ARROW1", "an Arrow table: that is data, not a model"),
-    (0, b"GGUF", "a GGUF language model, which is not served here"),
     (0, b"%PDF", "a PDF document"),
     (0, b"\x7fELF", "a program or shared library"),
     (0, b"BZh", "bzip2-compressed data: unpack it first"),

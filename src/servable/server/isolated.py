@@ -57,6 +57,7 @@ class Loader:
             stuck_after_s=self._settings.stuck_after_s,
             max_answer_bytes=2 * self._settings.max_answer_bytes,
             layers=up.layers,
+            generates=up.generates,
         )
         curve = CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve])
         return Loaded(bundle, model, curve, guard_of(bundle))
@@ -112,5 +113,5 @@ def launches_of(target: Target, isolate: str) -> list[Launch]:
         if not path.is_relative_to(folder.resolve()):
             raise BundleError(f"{target.name}: its requirements {requirements!r} lie outside the bundle")
         requirements = str(path)
-    spawns = bool(getattr(plugin, "spawns", False))
-    return [Launch(target, python, requirements, spawns, slot) for slot in range(processes)]
+    spawns, listens = (bool(getattr(plugin, needs, False)) for needs in ("spawns", "listens"))
+    return [Launch(target, python, requirements, spawns, slot, listens) for slot in range(processes)]

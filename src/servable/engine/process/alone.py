@@ -23,7 +23,7 @@ from servable.bundles.environments import build, path_for
 from servable.bundles.open import format_of
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
-from servable.engine.loading import Loaded
+from servable.engine.loading import Loaded, guard_of
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
 from servable.engine.process import frames
@@ -49,12 +49,14 @@ def load_alone(target: Target, environments: Path) -> Loaded:
         python = build(Path(target.source) / str(options["requirements"]), environments)
     alone = _Alone(python)
     try:
-        up = alone.start(target, spawns=bool(getattr(plugin, "spawns", False)))
+        spawns, listens = (bool(getattr(plugin, needs, False)) for needs in ("spawns", "listens"))
+        up = alone.start(target, spawns=spawns, listens=listens)
     except BaseException:
         alone.close()
         raise
     whole = msgspec.structs.replace(manifest.loads(up.manifest.encode()), name=target.name)
-    return Loaded(Bundle(Path(up.folder), whole, up.digest, up.inferred), alone, CostCurve(list(up.curve)))
+    bundle = Bundle(Path(up.folder), whole, up.digest, up.inferred)
+    return Loaded(bundle, alone, CostCurve(list(up.curve)), guard_of(bundle))
 
 
 class _Alone:
@@ -70,7 +72,7 @@ class _Alone:
         self._sock: socket.socket | None = None
         self._number = 0
 
-    def start(self, target: Target, *, spawns: bool) -> Up:
+    def start(self, target: Target, *, spawns: bool, listens: bool) -> Up:
         """What the process says once its model is loaded. Raises what kept it from loading."""
         folder = Path(self._place.name)
         (folder / "scratch").mkdir()
@@ -92,7 +94,8 @@ class _Alone:
             except OSError as error:
                 ours.close()
                 raise EnvironmentFault(f"the interpreter {str(self._python)!r} cannot be run: {error}") from error
-            load = Load(target, listener.fileno(), str(folder / "scratch"), beat_s=BEAT_S, spawns=spawns)
+            scratch = str(folder / "scratch")
+            load = Load(target, listener.fileno(), scratch, beat_s=BEAT_S, spawns=spawns, listens=listens)
             ours.sendall(msgspec.json.encode(load) + b"\n")
         up = self._up(ours, target)
         self._sock = socket.socket(socket.AF_UNIX)

@@ -47,14 +47,16 @@ class RemoteModel:
         stuck_after_s: float,
         max_answer_bytes: int,
         layers: tuple[str, ...] = (),
+        generates: bool = False,
     ) -> None:
-        """Where its processes listen, and the layers of their sandboxes.
+        """Where its processes listen, the layers of their sandboxes, and whether they make texts.
 
         `kill(pid)` has one ended that hangs; another follows at its address.
         """
         self.name = name
         self.addresses = addresses
         self.layers = layers
+        self.generates = generates
         self.kill = kill
         self.stuck_after_s = stuck_after_s
         self.max_answer_bytes = max_answer_bytes

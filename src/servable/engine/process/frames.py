@@ -16,6 +16,7 @@ import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import DTYPES, datatype_of
+from servable.domain.generation import Piece, Prompt
 from servable.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ ARENAS: Final = 2
 """Door to process: two descriptors come with it, of the arena for calls and the one for answers."""
 LEAVE: Final = 3
 """Door to process: I have unloaded this version."""
+GENERATE: Final = 4
+"""Door to process: make a text; its head is a Prompt. PIECEs with its number come back, or a PROBLEM."""
+CANCEL: Final = 5
+"""Door to process: nobody wants the text of this number any more."""
 WELCOME: Final = 16
 """Process to door: I am here, and listen."""
 ANSWER: Final = 17
@@ -39,6 +44,8 @@ PROBLEM: Final = 18
 """Process to door: the call failed; its head is a Problem."""
 GOODBYE: Final = 19
 """Process to door: I take no more calls; what I have not answered I have not begun."""
+PIECE: Final = 20
+"""Process to door: some of a text; its head is a Piece."""
 
 SMALL: Final = 64 * 1024
 """Tensors of a call up to this many bytes together go through the socket, which is as fast for them."""
@@ -84,6 +91,7 @@ UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(Head).decode
 _decode_problem = msgspec.msgpack.Decoder(Problem).decode
+_decode_piece = msgspec.msgpack.Decoder(Piece).decode
 
 
 def control(kind: int, number: int = 0) -> bytes:
@@ -103,6 +111,26 @@ def read_problem(head: bytes | memoryview) -> Problem:
         return _decode_problem(head)
     except UNREADABLE as error:
         raise BadFrame(f"a problem that cannot be read: {error}") from error
+
+
+def generate(number: int, prompt: Prompt, deadline: float) -> bytes:
+    """A GENERATE frame."""
+    head = _encode(prompt)
+    return HEADER.pack(GENERATE, len(head), 0, number, deadline) + head
+
+
+def piece(number: int, what: Piece) -> bytes:
+    """A PIECE frame."""
+    head = _encode(what)
+    return HEADER.pack(PIECE, len(head), 0, number, 0.0) + head
+
+
+def read_piece(head: bytes | memoryview) -> Piece:
+    """The Piece of such a frame."""
+    try:
+        return _decode_piece(head)
+    except UNREADABLE as error:
+        raise BadFrame(f"a piece that cannot be read: {error}") from error
 
 
 def batch(

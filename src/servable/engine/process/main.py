@@ -86,6 +86,7 @@ def serve(supervisor: Supervisor, load: Load) -> int:
         threading.Thread(target=supervisor.watch, args=(load.beat_s,), name="servable-pulse", daemon=True).start()
         # Only now: these import numpy, which starts threads, and the sandbox binds those that come after it.
         from servable.bundles import manifest
+        from servable.domain.generation import Generator
         from servable.engine.loading import load as loaded_from
         from servable.engine.process.serve import Calls
 
@@ -100,7 +101,15 @@ def serve(supervisor: Supervisor, load: Load) -> int:
     bundle, curve = loaded.bundle, tuple(loaded.curve.points)
     calls = supervisor.calls = Calls(loaded.model, socket.socket(fileno=load.listen_fd), load.max_answer_bytes)
     supervisor.say(
-        Up(manifest.dumps(bundle.manifest).decode(), str(bundle.folder), bundle.digest, bundle.inferred, curve, layers)
+        Up(
+            manifest.dumps(bundle.manifest).decode(),
+            str(bundle.folder),
+            bundle.digest,
+            bundle.inferred,
+            curve,
+            layers,
+            isinstance(loaded.model, Generator),
+        )
     )
     calls.answer_all()
     loaded.model.close()

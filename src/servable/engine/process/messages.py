@@ -18,7 +18,8 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     """The first message: load this, and answer doors that come to the listening socket `listen_fd`.
 
     `scratch` is the one folder it may write to; a Pulse is due every `beat_s`. `limit_bytes` bounds its memory, 0:
-    nothing does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs.
+    nothing does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs;
+    `listens`: it may have Unix sockets of its own.
     """
 
     target: Target
@@ -30,6 +31,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     limit_bytes: int = 0
     max_answer_bytes: int = 1 << 28
     spawns: bool = False
+    listens: bool = False
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True):
@@ -40,7 +42,7 @@ class Up(msgspec.Struct, frozen=True, tag=True):
     """The model is loaded, proven and measured; doors are answered.
 
     `manifest` is the bundle's, as TOML; `curve` what a call costs: rows and seconds; `layers` what the sandbox is made
-    of.
+    of; `generates`: it makes texts.
     """
 
     manifest: str
@@ -49,6 +51,7 @@ class Up(msgspec.Struct, frozen=True, tag=True):
     inferred: bool
     curve: tuple[tuple[int, float], ...]
     layers: tuple[str, ...]
+    generates: bool = False
 
 
 class Down(msgspec.Struct, frozen=True, tag=True):
@@ -69,7 +72,7 @@ class Launch(msgspec.Struct, frozen=True):
     """What a door asks of the supervisor: a process for this version.
 
     `python`: another interpreter; `requirements`: a file of what its own environment holds. `spawns`: it starts
-    programs. `slot`: which of several alike.
+    programs; `listens`: it has Unix sockets of its own. `slot`: which of several alike.
     """
 
     target: Target
@@ -77,6 +80,7 @@ class Launch(msgspec.Struct, frozen=True):
     requirements: str = ""
     spawns: bool = False
     slot: int = 0
+    listens: bool = False
 
 
 class Hosted(msgspec.Struct, frozen=True):

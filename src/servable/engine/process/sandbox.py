@@ -64,7 +64,7 @@ def enter(load: Load) -> tuple[str, ...]:
     for layer, build in (
         ("no new privileges", _no_new_privileges),
         ("landlock", lambda: _landlock(load)),
-        ("seccomp", lambda: "seccomp" if seccomp.restrict(spawns=load.spawns) else ""),
+        ("seccomp", lambda: "seccomp" if seccomp.restrict(spawns=load.spawns, listens=load.listens) else ""),
     ):
         try:
             built = build()

@@ -27,22 +27,21 @@ SAME: Final = {
 """Calls that have one number everywhere."""
 NUMBERS: Final = {
     "x86_64": SAME | {
-        "socket": 41, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "kill": 62, "ptrace": 101, "personality": 135,
-        "pivot_root": 155, "chroot": 161, "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166, "swapon": 167,
-        "swapoff": 168, "reboot": 169, "sethostname": 170, "iopl": 172, "ioperm": 173, "init_module": 175,
-        "delete_module": 176, "quotactl": 179, "tkill": 200, "rt_sigqueueinfo": 129, "clock_settime": 227,
-        "tgkill": 234,
-        "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "rt_tgsigqueueinfo": 297,
-        "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
-        "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320, "bpf": 321, "execveat": 322,
-        "userfaultfd": 323,
+        "socket": 41, "connect": 42, "clone": 56, "fork": 57, "vfork": 58, "execve": 59, "kill": 62, "ptrace": 101,
+        "personality": 135, "pivot_root": 155, "chroot": 161, "acct": 163, "settimeofday": 164, "mount": 165,
+        "umount2": 166, "swapon": 167, "swapoff": 168, "reboot": 169, "sethostname": 170, "iopl": 172, "ioperm": 173,
+        "init_module": 175, "delete_module": 176, "quotactl": 179, "tkill": 200, "rt_sigqueueinfo": 129,
+        "clock_settime": 227, "tgkill": 234, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250,
+        "unshare": 272, "rt_tgsigqueueinfo": 297, "perf_event_open": 298, "open_by_handle_at": 304, "setns": 308,
+        "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "finit_module": 313, "kexec_file_load": 320,
+        "bpf": 321, "execveat": 322, "userfaultfd": 323,
     },
     "aarch64": SAME | {
         "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "quotactl": 60, "acct": 89, "personality": 92,
         "unshare": 97, "kexec_load": 104, "init_module": 105, "delete_module": 106, "clock_settime": 112, "ptrace": 117,
         "kill": 129, "tkill": 130, "tgkill": 131, "rt_sigqueueinfo": 138, "reboot": 142, "sethostname": 161,
-        "settimeofday": 170, "socket": 198, "add_key": 217, "request_key": 218, "keyctl": 219, "clone": 220,
-        "execve": 221, "swapon": 224, "swapoff": 225, "rt_tgsigqueueinfo": 240, "perf_event_open": 241,
+        "settimeofday": 170, "socket": 198, "connect": 203, "add_key": 217, "request_key": 218, "keyctl": 219,
+        "clone": 220, "execve": 221, "swapon": 224, "swapoff": 225, "rt_tgsigqueueinfo": 240, "perf_event_open": 241,
         "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272,
         "finit_module": 273, "bpf": 280, "execveat": 281, "userfaultfd": 282, "kexec_file_load": 294,
     },
@@ -51,10 +50,15 @@ SPAWNING: Final = frozenset({"fork", "vfork", "clone", "clone3", "execve", "exec
 SIGNALS: Final = frozenset({"kill", "tgkill"})
 """Allowed to this process itself: `abort` and `raise` use them."""
 CLONE_THREAD: Final = 0x00010000
+AF_UNIX: Final = 1
+SOCK_STREAM: Final = 1
+SOCK_KINDS: Final = 0xF
+"""The bits of a socket's type that are not flags."""
 
 LOAD: Final = 0x20
 JUMP_IF_EQUAL: Final = 0x15
 JUMP_IF_ANY_BIT: Final = 0x45
+AND: Final = 0x54
 RETURN: Final = 0x06
 ALLOW: Final = 0x7FFF0000
 KILL_PROCESS: Final = 0x80000000
@@ -63,17 +67,19 @@ AT_NUMBER: Final = 0
 AT_ARCH: Final = 4
 AT_FIRST_ARGUMENT: Final = 16
 """Its low half, on the little-endian machines that these are."""
+AT_SECOND_ARGUMENT: Final = 24
 
 
-def restrict(*, spawns: bool) -> bool:
+def restrict(*, spawns: bool, listens: bool = False) -> bool:
     """Refuse from now on, in all threads. False where there is no filter for this machine; raises OSError.
 
-    `spawns`: the process may start programs. Threads it always may.
+    `spawns`: the process may start programs. Threads it always may. `listens`: it may listen on Unix sockets; it
+    connects to none.
     """
     machine = platform.machine()
     if sys.platform != "linux" or machine not in NUMBERS:
         return False
-    code = program(machine, os.getpid(), spawns=spawns)
+    code = program(machine, os.getpid(), spawns=spawns, listens=listens)
     buffer = ctypes.create_string_buffer(code, len(code))
     filter_ = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
     system = ctypes.CDLL(None, use_errno=True)
@@ -83,7 +89,7 @@ def restrict(*, spawns: bool) -> bool:
     return True
 
 
-def program(machine: str, pid: int, *, spawns: bool) -> bytes:
+def program(machine: str, pid: int, *, spawns: bool, listens: bool = False) -> bytes:
     """The filter, for a machine and a process."""
     refuse, absent = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
     code = [
@@ -103,6 +109,17 @@ def program(machine: str, pid: int, *, spawns: bool) -> bytes:
                     _step(JUMP_IF_EQUAL, number, 0, 4),
                     _step(LOAD, AT_FIRST_ARGUMENT),
                     _step(JUMP_IF_ANY_BIT, CLONE_THREAD, 0, 1),
+                    _step(RETURN, ALLOW),
+                    _step(RETURN, refuse),
+                ]
+            case "socket" if listens:
+                code += [
+                    _step(JUMP_IF_EQUAL, number, 0, 7),
+                    _step(LOAD, AT_FIRST_ARGUMENT),
+                    _step(JUMP_IF_EQUAL, AF_UNIX, 0, 4),
+                    _step(LOAD, AT_SECOND_ARGUMENT),
+                    _step(AND, SOCK_KINDS),
+                    _step(JUMP_IF_EQUAL, SOCK_STREAM, 0, 1),
                     _step(RETURN, ALLOW),
                     _step(RETURN, refuse),
                 ]

@@ -11,14 +11,17 @@ import select
 import socket
 import struct
 import threading
+from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from servable.domain.batch import Batch
+from servable.domain.generation import Generator
 from servable.domain.model import Model
 from servable.domain.problem import Problem
 from servable.engine.process import frames
 from servable.engine.process.arena import Arena
+from servable.engine.process.speech import Speech
 from servable.errors import DeadlineExceeded, ModelFailed, ServableError
 
 RECEIVE_BYTES: Final = 256 * 1024
@@ -47,6 +50,7 @@ class Calls:
         self._wake, self._woken = socket.socketpair()
         self._poll.register(self._woken, select.POLLIN)
         self._retired = threading.Event()
+        self._speech = Speech(model) if isinstance(model, Generator) else None
         self.left = False
         """A door has said that it unloaded this version."""
 
@@ -70,6 +74,8 @@ class Calls:
                     self._accept()
                 elif fd in self._doors:
                     self._serve(self._doors[fd])
+        if self._speech is not None:
+            self._speech.drain()
         for door in list(self._doors.values()):
             try:
                 door.send([frames.control(frames.GOODBYE)])
@@ -98,7 +104,14 @@ class Calls:
         try:
             kind, number, deadline, head, body = door.receive()
             if kind == frames.CALL:
-                self._call(door, number, deadline, head, body)
+                if self._speech is None:
+                    self._call(door, number, deadline, head, body)
+                else:
+                    self._speech.run(partial(self._call_beside, door, number, deadline, head, body))
+            elif kind == frames.GENERATE and self._speech is not None:
+                self._speech.begin(door, number, deadline, head)
+            elif kind == frames.CANCEL and self._speech is not None:
+                self._speech.cancel(door, number)
             elif kind == frames.LEAVE:
                 self.left = True
                 self._drop(door)
@@ -113,6 +126,8 @@ class Calls:
             self._drop(door)
 
     def _drop(self, door: _Door) -> None:
+        if self._speech is not None:
+            self._speech.forget(door)
         fd = door.sock.fileno()
         self._poll.unregister(fd)
         del self._doors[fd]
@@ -148,11 +163,20 @@ class Calls:
         door.send(parts)
 
 
+    def _call_beside(self, *call: Any) -> None:
+        """The same on a thread, among texts that are being made."""
+        try:
+            self._call(*call)
+        except (OSError, frames.BadFrame) as error:
+            logger.error("a call could not be answered: %s", error)  # noqa: TRY400 - the door's error, or it is gone
+
+
 class _Door:
-    """One connection: its bytes, and the two arenas it gave us."""
+    """One connection: its bytes, and the two arenas it gave us. `send` is for any thread."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._sending = threading.Lock()
         self.calls: Arena | None = None
         self.answers: Arena | None = None
         self._fds: list[int] = []
@@ -188,11 +212,12 @@ class _Door:
         self.answers = Arena.adopt(answers, writable=True)
 
     def send(self, parts: list[bytes | memoryview]) -> None:
-        if sum(map(len, parts)) <= RECEIVE_BYTES:
-            self.sock.sendall(frames.joined(parts))
-            return
-        for part in parts:
-            self.sock.sendall(part)
+        with self._sending:
+            if sum(map(len, parts)) <= RECEIVE_BYTES:
+                self.sock.sendall(frames.joined(parts))
+                return
+            for part in parts:
+                self.sock.sendall(part)
 
     def close(self) -> None:
         self._close_arenas()

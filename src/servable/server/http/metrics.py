@@ -91,6 +91,8 @@ def _per_version(page: Page, versions: Versions) -> None:
         ("compute_seconds_total", "counter", "compute_ns", NS, "Time spent in model calls."),
         ("in_flight", "gauge", "pending", 1, "Requests let in and not answered yet."),
         ("loaded", "gauge", "loaded", 1, "Doors in which the version is loaded."),
+        ("prompt_tokens_total", "counter", "prompt_tokens", 1, "Tokens of prompts that were answered."),
+        ("tokens_total", "counter", "tokens", 1, "Tokens of text that were made."),
     ):
         values = [(labels[key_], stats[key] / scale if scale != 1 else stats[key]) for key_, stats in versions.items()]
         page.add(f"servable_{name}", kind, what, values)

@@ -25,6 +25,9 @@ TAGS: Final = {
     "/ping": "health",
     "/v2/repository": "repository",
     "/v2/models": "models",
+    "/v1/completions": "OpenAI",
+    "/v1/chat": "OpenAI",
+    "/v1/embeddings": "OpenAI",
     "/v1": "TensorFlow Serving and KServe V1",
     "/invocations": "SageMaker and MLflow",
 }
@@ -39,11 +42,14 @@ MEDIA: Final = {
 }
 """Content types of a body or answer; JSON where nothing is said."""
 
+OPTIONAL: Final = frozenset({ANY, "IndexRequest", "LoadRequest"})
+"""Bodies that may be left out."""
+
 DESCRIPTION: Final = """\
 Predictions over the Open Inference Protocol (V2), TensorFlow Serving's and KServe's V1, and SageMaker's and MLflow's
-`/invocations`. Versions may be given by number or by alias. Every error is `{"error", "code", ...}`; one that concerns
-a request's body lists every fault of it and shows a body that works. Where keys are demanded, send
-`Authorization: Bearer KEY`.
+`/invocations`; texts and embeddings as OpenAI has them. Versions may be given by number or by alias. Every error is
+`{"error", "code", ...}`; one that concerns a request's body lists every fault of it and shows a body that works. Where
+keys are demanded, send `Authorization: Bearer KEY`.
 """
 
 Examples = Mapping[str, Mapping[str, Any]]
@@ -87,7 +93,7 @@ def _operation(endpoint: Endpoint, examples: Examples) -> dict[str, Any]:
         operation["parameters"] = [_parameter(name, models) for name in names]
     if endpoint.body:
         operation["requestBody"] = {
-            "required": endpoint.body in {"InferRequest", "PredictRequest", "Invocation"},
+            "required": endpoint.body not in OPTIONAL,
             "content": {
                 media: _content(endpoint.body, media, examples.get(endpoint.body, {}))
                 for media in MEDIA.get(endpoint.body, ("application/json",))

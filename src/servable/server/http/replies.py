@@ -42,7 +42,7 @@ def reply_answer(answer: Answer) -> Response:
     return response
 
 
-def reply_error(error: ServableError, request_id: str = "", **more: Any) -> Response:
+def reply_error(error: ServableError, /, request_id: str = "", **more: Any) -> Response:
     """An error answer. `more` is what a protocol has beside `error` and `code`."""
     response = reply_answer(failure(error, request_id))
     if more:

@@ -23,12 +23,13 @@ from servable.domain.endpoint import Endpoint
 from servable.domain.ref import NAME
 from servable.errors import NotFound, ServableError, Unauthenticated
 from servable.server.access.hosts import Hosts
-from servable.server.http import changes, invocations, open_inference, pages, tensorflow_v1, triton
+from servable.server.http import changes, invocations, open_inference, openai, pages, tensorflow_v1, triton
 from servable.server.http.guard import guard, walk
 from servable.server.http.parts import BodyHandler, Handler, Offer, Parts
 from servable.server.http.replies import body_of, reply, reply_error
 from servable.server.http.routes import ROUTES, by_path, near
 from servable.settings import Settings
+from servable.wire.openai import error_of
 
 SAFE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -79,6 +80,7 @@ class RestDoor:
             | changes.handlers(parts)
             | triton.handlers(parts)
             | tensorflow_v1.handlers(parts)
+            | openai.handlers(parts)
             | invocations.handlers(parts)
             | pages.handlers(parts, self.endpoints)
         )
@@ -169,6 +171,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         return pages.page(error.status)
     if request.url.path == invocations.PATH:
         return reply_error(error, error_code=error.code.upper(), message=error.message)
+    if request.url.path in openai.PATHS:
+        return reply_error(error, **error_of(error))
     return reply_error(error)
 
 

@@ -98,6 +98,12 @@ V1: Final = (
     ),
 )
 
+OPENAI: Final = (
+    post("invoker", "/v1/completions", "completions", "A text continued, whole or streamed", "Completion", "Generated"),
+    post("invoker", "/v1/chat/completions", "chat_completions", "A chat answered, or streamed", "Chat", "Generated"),
+    post("invoker", "/v1/embeddings", "embeddings", "A vector for each text", "Embeddings", "Vectors"),
+)
+
 PLATFORMS: Final = (
     get(OPEN, "/ping", "ping", "SageMaker's and MLflow's health check; 503 if not ready", "Text"),
     post("invoker", "/invocations", "invocations", "A prediction, as they ask for it", "Invocation", "Predictions"),
@@ -110,7 +116,7 @@ PAGES: Final = (
     get("viewer", "/", "home", "Leads to the page", "Redirect"),
 )
 
-ROUTES: Final = (*V2, *REPOSITORY, *TRITON, *V1, *PLATFORMS, *PAGES)
+ROUTES: Final = (*V2, *REPOSITORY, *TRITON, *V1, *OPENAI, *PLATFORMS, *PAGES)
 
 
 def near(path: str, known: Iterable[str], most: int = 3) -> list[str]:

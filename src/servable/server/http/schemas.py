@@ -40,6 +40,20 @@ TENSOR: Final = _object("name datatype shape", name=TEXT, datatype=DATATYPE, sha
 ROWS: Final[Schema] = _list({"type": "object", "description": "column to value"})
 VALUES: Final[Schema] = {"description": "numbers, text or true and false, nested as the shape, or flat"}
 BINARY: Final[Schema] = {"type": "string", "format": "binary"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 1}
+SAMPLING: Final[dict[str, Any]] = {
+    "max_tokens": COUNT,
+    "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+    "top_p": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    "frequency_penalty": {"type": "number", "minimum": -2, "maximum": 2},
+    "presence_penalty": {"type": "number", "minimum": -2, "maximum": 2},
+    "seed": WHOLE,
+    "stop": {"anyOf": [TEXT, {**_list(TEXT), "maxItems": 4}]},
+    "stream": {**FLAG, "description": "pieces as server-sent events, `data: [DONE]` at their end"},
+    "stream_options": _object(include_usage=FLAG),
+}
+"""How a text is made: OpenAI's words."""
+USAGE: Final = _object("prompt_tokens total_tokens", prompt_tokens=SIZE, completion_tokens=SIZE, total_tokens=SIZE)
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "Any": {},
@@ -117,7 +131,39 @@ SCHEMAS: Final[dict[str, Schema]] = {
         )
     ),
     "LoadRequest": _object(parameters={"type": "object"}),
-    "ModelList": _object("models", models=_list(TEXT)),
+    "ModelList": _object("models data", models=_list(TEXT), object=TEXT, data=_list(_object("id", id=TEXT))),
+    "Completion": _object("model prompt", model=TEXT, prompt=TEXT, **SAMPLING),
+    "Chat": _object(
+        "model messages",
+        model=TEXT,
+        messages={**_list(_object("role content", role=TEXT, content={})), "minItems": 1},
+        max_completion_tokens=COUNT,
+        **SAMPLING,
+    ),
+    "Generated": _object(
+        "id object created model choices",
+        id=TEXT,
+        object=TEXT,
+        created=WHOLE,
+        model=TEXT,
+        model_version=TEXT,
+        choices=_list(_object("index finish_reason", index=SIZE, finish_reason={}, text=TEXT, message={})),
+        usage=USAGE,
+    ),
+    "Embeddings": _object(
+        "model input",
+        model=TEXT,
+        input={"anyOf": [TEXT, _list(TEXT)]},
+        encoding_format={"type": "string", "enum": ["float", "base64"]},
+    ),
+    "Vectors": _object(
+        "object data model",
+        object=TEXT,
+        model=TEXT,
+        model_version=TEXT,
+        data=_list(_object("object index embedding", object=TEXT, index=SIZE, embedding={})),
+        usage=USAGE,
+    ),
     "Status": _object(
         "name ready model_version_status",
         name=TEXT,

@@ -1,7 +1,7 @@
 """TensorFlow Serving's and KServe's V1 routes: the list, the status, the metadata, and `:predict`.
 
-Where the two differ in shape the answers are merged: each client finds the keys it reads. Bodies are read and written
-by `wire/tensorflow_v1.py`.
+Where these and OpenAI's differ in shape the answers are merged: each client finds the keys it reads. Bodies are read
+and written by `wire/tensorflow_v1.py`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,14 @@ class _V1:
 
     async def list_models(self, request: Request) -> Response:
         caller = caller_of(request)
-        names = {state.name for state in self._parts.host.states() if caller.sees(state.name)}
-        return reply({"models": sorted(names)})
+        names = sorted({state.name for state in self._parts.host.states() if caller.sees(state.name)})
+        return reply({"models": names, "object": "list", "data": [self._model_card(name) for name in names]})
+
+    def _model_card(self, name: str) -> dict[str, Any]:
+        """A model as OpenAI's clients list it; `created` is when its oldest version here was loaded."""
+        entry = self._parts.host.table.get(name)
+        loaded = [int(serving.loaded_at) for serving in entry.versions.values()] if entry else []
+        return {"id": name, "object": "model", "created": min(loaded, default=0), "owned_by": "servable"}
 
     async def status(self, request: Request) -> Response:
         """200 where a version answers; 503 with the same body where none does, which probes understand."""
@@ -69,7 +75,8 @@ class _V1:
             self._parts.router.pick(name, wanted)
             raise NotFound(f"model {name!r} has no version {wanted!r}")
         ready = any(state.state == "READY" for state in states)
-        body = {"name": name, "ready": ready, "model_version_status": [_version_status(state) for state in states]}
+        versions = [_version_status(state) for state in states]
+        body = {"name": name, "ready": ready, "model_version_status": versions, **self._model_card(name)}
         if ready:
             return reply(body)
         return reply({"error": f"model {name!r} is not ready", "code": NotReady.code, **body}, NotReady.status)

@@ -170,6 +170,7 @@ class Hosting:
             settings.process_limit_bytes,
             max_answer_bytes=settings.max_answer_bytes,
             spawns=self.launch.spawns,
+            listens=self.launch.listens,
         )
 
     def _fail(self, error: ServableError) -> None:

@@ -1,0 +1,24 @@
+"""Speakers: where a loaded model makes texts, if it does: in its process or processes, or on threads of this one."""
+
+from __future__ import annotations
+
+from servable.domain.generation import Generator
+from servable.domain.model import Model
+from servable.engine.generations import Generations, Speaker, Threads
+from servable.engine.process.client import RemoteModel
+from servable.engine.process.speaker import RemoteSpeaker
+from servable.engine.stats import Stats
+
+
+def generations_of(model: Model, stats: Stats, most: int) -> Generations | None:
+    """The way to this model's texts, with at most so many under way or waiting; None if it makes none."""
+    speaker: Speaker
+    if isinstance(model, RemoteModel):
+        if not model.generates:
+            return None
+        speaker = RemoteSpeaker(model.addresses, model.max_answer_bytes)
+    elif isinstance(model, Generator):
+        speaker = Threads(model)
+    else:
+        return None
+    return Generations(speaker, stats, most)

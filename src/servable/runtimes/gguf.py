@@ -1,0 +1,222 @@
+"""GGUF language models, by llama.cpp: they make texts piece by piece (`generate`), and complete rows of prompts
+(`predict`).
+
+The engine batches on its own: each of its slots answers one prompt, and all slots share every step through the weights.
+The file is data, but its reader is C++, so the model lives in a process of its own. Its head is read by `gguf_file.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
+from servable.domain.field import Field
+from servable.domain.generation import Finish, Generator, Piece, Prompt, Say
+from servable.domain.runtime import Inspection
+from servable.domain.signature import Signature
+from servable.errors import BundleError, CorruptModel, InvalidInput, MissingExtra, ModelFailed
+from servable.runtimes.gguf_file import MAGIC, read
+
+SLOTS: Final = 4
+CONTEXT: Final = 2048
+"""Tokens of prompt and answer together, for each slot; less where the model was trained on less."""
+TOKENS: Final = 16
+"""What a row of a batch gets that asks for no number of tokens: the protocols' own default."""
+LARGEST: Final = {"slots": 256, "context": 1 << 20, "threads": 1024, "max_tokens": 1 << 20}
+PARAMETERS: Final = ("max_tokens", "temperature", "top_p", "seed")
+"""What a batch may say of how its rows are completed."""
+QUIET: Final = -1
+
+SIGNATURE: Final = Signature(
+    (Field("prompt", "BYTES"),), (Field("text", "BYTES"), Field("prompt_tokens", "INT64"), Field("tokens", "INT64"))
+)
+
+
+class GgufRuntime:
+    """Options of the manifest: `slots` (prompts at once), `context` (tokens each), `threads`, `max_tokens` of a row."""
+
+    name = "gguf"
+    platform = "llama_cpp_gguf"
+    isolated = True
+    listens = True
+    """The engine insists on a socket to listen on: a Unix one, in its scratch folder. Nobody connects to it."""
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        return path.is_file() and head.startswith(MAGIC)
+
+    def inspect(self, path: Path) -> Inspection:
+        file = read(path)
+        if not file.tensors or not file.architecture:
+            raise CorruptModel(f"{path.name!r} holds no model: {file.tensors} tensors, architecture not stated")
+        context = min(CONTEXT, file.trained_context or CONTEXT)
+        return Inspection(SIGNATURE, libraries={}, options={"context": context, "slots": SLOTS})
+
+    def load(self, bundle: Bundle, device: str = "cpu") -> Generator:
+        options = {name: _whole(bundle, name) for name in LARGEST if name in bundle.manifest.options}
+        read(bundle.model_path)
+        engine = _engine(bundle, options, device)
+        return GgufModel(engine, options.get("slots", SLOTS), options.get("max_tokens", TOKENS))
+
+
+class GgufModel:
+    """The engine. Its callers' threads wait in it while its own threads compute."""
+
+    concurrent = True
+
+    def __init__(self, engine: Any, slots: int, max_tokens: int) -> None:
+        self._engine = engine
+        self.slots = slots
+        self._max_tokens = max_tokens
+
+    def generate(self, prompt: Prompt, say: Say) -> None:
+        engine = self._engine
+        if engine is None:
+            raise ModelFailed("the model is closed")
+        answer = _Answer(say)
+        call = engine.handle_chat_completions if prompt.messages else engine.handle_completions
+        call(request_of(prompt), answer.heard)
+        answer.end()
+
+    def predict(self, batch: Batch) -> Batch:
+        """Each row's prompt is completed by itself: what is made does not depend on its neighbours."""
+        said = dict(batch.parameters or {})
+        chosen: dict[str, Any] = {name: said[name] for name in PARAMETERS if name in said}
+        made = [self._complete(str(text), chosen) for text in batch["prompt"].tolist()]
+        columns = {
+            "text": np.array([text for text, _, _ in made], object),
+            "prompt_tokens": np.array([read for _, read, _ in made], np.int64),
+            "tokens": np.array([tokens for _, _, tokens in made], np.int64),
+        }
+        return Batch(columns, batch.rows)
+
+    def _complete(self, text: str, chosen: dict[str, Any]) -> tuple[str, int, int]:
+        pieces: list[Piece] = []
+
+        def say(piece: Piece) -> bool:
+            pieces.append(piece)
+            return True
+
+        try:
+            prompt = Prompt(text, **({"max_tokens": self._max_tokens, "temperature": 0.0} | chosen))
+        except TypeError as error:
+            raise InvalidInput(f"the request's parameters: {error}") from error
+        self.generate(prompt, say)
+        last = pieces[-1]
+        return "".join(piece.text for piece in pieces), last.prompt_tokens, last.tokens
+
+    def close(self) -> None:
+        self._engine = None
+
+
+def request_of(prompt: Prompt) -> dict[str, Any]:
+    """What the engine is asked: its own form of an OpenAI request."""
+    asked: dict[str, Any] = {
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "max_tokens": prompt.max_tokens or -1,
+        "temperature": prompt.temperature,
+        "top_p": prompt.top_p,
+        "frequency_penalty": prompt.frequency_penalty,
+        "presence_penalty": prompt.presence_penalty,
+        "stop": list(prompt.stop),
+        # Reported while a long prompt is read, so that one whose caller is gone can be given up.
+        "return_progress": True,
+    }
+    if prompt.seed is not None:
+        asked["seed"] = prompt.seed
+    if prompt.messages:
+        asked["messages"] = [{"role": message.role, "content": message.content} for message in prompt.messages]
+    else:
+        asked["prompt"] = prompt.text
+    return asked
+
+
+class _Answer:
+    """What the engine says of one prompt, turned into pieces. The last is held back until its counts have come."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._left = False
+        self._finish: Finish = ""
+        self._usage: dict[str, int] = {}
+        self._error: dict[str, Any] | None = None
+
+    def heard(self, told: dict[str, Any]) -> bool:
+        """The engine's callback. True ends it."""
+        if "error" in told:
+            self._error = told["error"]
+            return True
+        self._usage = told.get("usage") or self._usage
+        for choice in told.get("choices", ()):
+            text = choice.get("text") or choice.get("delta", {}).get("content") or ""
+            if choice.get("finish_reason"):
+                self._finish = "length" if choice["finish_reason"] == "length" else "stop"
+            self._left = self._left or not self._say(Piece(text))
+        return self._left
+
+    def end(self) -> None:
+        """After the last word. Raises what went wrong."""
+        if self._error is not None:
+            raise _refusal(self._error)
+        if self._left:
+            return
+        if not self._finish:
+            raise ModelFailed("the engine ended a text without saying why")
+        usage = self._usage
+        self._say(Piece("", self._finish, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)))
+
+
+def _refusal(told: dict[str, Any]) -> InvalidInput | ModelFailed:
+    message = str(told.get("message", told))
+    return InvalidInput(message) if told.get("code") == InvalidInput.status else ModelFailed(f"llama.cpp: {message}")
+
+
+def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise MissingExtra("llm", f"load {bundle.name!r}", missing=error.name) from error
+    slots = options.get("slots", SLOTS)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(bundle.model_path)
+    params.n_parallel = slots
+    params.n_ctx = slots * options.get("context", CONTEXT)
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.get("threads", threads())
+    params.n_gpu_layers = 0 if device == "cpu" else -1
+    params.cache_ram_mib = 0  # no prompt of one caller is kept once another's has taken its place
+    params.ui = False
+    params.n_threads_http = 1
+    params.verbosity = QUIET
+    with tempfile.TemporaryDirectory(prefix="llm-") as folder:
+        params.hostnames = [os.path.relpath(Path(folder) / "engine.sock")]  # a whole path may be too long for a socket
+        try:
+            engine = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise CorruptModel(
+                f"llama.cpp {xllamacpp.__version__} cannot load {bundle.manifest.model!r}: it is damaged, of an "
+                "architecture that this version does not know, or larger than the memory there is"
+            ) from error
+    # Its loop must have turned before it can be ended: one that is told to end as it starts never hears it.
+    engine.handle_completions({"prompt": " ", "max_tokens": 1})
+    return engine
+
+
+def threads() -> int:
+    """All processors that this process may use but one: its threads wait for each other at every step, so that one
+    which has to share its processor, with a door say, would stop them all.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(cores - 1, 1)
+
+
+def _whole(bundle: Bundle, name: str) -> int:
+    value = bundle.manifest.options[name]
+    if type(value) is not int or not 1 <= value <= LARGEST[name]:
+        raise BundleError(f"{bundle.name}: options.{name} is {value!r}: expected 1 to {LARGEST[name]}")
+    return value

@@ -1,0 +1,156 @@
+"""OpenAI's routes: `/v1/completions`, `/v1/chat/completions`, `/v1/embeddings`. Its `/v1/models` is in
+`tensorflow_v1.py`, which had it first.
+
+Bodies are read and written by `wire/openai.py` and `wire/openai_embeddings.py`; texts are made by
+`engine/generations.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from time import time
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from servable.domain.generation import Piece
+from servable.domain.ref import Ref
+from servable.engine.generations import Generations
+from servable.engine.serving import Serving
+from servable.errors import InvalidInput, ServableError, Unsupported, UsageError
+from servable.server.http.events import EventStream
+from servable.server.http.guard import caller_of
+from servable.server.http.infer import asked
+from servable.server.http.parts import Handlers, Parts
+from servable.server.http.replies import GONE, body_of, reply, unless_gone
+from servable.wire import openai, openai_embeddings
+from servable.wire.options import Options
+
+PATHS: Final = frozenset({"/v1/completions", "/v1/chat/completions", "/v1/embeddings"})
+"""Their errors have this protocol's shape."""
+
+Pieces = AsyncGenerator[Piece]
+
+
+def handlers(parts: Parts) -> Handlers:
+    """The handlers of the table OPENAI."""
+    texts = _Texts(parts)
+
+    async def completions(request: Request) -> Response:
+        return await texts.answer(request, openai.completion)
+
+    async def chats(request: Request) -> Response:
+        return await texts.answer(request, openai.chat)
+
+    return {"completions": completions, "chat_completions": chats, "embeddings": texts.embeddings}
+
+
+class _Texts:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def answer(self, request: Request, read: Callable[[bytes, int], openai.Request]) -> Response:
+        """A text, whole or as it is made."""
+        parts = self._parts
+        wanted = read(await body_of(request, parts.settings), parts.settings.max_tokens)
+        request_id, header = self._said(request)
+        serving = self._serving(request, wanted.model, request_id)
+        generations = _generations(serving)
+        within_s = parts.inference.deadline(Options(), header) if header else parts.settings.text_deadline_s
+        written = openai.Answer(wanted, request_id, int(time()), _named(serving))
+        pieces = generations.ask(wanted.prompt, within_s)
+        try:
+            if not wanted.stream:
+                return reply(await unless_gone(request, _whole(pieces, written)))
+            # Not before the first piece is it known whether there is an answer at all.
+            first = await unless_gone(request, _next(pieces))
+        except ClientDisconnect:
+            await pieces.aclose()
+            return Response(status_code=GONE)
+        return EventStream(_chunks(first, pieces, written))
+
+    async def embeddings(self, request: Request) -> Response:
+        parts = self._parts
+        wanted = openai_embeddings.asked_of(await body_of(request, parts.settings))
+        request_id, header = self._said(request)
+        serving = self._serving(request, wanted.model, request_id)
+        fields = openai_embeddings.vectors_of(serving.signature)
+        if fields is None:
+            raise Unsupported(
+                f"model {serving.name!r} makes no embeddings: they need a model of one text input and one output of "
+                f"vectors; ask this one at /v2/models/{serving.name}/infer"
+            )
+        batch = openai_embeddings.batch_of(wanted, fields, serving.signature)
+        options = Options(id=request_id)
+        within_s = parts.inference.deadline(options, header)
+        try:
+            answer = await unless_gone(request, parts.inference.ask(serving, batch, options, within_s))
+        except ClientDisconnect:
+            return Response(status_code=GONE)
+        return reply(openai_embeddings.encode(answer, wanted, fields, _named(serving)))
+
+    def _said(self, request: Request) -> tuple[str, bytes]:
+        """The request's id, and what its header says of time."""
+        headers = asked(request.headers.raw)
+        return headers.request_id.decode("latin-1")[:256] or self._parts.inference.new_id(), headers.deadline
+
+    def _serving(self, request: Request, model: str, request_id: str) -> Serving:
+        """The model that the body names: in no path, so the key is asked about it here."""
+        try:
+            ref = Ref.parse(model)
+        except UsageError as error:
+            raise InvalidInput(f"model: {error.message}") from error
+        peer = request.client.host if request.client else ""
+        self._parts.access.permit(caller_of(request), ref.name, f"POST {request.url.path}", peer)
+        return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id)
+
+
+def _generations(serving: Serving) -> Generations:
+    if serving.generations is None:
+        raise Unsupported(
+            f"model {serving.name!r} makes no texts: it is {serving.bundle.manifest.format}; "
+            f"ask it at /v2/models/{serving.name}/infer"
+        )
+    return serving.generations
+
+
+def _named(serving: Serving) -> dict[str, Any]:
+    """What tells the model and its exact version."""
+    return {
+        "model": serving.name,
+        "model_version": serving.version,
+        "system_fingerprint": serving.bundle.digest[:16],
+    }
+
+
+async def _next(pieces: Pieces) -> Piece:
+    return await anext(pieces)
+
+
+async def _whole(pieces: Pieces, written: openai.Answer) -> dict[str, Any]:
+    text = ""
+    last = Piece("")
+    async with aclosing(pieces):
+        async for piece in pieces:
+            text += piece.text
+            last = piece
+    return written.whole(text, last)
+
+
+async def _chunks(first: Piece, pieces: Pieces, written: openai.Answer) -> AsyncGenerator[dict[str, Any]]:
+    """All documents of a stream. What goes wrong now can only be told inside it."""
+    async with aclosing(pieces):
+        for document in written.opening():
+            yield document
+        last = first
+        yield written.chunk(first)
+        try:
+            async for last in pieces:
+                yield written.chunk(last)
+        except ServableError as error:
+            yield openai.error_of(error)
+            return
+        for document in written.closing(last):
+            yield document
