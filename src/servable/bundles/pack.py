@@ -17,6 +17,7 @@ import msgspec
 from servable.bundles.choose import To, choose
 from servable.bundles.keep import keep_booster, keep_file
 from servable.bundles.keep_code import keep_code
+from servable.bundles.lineage import lineage_of
 from servable.bundles.open import name_from
 from servable.bundles.ruled import Rules, with_rules
 from servable.bundles.sample import read_sample
@@ -44,6 +45,7 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     rules: Rules = (),
     calibrate: Any = None,
     reference: bool = True,
+    parent: str | None = None,
     include: Sequence[Path | str] = (),
     requirements: Path | str | None = None,
     python: Path | str | None = None,
@@ -62,7 +64,8 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     Of a model that is code, and kept as that: `include` names files that lie beside it in the bundle (modules that it
     imports, data; of pickles, the transformers that come first), `requirements` a file of the libraries it runs on, in
     an environment of its own (made under `home`, by default SERVABLE_HOME), `python` the interpreter that has them.
-    `reference`: whether up to 2,000 rows of the sample stay in the bundle, for data-edge tests and drift.
+    `reference`: whether up to 2,000 rows of the sample stay in the bundle, for data-edge tests and drift. `parent`: the
+    version that this one was made from, for its lineage.
 
     Raises UsageError, UnknownFormat, UnsafeModel, ConversionRejected, CorruptModel, MissingExtra, Conflict.
     """
@@ -97,7 +100,9 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
         packed = with_rules(packed, rules, calibrate=calibrate, label=label)
     if not reference:
         packed = without_rows(packed)
-    stated = msgspec.structs.replace(packed.manifest, checks=tuple(check.strip() for check in checks))
+    lineage = packed.manifest.lineage | lineage_of(getattr(source, "model", model), sample, rows, parent)
+    checks = tuple(check.strip() for check in checks)
+    stated = msgspec.structs.replace(packed.manifest, checks=checks, lineage=lineage)
     if output is not None:
         return write_bundle(Path(output), stated, packed.files)
     return write_bundle(home / "bundles", stated, packed.files, by_digest=True)

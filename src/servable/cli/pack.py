@@ -39,6 +39,9 @@ def pack(
     reference: Annotated[
         bool, typer.Option("--reference/--no-reference", help="Whether rows of the sample stay in the bundle.")
     ] = True,
+    parent: Annotated[
+        str | None, typer.Option(help="The registered version that this one was made from.", metavar="REF")
+    ] = None,
     allow_unsafe: Annotated[
         bool, typer.Option("--allow-unsafe", help="Open a pickle or Python: it may run any code, here and now.")
     ] = False,
@@ -59,16 +62,20 @@ def pack(
     Example:  servable pack churn.skops --name churn --sample train.csv --label left
     """
     import servable
+    from servable.domain.ref import Ref
     from servable.errors import UsageError
     from servable.settings import load_settings
 
     if not register and output is None:
         raise UsageError("--no-register leaves the bundle nowhere: say where it should be made, with --output DIR")
+    if parent is not None:
+        known = registry_at(home).catalog().find(Ref.parse(parent))
+        parent = f"{known.name}:{known.version} {known.digest}"
     with tempfile.TemporaryDirectory(prefix="servable-pack-") as folder, working(f"packing {file.name}"):
         bundle = servable.pack(
             file, name=name, sample=sample, label=label, output=output or Path(folder) / "bundle", format=format_,
             to=to.value, allow_unsafe=allow_unsafe, checks=check or (),
-            reference=reference, include=include or (), requirements=requirements, python=python,
+            reference=reference, parent=parent, include=include or (), requirements=requirements, python=python,
             home=load_settings({"home": home}).home_path,
         )  # fmt: skip
         version = registry_at(home).register(bundle.folder) if register else None
