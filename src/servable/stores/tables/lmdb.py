@@ -66,6 +66,8 @@ class _View:
 class LmdbTables:
     """The tables below one folder."""
 
+    blocking = False
+
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._lmdb = environments.library()

@@ -1,4 +1,4 @@
-"""Finds the tables that a URL names: none, or a folder, is LMDB."""
+"""Finds the tables that a URL names: none, or a folder, is LMDB; `redis://…` and `postgresql://…` are servers."""
 
 from __future__ import annotations
 
@@ -22,4 +22,12 @@ def open_tables(home: Path, url: str = "") -> Tables:
 
         folder = url.removeprefix(f"{scheme}://") if separator else url
         return LmdbTables(Path(folder).expanduser() if folder else home / FOLDER)
-    raise UsageError(f"tables cannot be kept in {scheme}://: expected a folder")
+    if scheme in {"redis", "rediss", "valkey", "unix"}:
+        from servable.stores.tables.redis import RedisTables
+
+        return RedisTables(url.replace("valkey://", "redis://", 1))
+    if scheme in {"postgresql", "postgres"}:
+        from servable.stores.tables.postgresql import PostgresTables
+
+        return PostgresTables(url)
+    raise UsageError(f"tables cannot be kept in {scheme}://: expected a folder, redis://, valkey:// or postgresql://")

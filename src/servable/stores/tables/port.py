@@ -51,6 +51,9 @@ class Tables(Protocol):
     where it cannot write.
     """
 
+    blocking: bool
+    """Whether a look-up waits for another machine, and belongs on a thread."""
+
     def names(self) -> list[str]:
         """Tables that have a live generation, in alphabetical order."""
         ...
@@ -79,7 +82,10 @@ class Tables(Protocol):
         ...
 
     def scan(self, table: str, number: int) -> Iterator[list[tuple[bytes, bytes]]]:
-        """All keys and answers of a generation, in blocks, each key once, in no promised order. Raises NotFound."""
+        """All keys and answers of a generation, in blocks, in no promised order; a store may give a key twice.
+
+        Raises NotFound.
+        """
         ...
 
     def remember(self, generation: Generation, keys: Sequence[bytes], answers: Sequence[bytes]) -> None:
