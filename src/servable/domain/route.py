@@ -33,6 +33,11 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     fallback_value: dict[str, Any] = {}
     salt: str = ""
 
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing but the live version."""
+        return self == Route(self.live)
+
     def choose(self, unit: str) -> str:
         """The version that answers this unit."""
         if self.canary is None or self.canary_share <= 0.0:

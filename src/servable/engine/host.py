@@ -17,6 +17,8 @@ from servable.engine.lane import Limits
 from servable.engine.loading import Loaded
 from servable.engine.plan import Plan, State, Target
 from servable.engine.process.client import RemoteModel
+from servable.engine.routing.counts import RouteCounts
+from servable.engine.routing.front import Front
 from servable.engine.serving import Serving
 from servable.errors import ServableError
 
@@ -29,6 +31,8 @@ class Entry(NamedTuple):
     route: Route
     versions: dict[str, Serving]
     aliases: dict[str, str]
+    front: Front | None = None
+    """Of a Route with more than a live version."""
 
 
 class Host:
@@ -45,6 +49,8 @@ class Host:
         """
         self.table: dict[str, Entry] = {}
         """Read by the router at each request; replaced whole, never changed in place."""
+        self.routes: dict[str, RouteCounts] = {}
+        """What the Routes with more than a live version have done, by name."""
         self._load = load
         self._limits = limits or Limits()
         self._on_record = on_record
@@ -155,7 +161,8 @@ class Host:
         entry = self.table.get(serving.name) or Entry(Route(serving.version), {}, {})
         old = entry.versions.get(serving.version)
         versions = {**entry.versions, serving.version: serving}
-        self.table = {**self.table, serving.name: entry._replace(versions=versions)}
+        front = self._front(serving.name, entry.route, versions, entry.front)
+        self.table = {**self.table, serving.name: entry._replace(versions=versions, front=front)}
         logger.info("%s:%s is ready", serving.name, serving.version)
         if old is not None:
             self._retire(old)
@@ -179,8 +186,20 @@ class Host:
                 if version not in keep:
                     self._retire(serving)
             if route is not None and keep:
-                table[name] = Entry(route, keep, plan.aliases.get(name, {}))
+                table[name] = Entry(
+                    route, keep, plan.aliases.get(name, {}), self._front(name, route, keep, entry.front)
+                )
+            elif entry.front is not None:
+                entry.front.close()
         self.table = table
+
+    def _front(self, name: str, route: Route, versions: dict[str, Serving], before: Front | None) -> Front | None:
+        """What presents these versions by this Route; none for a plain one."""
+        if before is not None:
+            before.close()
+        if route.plain or route.live not in versions:
+            return None
+        return Front(route, versions, self.routes.setdefault(name, RouteCounts()), self.find)
 
     def _retire(self, serving: Serving) -> None:
         task = asyncio.get_running_loop().create_task(serving.retire())
@@ -204,6 +223,9 @@ class Host:
     async def drain(self, timeout_s: float) -> None:
         """Answer what was let in, up to `timeout_s`, then give everything back."""
         self._draining = True
+        for entry in self.table.values():
+            if entry.front is not None:
+                entry.front.close()
         servings = self.servings()
         retiring = [asyncio.ensure_future(serving.retire()) for serving in servings] + list(self._retiring)
         if retiring:

@@ -18,8 +18,9 @@ class Router:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def pick(self, name: str, version: str | None = None, request_id: str = "") -> Serving:
-        """The version that answers: the one named (by number or alias), or the Route's choice for this id.
+    def pick(self, name: str, version: str | None = None, request_id: str = "", unit: str = "") -> Serving:
+        """The version that answers: the one named (by number or alias), or the Route's choice: for what the caller
+        calls itself (`unit`), or if it does not for this request's id.
 
         Raises NotFound for what nobody wants served, NotReady (503) for what is wanted and not there.
         """
@@ -27,10 +28,8 @@ class Router:
         if entry is None:
             raise self._absent(name, version)
         if version is None:
-            route = entry.route
-            serving = entry.versions.get(route.live if route.canary is None else route.choose(request_id))
-            if serving is None:
-                serving = entry.versions.get(route.live)
+            front = entry.front
+            serving = entry.versions.get(entry.route.live) if front is None else front.choose(request_id, unit)
         else:
             serving = entry.versions.get(entry.aliases.get(version, version))
         if serving is None:

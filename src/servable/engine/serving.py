@@ -15,6 +15,7 @@ from servable.engine.lanes import lane_of
 from servable.engine.loading import Loaded
 from servable.engine.plan import State, Target
 from servable.engine.request import Request
+from servable.engine.routing.breaker import Breaker
 from servable.engine.speakers import generations_of
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
@@ -35,6 +36,7 @@ class Serving:
         """`stats`: those of the same version loaded before, which go on. `find` gives what serves under a Ref, for
         rules that hand rows over.
         """
+        on_record = _and(on_record, getattr(loaded.model, "keep", None))
         self.name = target.name
         self.version = target.version
         self.generation = target.generation
@@ -58,6 +60,10 @@ class Serving:
         if guard is not None:
             on_guarded = None if on_record is None else partial(self._record_guarded, on_record)
             self.submit = Guarding(guard, self.lane, self.stats, find or _nothing, on_guarded).submit
+        self.breaker = Breaker(f"{self.name}:{self.version}", self.submit, self.stats, self._enter_by)
+
+    def _enter_by(self, submit: Callable[[Request], None]) -> None:
+        self.submit = submit
 
     def as_state(self) -> State:
         unready = self.lane.unready()
@@ -113,6 +119,20 @@ class Serving:
                 request.fired,
             )
         )
+
+
+def _and(
+    first: Callable[[Records], None] | None, second: Callable[[Records], None] | None
+) -> Callable[[Records], None] | None:
+    """Both, one after the other; a model that learns from what it is asked has use for records too."""
+    if first is None or second is None:
+        return first or second
+
+    def both(records: Records) -> None:
+        first(records)
+        second(records)
+
+    return both
 
 
 def _without_parts(on_over: OnOver, requests: Sequence[Request], inputs: Batch, answer: Batch | None) -> None:

@@ -5,7 +5,7 @@ reports.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,20 +17,24 @@ BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 """Upper bounds of the buckets for seconds a request took; one more bucket holds the rest."""
 
 
+COUNTED: Final = (
+    "batch_sizes", "buckets", "cancelled", "circuit_opened", "compute_ns", "executions", "failure", "input_ns",
+    "last_ms", "output_ns", "pending", "prompt_tokens", "queue_ns", "request_ns", "rows", "rules", "success", "tokens",
+)  # fmt: skip
+
+
 class Stats:
     """Counters of one version. Times are sums in nanoseconds; `queue_ns` and `request_ns` count each request,
     `compute_ns` each model call once.
     """
 
-    __slots__ = (
-        "batch_sizes", "buckets", "cancelled", "compute_ns", "executions", "failure", "input_ns", "last_ms",
-        "output_ns", "pending", "prompt_tokens", "queue_ns", "request_ns", "rows", "rules", "success", "tokens",
-    )  # fmt: skip
+    __slots__ = (*COUNTED, "on_failed")
 
     def __init__(self) -> None:
         self.success = 0
         self.failure: dict[str, int] = {}
         self.cancelled = 0
+        self.circuit_opened = 0
         self.rows = 0
         self.executions = 0
         self.queue_ns = 0
@@ -46,6 +50,8 @@ class Stats:
         """Rows where a rule fired, by `NAME ACTION`."""
         self.batch_sizes: dict[int, tuple[int, int]] = {}
         self.buckets = [0] * (len(BOUNDS_S) + 1)
+        self.on_failed: Callable[[str], None] | None = None
+        """Told the code of each failure."""
 
     def executed(self, rows: int, compute_s: float) -> None:
         """One model call. Batch sizes are kept exactly up to 16 rows, above that by the next power of two."""
@@ -85,6 +91,8 @@ class Stats:
     def failed(self, code: str) -> None:
         """One request without: refused, expired, or failed by the model."""
         self.failure[code] = self.failure.get(code, 0) + 1
+        if self.on_failed is not None:
+            self.on_failed(code)
 
     def withdraw(self) -> None:
         """An answer that was counted is no answer after all: a rule keeps it back, or a fallback failed."""
@@ -97,7 +105,7 @@ class Stats:
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as plain values, for another process."""
-        return {name: getattr(self, name) for name in self.__slots__} | {
+        return {name: getattr(self, name) for name in COUNTED} | {
             "failure": dict(self.failure),
             "rules": dict(self.rules),
             "batch_sizes": {str(size): list(pair) for size, pair in self.batch_sizes.items()},

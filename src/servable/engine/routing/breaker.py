@@ -33,17 +33,15 @@ class Breaker:
         name: str,
         submit: Submit,
         stats: Stats,
-        stand_before: Callable[[Submit], None],
+        enter_by: Callable[[Submit], None],
         tolerance: Tolerance | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`submit` is the way to the model; `stand_before` puts another in its place, or it back."""
-        self.opened = 0
-        """How often."""
+        """`submit` is the way to the model; `enter_by` puts another in its place, or it back."""
         self._name = name
         self._submit = submit
         self._stats = stats
-        self._stand_before = stand_before
+        self._enter_by = enter_by
         self._tolerance = tolerance or Tolerance()
         self._clock = clock
         self._since = -self._tolerance.window_s
@@ -55,6 +53,7 @@ class Breaker:
         self._until = 0.0
         self._probe: Request | None = None
         self._good = 0
+        stats.on_failed = self.failed
 
     @property
     def open(self) -> bool:
@@ -74,13 +73,13 @@ class Breaker:
             self._trip(now)
 
     def _trip(self, now: float) -> None:
-        self.opened += 1
+        self._stats.circuit_opened += 1
         self._open = True
         self._good = 0
         self._in_a_row += 1
         pause = pause_s(self._in_a_row, self._tolerance)
         self._until = now + pause
-        self._stand_before(self._refuse)
+        self._enter_by(self._refuse)
         logger.warning("%s keeps failing: its circuit is open for %g s", self._name, pause)
 
     def _refuse(self, request: Request) -> None:
@@ -111,5 +110,5 @@ class Breaker:
         self._open = False
         self._in_a_row = 0
         self._since = self._clock() - self._tolerance.window_s - 1
-        self._stand_before(self._submit)
+        self._enter_by(self._submit)
         logger.info("%s answers again: its circuit is closed", self._name)

@@ -31,6 +31,8 @@ def compare(live: Batch, shadow: Batch) -> Comparison:
     >>> compare(a, Batch({"p": np.array([[0.3, 0.7], [0.4, 0.6]])}))
     Comparison(rows=2, agreed=1, largest=0.2)
     """
+    if live.rows == 0:
+        return Comparison(0, 0, 0.0)
     agreed = np.ones(live.rows, bool)
     largest = 0.0
     for name, ours in live.columns.items():
@@ -38,9 +40,10 @@ def compare(live: Batch, shadow: Batch) -> Comparison:
         if theirs is None or theirs.shape != ours.shape or (ours.dtype == object) != (theirs.dtype == object):
             agreed[:] = False
             continue
-        if ours.dtype.kind == "f" and ours.size:
-            gap = np.abs(ours.astype(np.float64) - theirs)
-            largest = max(largest, float(np.nanmax(gap, initial=0.0)))
+        if ours.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):  # infinite in both: no difference
+                gap = np.abs(ours.astype(np.float64) - theirs)
+            largest = max(largest, float(np.fmax.reduce(gap, axis=None, initial=0.0)))
         agreed &= _agree(ours.reshape(live.rows, -1), theirs.reshape(live.rows, -1))
     return Comparison(live.rows, int(agreed.sum()), round(largest, 9))
 

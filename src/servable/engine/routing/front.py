@@ -24,7 +24,7 @@ Find = Callable[[str], Serving | None]
 
 
 class Front:
-    """`drawn` holds what answers a request that is drawn by its id, `named` one that names its unit, by version."""
+    """For one name. Its live version is among the `versions`."""
 
     def __init__(self, route: Route, versions: Mapping[str, Serving], counts: RouteCounts, find: Find) -> None:
         self.counts = counts
@@ -33,23 +33,24 @@ class Front:
             for version in route.shadows
             if version in versions
         ]
-        self.drawn: Mapping[str, Serving] = versions
-        self.named: Mapping[str, Serving] = versions
-        if route == Route(route.live):
-            return
+        self._route = route
         names = (route.live,) if route.canary is None else (route.live, route.canary)
         chosen = {version: versions[version] for version in names if version in versions}
         spares = {version: _spares(route, serving, versions, counts, find) for version, serving in chosen.items()}
-        self.named = dict(versions) | {
-            version: _presented(serving, _way(serving, self._mirrors, spares[version], None))
-            for version, serving in chosen.items()
-        }
-        self.drawn = self.named
-        if route.canary is not None:
-            self.drawn = dict(versions) | {
-                version: _presented(serving, _way(serving, self._mirrors, spares[version], counts.assigned))
+        self._named, self._drawn = (
+            {
+                version: _presented(serving, _way(serving, self._mirrors, spares[version], assigned))
                 for version, serving in chosen.items()
             }
+            for assigned in (None, None if route.canary is None else counts.assigned)
+        )
+        """By version: for requests that name their unit, and for those that are drawn one by one, which are counted."""
+
+    def choose(self, request_id: str, unit: str) -> Serving:
+        """What answers this request, of this unit if it names one. A canary that is not there is not chosen."""
+        named = self._named if unit else self._drawn
+        chosen = named.get(self._route.choose(unit or request_id))
+        return named[self._route.live] if chosen is None else chosen
 
     def close(self) -> None:
         """Another takes its place."""

@@ -15,6 +15,7 @@ from servable.engine.routing.comparison import compare
 from servable.engine.routing.counts import ShadowCounts
 from servable.engine.routing.policy import rest_s
 from servable.engine.serving import Serving
+from servable.errors import Unavailable
 
 MOST_WAITING: Final = 512
 """Requests that may wait to be copied."""
@@ -105,7 +106,9 @@ class Mirror:
         began = perf_counter()
         self._under_way -= 1
         counts, original = self._counts, copy.original
-        if copy.answer is None:
+        if isinstance(copy.error, Unavailable):
+            counts.dropped += 1  # it has no room, or is left alone: that says nothing of its answers
+        elif copy.answer is None:
             counts.failed += original.answer is not None
         elif original.answer is None or original.by is not None:
             counts.rescued += 1

@@ -1,6 +1,7 @@
 """Spares: what answers in the place of a version that fails, is too late, or is left alone: other versions, a value.
 
-The answer says so: its parameters name the reason (`fallback`), and it carries the name and version of who gave it.
+The answer says so: its parameters name who gave it (`fallback`) and why (`fallback_reason`), and the doors answer in
+its name and version.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from servable.errors import DeadlineExceeded, InvalidInput, ModelFailed, Servabl
 
 EXCUSES: Final = (ModelFailed, Unavailable, DeadlineExceeded)
 """Failures of ours, not of the request: these are answered by a spare."""
-LEAST_S: Final = 0.01
+LEAST_S: Final = 0.05
 CALLS: Final = 4
-"""The time that is kept for a spare: that of so many of its calls, and at least this much; at most half of all."""
+"""The time that is kept for a spare: that of so many of its calls, and at least this much, as lanes look at deadlines
+every now and then only; at most half of all.
+"""
 
 Done = Callable[[Request], None]
 
@@ -92,7 +95,11 @@ class Spares:
     def _finish(self, request: Request, on_done: Done, answer: Batch, by: Serving, error: ServableError) -> None:
         why = f"{self._asked.version} {error.code}"
         self._counts.fallbacks[why] = self._counts.fallbacks.get(why, 0) + 1
-        request.answer = Batch(answer.columns, answer.rows, {**(answer.parameters or {}), "fallback": error.code})
+        told = {
+            "fallback": f"{by.name}:{by.version}" if by is not self._asked else "value",
+            "fallback_reason": error.code,
+        }
+        request.answer = Batch(answer.columns, answer.rows, {**(answer.parameters or {}), **told})
         request.start = 0
         request.error = None
         request.by = by

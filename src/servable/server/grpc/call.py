@@ -45,6 +45,8 @@ class Head(NamedTuple):
     problem: ServableError | None = None
     """Why no method can answer this."""
     is_grpc: bool = True
+    unit: str = ""
+    """What the caller calls itself."""
 
 
 def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
@@ -53,7 +55,7 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
     >>> read_head([(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/a.B/C"), (b"te", b"trailers"),
     ...            (b"content-type", b"application/grpc"), (b"grpc-timeout", b"20m")])
     Head(path='/a.B/C', timeout_s=0.02, encoding='', token=None, request_id='', problem=None,
-    is_grpc=True)
+    is_grpc=True, unit='')
     """
     found: dict[bytes, bytes] = {}
     for name, value in headers:
@@ -86,7 +88,9 @@ def read_head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
             f"grpc-encoding {encoding[:40].decode('latin-1')!r} is not spoken here: use identity, gzip or deflate"
         )
     request_id = found.get(b"x-request-id", b"").decode("latin-1")[:256]
-    return Head(path, timeout_s, encoding.decode("latin-1").replace("identity", ""), token, request_id, problem)
+    unit = found.get(b"x-servable-unit", b"").decode("latin-1")[:256]
+    packed = encoding.decode("latin-1").replace("identity", "")
+    return Head(path, timeout_s, packed, token, request_id, problem, unit=unit)
 
 
 class Call:

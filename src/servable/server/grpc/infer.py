@@ -70,10 +70,8 @@ class Predictions:
         name = asked.model_name
         self._admit(name, call)
         request_id = asked.id or call.head.request_id or f"{self._prefix}-{next(self._count):x}"
-        serving = self._router.pick(name, asked.model_version or None, request_id)
-        codec = self._codecs.get(serving)
-        if codec is None:
-            codec = self._codecs[serving] = GrpcCodec(serving.codec, serving.name, serving.version)
+        serving = self._router.pick(name, asked.model_version or None, request_id, call.head.unit)
+        codec = self._codec(serving)
         try:
             inquiry, form = codec.decode(asked)
         except ServableError as error:
@@ -90,7 +88,8 @@ class Predictions:
 
         def done(request: Request) -> None:
             try:
-                encoded = codec.encode(request.id, request.result(), form)
+                own = codec if request.by is None else self._codec(request.by)
+                encoded = own.encode(request.id, request.result(), form)
             except ServableError as error:
                 answer(request.id, error)
             except Exception as error:  # noqa: BLE001 - the wall: the other requests of this batch go on
@@ -101,6 +100,12 @@ class Predictions:
         request = Request(request_id, inquiry.batch, done, deadline, options.priority, now)
         serving.submit(request)
         return request
+
+    def _codec(self, serving: Serving) -> GrpcCodec:
+        codec = self._codecs.get(serving)
+        if codec is None:
+            codec = self._codecs[serving] = GrpcCodec(serving.codec, serving.name, serving.version)
+        return codec
 
 
 class InferStream:

@@ -57,6 +57,7 @@ class Asked(NamedTuple):
     json_length: bytes = b""
     content_encoding: bytes = b""
     accept_encoding: bytes = b""
+    unit: bytes = b""
 
 
 HEADERS: Final = {
@@ -67,6 +68,7 @@ HEADERS: Final = {
     b"inference-header-content-length": 4,
     b"content-encoding": 5,
     b"accept-encoding": 6,
+    b"x-servable-unit": 7,
 }
 """Header name, in lower case, to its place in Asked."""
 
@@ -111,7 +113,8 @@ class HttpRequest(Request):
         try:
             if answer is None:
                 raise self.error or NotReady("the request ended without an answer: ask again")
-            body, json_length = self._serving.codec.encode(self.id, answer, self._inquiry, self.start, self.rows)
+            codec = self._serving.codec if self.by is None else self.by.codec
+            body, json_length = codec.encode(self.id, answer, self._inquiry, self.start, self.rows)
         except ServableError as error:
             self._respond(failure(error, self.id))
             return
@@ -192,7 +195,8 @@ class Inference:
 
     def _decode(self, name: str, version: str | None, headers: Asked, body: bytes) -> tuple[Serving, Inquiry, str]:
         own_id = headers.request_id.decode("latin-1")[:256] if headers.request_id else self.new_id()
-        serving = self.router.pick(name, version, own_id)
+        unit = headers.unit.decode("latin-1")[:256] if headers.unit else ""
+        serving = self.router.pick(name, version, own_id, unit)
         try:
             if headers.content_encoding:
                 body = decompress(body, headers.content_encoding.decode("latin-1"), self._max_bytes)
@@ -209,7 +213,7 @@ class Inference:
             if not body_id:
                 return serving, inquiry, own_id
             # A sticky choice goes by the id in the body, which is known only now; contracts are nearly always equal.
-            chosen = self.router.pick(name, version, body_id)
+            chosen = self.router.pick(name, version, body_id, unit)
             if chosen is not serving:
                 serving, inquiry = chosen, chosen.codec.decode(body, length)
         except ServableError as error:
