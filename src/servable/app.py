@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,8 +26,11 @@ from servable.server.logs import set_up_logs
 from servable.settings import Settings
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from servable.domain.endpoint import Endpoint
     from servable.server.door import Door
-    from servable.server.http.parts import Offer, Parts
+    from servable.server.http.parts import BodyHandler, Offer, Parts
 
 MANIFEST: Final = "manifest.toml"
 
@@ -178,12 +181,28 @@ def build_door(start: Start, channel: Channel) -> Door:
     )
 
 
-def shelves(parts: Parts) -> list[Offer]:  # noqa: ARG001 - no shelf answers over HTTP yet
+def shelves(parts: Parts) -> list[Offer]:
     """What the shelves answer over HTTP, each given the parts of the door that it needs.
 
     A shelf's `routes.py` gives pairs of an Endpoint and its handler, and does not know the server.
     """
-    return []
+    from servable.server.http.guard import caller_of
+    from servable.server.http.parts import Offer
+
+    return [Offer(*pair) for pair in _online(parts, lambda request: caller_of(request).name)]
+
+
+def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    from servable.online import routes
+
+    def pupil(name: str) -> routes.Pupil | None:
+        serving = parts.router.pick(name)
+        teacher = getattr(serving.lane.model, "teacher", None)
+        if teacher is None:
+            return None
+        return routes.Pupil(teacher, serving.signature, lambda body: serving.codec.decode(body).batch, serving.version)
+
+    return routes.routes(pupil, caller, parts.inference.new_id)
 
 
 def _records(settings: Settings) -> Any:

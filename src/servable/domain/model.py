@@ -35,10 +35,11 @@ class Learner(Model, Protocol):
     """
 
     def learn(self, batch: Batch, outcomes: Array) -> None:
-        """Update the state from `batch` and its true outcomes, one a row, row by row in their order.
+        """Update the state from `batch` and its true outcomes, one a row, row by row in their order."""
+        ...
 
-        Raises InvalidInput for an outcome that is none of its kind, before the state has changed.
-        """
+    def check(self, outcomes: Array) -> None:
+        """Raise InvalidInput, with every fault, for outcomes that cannot be learned: no class, no finite number."""
         ...
 
     def snapshot(self) -> bytes:

@@ -6,6 +6,7 @@ Called by the host, on its loading thread.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from servable.engine.policy import CostCurve
 from servable.engine.process.client import RemoteModel
 from servable.engine.process.messages import Hosted, Launch
 from servable.errors import BundleError, DigestMismatch, NotReady, ServableError
+from servable.runtimes.find import runtime
 from servable.server.control import Channel, ChannelClosed, Want
 from servable.settings import Settings
 
@@ -46,6 +48,8 @@ class Loader:
             return load(target, warm_up=self._settings.warm_up)
         hosted = self._ask(launches)
         up = hosted[0].up
+        if launches[0].learns and not format_of(Path(target.source))[0].isolated:
+            return self._published(target, hosted[0].address)
         if target.digest is not None and up.digest != target.digest:
             raise DigestMismatch(f"{target.name}: its model process loaded {up.digest}, registered was {target.digest}")
         stated = manifest.loads(up.manifest.encode())
@@ -59,8 +63,22 @@ class Loader:
             layers=up.layers,
             generates=up.generates,
         )
+        if launches[0].learns:
+            from servable.online.teacher import Teacher
+
+            model.teacher = asyncio.run_coroutine_threadsafe(
+                Teacher.connect(target.name, hosted[0].address), self._loop
+            ).result()
         curve = CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve])
         return Loaded(bundle, model, curve, guard_of(bundle))
+
+    def _published(self, target: Target, address: str) -> Loaded:
+        """A learner that is data: its process learns, and this door answers by what it publishes."""
+        from servable.online.published import Published
+
+        loaded = load(target, warm_up=self._settings.warm_up)
+        make = partial(runtime(loaded.bundle.manifest.format).load, loaded.bundle)
+        return loaded._replace(model=Published(target.name, address, make, self._loop))
 
     def _ask(self, launches: list[Launch]) -> list[Hosted]:
         """All at once: they load side by side."""
@@ -105,7 +123,10 @@ def launches_of(target: Target, isolate: str) -> list[Launch]:
     processes = options.get("processes", 1)
     if type(processes) is not int or not 1 <= processes <= MOST_PROCESSES:
         raise BundleError(f"{target.name}: options.processes is {processes!r}: expected 1 to {MOST_PROCESSES}")
-    if not (plugin.isolated or wanted or python or requirements or processes > 1):
+    learns = bool(getattr(plugin, "learns", False)) and not options.get("frozen")
+    if learns and processes > 1:
+        raise BundleError(f"{target.name}: options.processes is {processes}: a learner has one writer, so one process")
+    if not (plugin.isolated or wanted or python or requirements or processes > 1 or learns):
         return []
     folder = Path(target.source)
     if requirements:
@@ -114,4 +135,4 @@ def launches_of(target: Target, isolate: str) -> list[Launch]:
             raise BundleError(f"{target.name}: its requirements {requirements!r} lie outside the bundle")
         requirements = str(path)
     spawns, listens = (bool(getattr(plugin, needs, False)) for needs in ("spawns", "listens"))
-    return [Launch(target, python, requirements, spawns, slot, listens) for slot in range(processes)]
+    return [Launch(target, python, requirements, spawns, slot, listens, learns) for slot in range(processes)]

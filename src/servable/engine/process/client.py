@@ -13,9 +13,10 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from servable.domain.batch import Batch
+from servable.domain.record import Records
 from servable.engine.executor import Outcome, Returned
 from servable.engine.process import frames
 from servable.engine.process.line import Line
@@ -31,6 +32,16 @@ DOWN_S: Final = 1.0
 """A process that has been away for longer makes its model not ready."""
 
 logger = logging.getLogger("servable.engine")
+
+
+class Teacher(Protocol):
+    """A door's way to have a model learn."""
+
+    def keep(self, records: Records) -> None:
+        """Rows that were predicted, whose outcomes may come."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class RemoteModel:
@@ -61,12 +72,21 @@ class RemoteModel:
         self.stuck_after_s = stuck_after_s
         self.max_answer_bytes = max_answer_bytes
         self._executors: list[RemoteExecutor] = []
+        self.teacher: Teacher | None = None
+        """The door's way to have it learn, of one that does."""
 
     def predict(self, batch: Batch) -> Batch:
         raise Unsupported(f"{self.name} lives in a process of its own ({batch.rows} rows): ask its lane")
 
+    @property
+    def keep(self) -> Callable[[Records], None] | None:
+        """Takes the records of what was predicted, where it learns from them."""
+        return None if self.teacher is None else self.teacher.keep
+
     def close(self) -> None:
-        """Nothing: the executor has hung up."""
+        """The executor has hung up; so does who teaches."""
+        if self.teacher is not None:
+            self.teacher.close()
 
     def executors(self) -> list[RemoteExecutor]:
         """One to each process, for as many lanes, on their event loop."""

@@ -12,8 +12,8 @@ import select
 import socket
 import sys
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import msgspec
 
@@ -23,7 +23,11 @@ from servable.engine.process.messages import Down, Load, Pulse, Retire, Up
 from servable.errors import ServableError, UsageError
 
 if TYPE_CHECKING:
-    from servable.engine.process.serve import Calls
+    from servable.domain.model import Model
+    from servable.engine.loading import Loaded
+    from servable.engine.process.serve import Beside, Calls
+
+    More = Callable[[Loaded, Load], tuple[Model, Beside]]
 
 logger = logging.getLogger("servable.process")
 
@@ -79,8 +83,12 @@ def memory_bytes() -> int:
         return 0
 
 
-def serve(supervisor: Supervisor, load: Load) -> int:
-    """Enter the sandbox, load, and answer until retired. Returns the exit code."""
+def serve(supervisor: Supervisor, load: Load, more: More | None = None) -> int:
+    """Enter the sandbox, load, and answer until retired. Returns the exit code.
+
+    `more` is what this process is for beside its calls: given what was loaded, the model that answers them instead, and
+    what is done beside.
+    """
     try:
         layers = sandbox.enter(load)
         threading.Thread(target=supervisor.watch, args=(load.beat_s,), name="servable-pulse", daemon=True).start()
@@ -91,6 +99,7 @@ def serve(supervisor: Supervisor, load: Load) -> int:
         from servable.engine.process.serve import Calls
 
         loaded = loaded_from(load.target, warm_up=load.warm_up)
+        model, beside = (loaded.model, None) if more is None else more(loaded, load)
     except ServableError as error:
         supervisor.say(Down(Problem.of(error)))
         return error.exit_code
@@ -99,7 +108,7 @@ def serve(supervisor: Supervisor, load: Load) -> int:
         supervisor.say(Down(Problem(ServableError.code, f"loading it failed: {type(error).__name__}: {error}")))
         return 1
     bundle, curve = loaded.bundle, tuple(loaded.curve.points)
-    calls = supervisor.calls = Calls(loaded.model, socket.socket(fileno=load.listen_fd), load.max_answer_bytes)
+    calls = supervisor.calls = Calls(model, socket.socket(fileno=load.listen_fd), load.max_answer_bytes, beside)
     supervisor.say(
         Up(
             manifest.dumps(bundle.manifest).decode(),
@@ -112,12 +121,12 @@ def serve(supervisor: Supervisor, load: Load) -> int:
         )
     )
     calls.answer_all()
-    loaded.model.close()
+    model.close()
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Take the control socket by its number, and do what comes through it."""
+def main(arguments: Sequence[str] | None = None, more: More | None = None) -> int:
+    """Take the control socket by its number, and do what comes through it. `more`: see `serve`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] != ["--control-fd"] or len(words) != 2:
         raise UsageError("this is a model process of `servable serve`, which starts it: not for people")
@@ -128,12 +137,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load = supervisor.hear()
     if not isinstance(load, Load):
         return 3
-    return serve(supervisor, load)
+    return serve(supervisor, load, more)
+
+
+def end(code: int) -> NoReturn:
+    """No clean-up of the model's own: its threads and exit handlers have had their time, and may hang."""
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    code = main()
-    logging.shutdown()
-    # No clean-up of the model's own: its threads and exit handlers have had their time, and may hang.
-    sys.stdout.flush()
-    os._exit(code)
+    end(main())

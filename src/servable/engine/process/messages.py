@@ -19,7 +19,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     `scratch` is the one folder it may write to; a Pulse is due every `beat_s`. `limit_bytes` bounds its memory, 0:
     nothing does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs;
-    `listens`: it may have Unix sockets of its own.
+    `listens`: it may have Unix sockets of its own. `journal`: the folder where a learner keeps what it learned from.
     """
 
     target: Target
@@ -32,6 +32,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     max_answer_bytes: int = 1 << 28
     spawns: bool = False
     listens: bool = False
+    journal: str = ""
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True):
@@ -72,7 +73,8 @@ class Launch(msgspec.Struct, frozen=True):
     """What a door asks of the supervisor: a process for this version.
 
     `python`: another interpreter; `requirements`: a file of what its own environment holds. `spawns`: it starts
-    programs; `listens`: it has Unix sockets of its own. `slot`: which of several alike.
+    programs; `listens`: it has Unix sockets of its own. `slot`: which of several alike. `learns`:
+    it holds a journal, and learns from it.
     """
 
     target: Target
@@ -81,6 +83,7 @@ class Launch(msgspec.Struct, frozen=True):
     spawns: bool = False
     slot: int = 0
     listens: bool = False
+    learns: bool = False
 
 
 class Hosted(msgspec.Struct, frozen=True):

@@ -117,7 +117,7 @@ def _no_new_privileges() -> str:
 def _landlock(load: Load) -> str:
     version = landlock.restrict(
         [*_code(), *_model(Path(load.target.source)), *map(Path, SYSTEM)],
-        [Path(load.scratch), *map(Path, DEVICES), *_graphics()],
+        [Path(load.scratch), *([Path(load.journal)] if load.journal else []), *map(Path, DEVICES), *_graphics()],
         execute=load.spawns,
     )
     if not version:

@@ -13,7 +13,7 @@ import struct
 import threading
 from functools import partial
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from servable.domain.batch import Batch
 from servable.domain.generation import Generator
@@ -36,15 +36,38 @@ class Hangup(Exception):
     """The door is gone."""
 
 
+class Beside(Protocol):
+    """More that a process does for its doors than answer calls: what learns. All on the thread of the calls."""
+
+    def hear(self, door: Door, kind: int, number: int, body: memoryview) -> bool:
+        """A frame that is no call; false if it is none of its own. Raises BadFrame, OSError."""
+        ...
+
+    def forget(self, door: Door) -> None:
+        """The door is gone."""
+        ...
+
+    def turn(self) -> None:
+        """After each round of frames, and when `pause_ms` is over."""
+        ...
+
+    def pause_ms(self) -> int | None:
+        """How long it may be left alone; None: until there is a frame."""
+        ...
+
+
 class Calls:
     """Answers for one model, on the thread that calls `answer_all`; the rest is for any thread."""
 
-    def __init__(self, model: Model, listener: socket.socket, max_answer_bytes: int) -> None:
+    def __init__(
+        self, model: Model, listener: socket.socket, max_answer_bytes: int, beside: Beside | None = None
+    ) -> None:
         self._model = model
         self._listener = listener
         self._max_answer_bytes = max_answer_bytes
         listener.setblocking(False)
-        self._doors: dict[int, _Door] = {}
+        self._beside = beside
+        self._doors: dict[int, Door] = {}
         self._poll = select.poll()
         self._poll.register(listener, select.POLLIN)
         self._wake, self._woken = socket.socketpair()
@@ -67,13 +90,15 @@ class Calls:
     def answer_all(self) -> None:
         """Answer until retired."""
         while not self._retired.is_set():
-            for fd, _ in self._poll.poll():
+            for fd, _ in self._poll.poll(None if self._beside is None else self._beside.pause_ms()):
                 if self._retired.is_set():
                     break
                 if fd == self._listener.fileno():
                     self._accept()
                 elif fd in self._doors:
                     self._serve(self._doors[fd])
+            if self._beside is not None:
+                self._beside.turn()
         if self._speech is not None:
             self._speech.drain()
         for door in list(self._doors.values()):
@@ -90,7 +115,7 @@ class Calls:
         sock.setblocking(True)
         for timeout in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             sock.setsockopt(socket.SOL_SOCKET, timeout, struct.pack("@ll", DOOR_TIMEOUT_S, 0))
-        door = _Door(sock)
+        door = Door(sock)
         try:
             door.send([frames.control(frames.WELCOME, os.getpid())])
         except OSError:
@@ -99,7 +124,7 @@ class Calls:
         self._doors[sock.fileno()] = door
         self._poll.register(sock, select.POLLIN)
 
-    def _serve(self, door: _Door) -> None:
+    def _serve(self, door: Door) -> None:
         """One frame of one door, so that all have their turn."""
         try:
             kind, number, deadline, head, body = door.receive()
@@ -117,7 +142,7 @@ class Calls:
                 self._drop(door)
             elif kind == frames.ARENAS:
                 door.adopt()
-            else:
+            elif self._beside is None or not self._beside.hear(door, kind, number, body):
                 raise frames.BadFrame(f"kind {kind}")
         except (Hangup, OSError):
             self._drop(door)
@@ -125,15 +150,17 @@ class Calls:
             logger.error("a door sent %s: it is disconnected", error)  # noqa: TRY400 - the door's error, not ours
             self._drop(door)
 
-    def _drop(self, door: _Door) -> None:
+    def _drop(self, door: Door) -> None:
         if self._speech is not None:
             self._speech.forget(door)
+        if self._beside is not None:
+            self._beside.forget(door)
         fd = door.sock.fileno()
         self._poll.unregister(fd)
         del self._doors[fd]
         door.close()
 
-    def _call(self, door: _Door, number: int, deadline: float, head: memoryview, body: memoryview) -> None:
+    def _call(self, door: Door, number: int, deadline: float, head: memoryview, body: memoryview) -> None:
         """Predict, and send the answer, or why there is none."""
         start = monotonic()
         if deadline <= start:
@@ -162,7 +189,6 @@ class Calls:
         del batch
         door.send(parts)
 
-
     def _call_beside(self, *call: Any) -> None:
         """The same on a thread, among texts that are being made."""
         try:
@@ -171,7 +197,7 @@ class Calls:
             logger.error("a call could not be answered: %s", error)  # noqa: TRY400 - the door's error, or it is gone
 
 
-class _Door:
+class Door:
     """One connection: its bytes, and the two arenas it gave us. `send` is for any thread."""
 
     def __init__(self, sock: socket.socket) -> None:

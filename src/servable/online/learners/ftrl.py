@@ -68,7 +68,7 @@ class Ftrl:
         return Batch(self.labels.columns(chances), batch.rows)
 
     def learn(self, batch: Batch, outcomes: Array) -> None:
-        """A step for each row, in order. Raises InvalidInput for an outcome that is no class."""
+        """A step for each row, in order."""
         places = self.labels.places(outcomes)
         targets = places[:, None] == (np.array([1]) if len(self._weights) == 1 else np.arange(len(self._weights)))
         encoded = self._features.encode(batch)
@@ -81,6 +81,9 @@ class Ftrl:
             self._step(slice(0, len(values)), np.outer(error, values))
             if len(sparse):
                 self._step(sparse, np.repeat(error[:, None], len(sparse), axis=1))
+
+    def check(self, outcomes: Array) -> None:
+        self.labels.places(outcomes)
 
     def _step(self, at: slice | Array, gradient: Array) -> None:
         n = self._n[:, at]

@@ -49,13 +49,16 @@ class Linear:
         return Batch({OUTPUT.name: self._target.mean[1] + told * self._target.deviation[1]}, batch.rows)
 
     def learn(self, batch: Batch, outcomes: Array) -> None:
-        """A step for each row, in order. Raises InvalidInput for an outcome that is no finite number."""
+        """A step for each row, in order."""
         targets = _numbers(outcomes)
         encoded = self._features.encode(batch)
         for dense, sparse, target in zip(encoded.dense, encoded.sparse, targets.tolist(), strict=True):
             at = np.concatenate([np.flatnonzero(dense), sparse])
             values = np.concatenate([dense[dense != 0.0], np.ones(len(sparse))])
             self._step(at, values, float(self._target.learn(np.array([1.0, target]))[1]))
+
+    def check(self, outcomes: Array) -> None:
+        _numbers(outcomes)
 
     def _step(self, at: Array, values: Array, target: float) -> None:
         size, before = np.abs(values), self._largest[at]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import socket
 import sys
@@ -26,7 +25,8 @@ from servable.server.supervisor.policy import Restarts, beat_pause_s, overfull, 
 from servable.settings import Settings
 
 PROCESS: Final = ("-P", "-m", "servable.engine.process.main")
-"""Of the model process's command, what follows the interpreter."""
+LEARNER: Final = ("-P", "-m", "servable.online.process")
+"""Of the model process's command, what follows the interpreter; and of a process that learns."""
 BACKLOG: Final = 128
 UNUSED_S: Final = 5.0
 """A process that a door has left, and no door uses, ends after this long."""
@@ -36,12 +36,6 @@ WORKED_S: Final = 1.0
 """The longest pause after the death of a process that had come up: one input may have killed it, the next will not."""
 RETIRE_S: Final = 60.0
 """For the call that runs in a process that retires."""
-KEPT: Final = (
-    "PATH", "LANG", "LANGUAGE", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "VIRTUAL_ENV", "PYTHONPATH",
-    "PYTHONHASHSEED", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS",
-)  # fmt: skip
-KEPT_FAMILIES: Final = ("LC_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_", "TF_CPP_", "TORCH_NUM_")
-"""Of the environment, what a model process gets to see. The rest may hold secrets."""
 
 logger = logging.getLogger("servable.supervisor")
 
@@ -133,7 +127,10 @@ class Hosting:
         try:
             scratch = tempfile.mkdtemp(prefix="scratch-", dir=self._folder)
             child = await Child.spawn(
-                0, [*self._python, *PROCESS], (self._listener.fileno(),), {**self._environ, "HOME": scratch}
+                0,
+                [*self._python, *(LEARNER if self.launch.learns else PROCESS)],
+                (self._listener.fileno(),),
+                {**self._environ, "HOME": scratch},
             )
         except OSError as error:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -171,7 +168,14 @@ class Hosting:
             max_answer_bytes=settings.max_answer_bytes,
             spawns=self.launch.spawns,
             listens=self.launch.listens,
+            journal=str(self._journal()) if self.launch.learns else "",
         )
+
+    def _journal(self) -> Path:
+        target = self.launch.target
+        folder = self._settings.home_path.absolute() / "online" / target.name / target.version
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
 
     def _fail(self, error: ServableError) -> None:
         if not self.hosted.done():
@@ -218,7 +222,8 @@ class Hosting:
                         self._unused_s = 0.0 if doors else self._unused_s
                         self._left = self._left or left
                         baseline = baseline or memory
-                        if overfull(memory, baseline, self._settings.process_recycle_bytes):
+                        # A learner's journal has one writer: it cannot be replaced by one beside it.
+                        if not self.launch.learns and overfull(memory, baseline, self._settings.process_recycle_bytes):
                             self._recycle(child, memory)
                 case Up():
                     up.set_result(message)
@@ -282,8 +287,3 @@ def cpu_ticks(pid: int) -> int:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
     return 0
-
-
-def environment() -> dict[str, str]:
-    """What a model process sees of ours."""
-    return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(KEPT_FAMILIES)}

@@ -1,0 +1,49 @@
+"""LearnerRuntime: built-in learners as a format. They are data, so they answer inside the doors; what they learn comes
+to them there from the one process that holds the journal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from servable.domain.bundle import Bundle
+from servable.domain.model import Learner
+from servable.domain.runtime import Inspection
+from servable.errors import CorruptModel
+from servable.online.learners import spec
+
+STATE: Final = "state"
+"""The option of the manifest that names the file of a state, which the learner begins with."""
+
+
+class LearnerRuntime:
+    """A `learner.json`: see `spec.py`. `learns` tells a server that it needs a journal."""
+
+    name = "learner"
+    platform = "servable_learner"
+    isolated = False
+    learns = True
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """A small JSON object whose `learner` is one of ours."""
+        if not head.lstrip().startswith(b"{") or not path.is_file() or path.stat().st_size > spec.LARGEST:
+            return False
+        try:
+            return spec.read(path).learner in spec.MAKERS
+        except CorruptModel:
+            return False
+
+    def inspect(self, path: Path) -> Inspection:
+        found = spec.read(path)
+        signature = spec.signature_of(found)
+        spec.make(found, signature)
+        labels = {"probabilities": tuple(map(str, found.classes))} if found.classes else {}
+        return Inspection(signature, labels)
+
+    def load(self, bundle: Bundle, device: str = "cpu") -> Learner:  # noqa: ARG002 - a few hundred numbers
+        learner = spec.make(spec.read(bundle.model_path), bundle.signature)
+        state = bundle.manifest.options.get(STATE)
+        if state is not None:
+            learner.restore((bundle.folder / str(state)).read_bytes())
+        return learner

@@ -1,0 +1,148 @@
+"""What learners answer over HTTP: examples with their outcomes, and outcomes of predictions.
+
+An answer of 202 says that they are on the disk; with `?wait=applied`, one of 200 that predictions are computed with
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from servable.domain.batch import Array, Batch
+from servable.domain.endpoint import ANY, Endpoint
+from servable.domain.signature import Signature
+from servable.errors import InvalidInput, Unsupported
+from servable.online import messages
+from servable.online.event import column, columns
+from servable.online.teacher import Teacher, ids_of
+
+LEARN: Final = Endpoint(
+    "POST",
+    "/v2/models/{model}/learn",
+    "feedback",
+    "learn",
+    "Examples with their outcomes, for a model that learns",
+    ANY,
+)
+FEEDBACK: Final = Endpoint(
+    "POST", "/v2/models/{model}/feedback", "feedback", "feedback", "Outcomes of predictions, by their ids", ANY
+)
+EXAMPLE: Final = {"outcomes": [{"id": "the id of a prediction", "outcome": 1}]}
+
+
+class Pupil(NamedTuple):
+    """A model that learns, as its routes need it."""
+
+    teacher: Teacher
+    signature: Signature
+    decode: Callable[[bytes], Batch]
+    """The body of an inference request, whatever else it holds, as a batch that the signature has checked."""
+    version: str
+
+
+class Principal(Protocol):
+    """Who calls."""
+
+    name: str
+
+
+Handler = Callable[[Request, bytes], Awaitable[Response]]
+
+
+def routes(
+    pupil: Callable[[str], Pupil | None], caller: Callable[[Request], str], new_id: Callable[[], str]
+) -> Iterator[tuple[Endpoint, Handler]]:
+    """`pupil` finds a served model by name, None if it does not learn; `caller` gives the name of a request's key."""
+    work = _Routes(pupil, caller, new_id)
+    yield LEARN, work.learn
+    yield FEEDBACK, work.feedback
+
+
+class _Routes:
+    def __init__(
+        self, pupil: Callable[[str], Pupil | None], caller: Callable[[Request], str], new_id: Callable[[], str]
+    ) -> None:
+        self._pupil = pupil
+        self._caller = caller
+        self._new_id = new_id
+
+    async def learn(self, request: Request, body: bytes) -> Response:
+        pupil = self._find(request)
+        batch = pupil.decode(body)
+        document = orjson.loads(body)
+        outcomes = _outcomes(document.get("outcomes"), batch.rows)
+        key = str(document.get("id") or request.headers.get("x-request-id") or self._new_id())[:256]
+        lesson = messages.Examples(self._caller(request), ids_of(key, batch.rows), columns(batch), column("", outcomes))
+        return await self._taught(request, pupil, lesson, {"id": key})
+
+    async def feedback(self, request: Request, body: bytes) -> Response:
+        pupil = self._find(request)
+        told = _told(body)
+        outcomes = _outcomes([one["outcome"] for one in told], len(told))
+        versions = tuple(int(one.get("version", 0)) for one in told)
+        lesson = messages.Outcomes(
+            self._caller(request), tuple(one["id"] for one in told), versions, column("", outcomes)
+        )
+        return await self._taught(request, pupil, lesson, {})
+
+    def _find(self, request: Request) -> Pupil:
+        name = request.path_params["model"]
+        pupil = self._pupil(name)
+        if pupil is None:
+            raise Unsupported(f"model {name!r} does not learn: serve a learner, or train it anew", model=name)
+        return pupil
+
+    async def _taught(self, request: Request, pupil: Pupil, lesson: messages.Lesson, told: dict[str, Any]) -> Response:
+        taken = await pupil.teacher.teach(lesson)
+        status = 202
+        if request.query_params.get("wait") == "applied":
+            await pupil.teacher.applied(taken.offset)
+            status = 200
+        answer = {
+            **told,
+            "model_name": request.path_params["model"],
+            "model_version": pupil.version,
+            "accepted": taken.taken,
+            "offset": taken.offset,
+        }
+        if taken.unknown:
+            answer["unknown"] = taken.unknown
+        return Response(orjson.dumps(answer), status, media_type="application/json")
+
+
+def _outcomes(told: Any, rows: int) -> Array:
+    """One outcome a row: all texts, or all numbers."""
+    if not isinstance(told, list) or len(told) != rows:
+        got = f"{len(told)} values" if isinstance(told, list) else "nothing" if told is None else f"{told!r:.80}"
+        raise InvalidInput(f"'outcomes': expected a list of {rows}, one a row, got {got}", example=EXAMPLE)
+    if all(isinstance(one, str) for one in told):
+        texts = np.empty(rows, object)
+        texts[:] = told
+        return texts
+    if not all(isinstance(one, (bool, int, float)) for one in told):
+        raise InvalidInput("'outcomes': expected texts, or numbers, and no mixture", example=EXAMPLE)
+    return np.array(told)
+
+
+def _told(body: bytes) -> list[dict[str, Any]]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not valid JSON: {error}", example=EXAMPLE) from error
+    told = document.get("outcomes") if isinstance(document, dict) else None
+    if not isinstance(told, list) or not told:
+        raise InvalidInput("'outcomes': expected a list of objects with 'id' and 'outcome'", example=EXAMPLE)
+    faults = [
+        f"outcomes[{place}]: expected an 'id' (a text) and an 'outcome', got {one!r:.80}"
+        for place, one in enumerate(told)
+        if not isinstance(one, dict) or not isinstance(one.get("id"), str) or "outcome" not in one
+    ]
+    if faults:
+        raise InvalidInput("outcomes that cannot be read", faults=faults[:20], example=EXAMPLE)
+    return told

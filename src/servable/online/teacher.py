@@ -1,0 +1,168 @@
+"""Teacher: a door's end of a learner's process. Lessons go out, what became of them comes back, and every new state.
+
+While a frame of lessons is with the process, what comes in is gathered for the next: one write and one sync serve all
+of it. A lesson whose answer a lost connection swallowed is sent again: examples count once, whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from servable.domain.record import Records
+from servable.engine.process.frames import HEADER, UNREADABLE, WELCOME
+from servable.errors import NotReady, Overloaded
+from servable.online import messages
+from servable.online.event import columns
+from servable.online.messages import Asked, Lesson, Progress, Taken
+
+RECONNECT_S: Final = 0.05
+MOST_WAITING: Final = 10_000
+"""Lessons that may wait at a door."""
+FRAME: Final = 512
+"""Lessons in a frame, at the most."""
+LARGEST: Final = 1 << 31
+
+logger = logging.getLogger("servable.online")
+
+
+def ids_of(key: str, rows: int) -> tuple[str, ...]:
+    """The ids of the rows of one request.
+
+    >>> ids_of("a", 1), ids_of("a", 2)
+    (('a',), ('a/0', 'a/1'))
+    """
+    return (key,) if rows == 1 else tuple(f"{key}/{row}" for row in range(rows))
+
+
+OnState = Callable[[Progress, bytes], None]
+
+
+class Teacher:
+    """All methods are for the event loop, where it was made. `progress` is how far the learner was last heard to be."""
+
+    def __init__(self, name: str, address: str, on_state: OnState | None = None) -> None:
+        """`on_state` takes each new state, of a learner whose answers are computed here."""
+        self.name = name
+        self.progress = Progress(0, 0)
+        self._address = address
+        self._on_state = on_state
+        self._queue: list[tuple[Lesson, asyncio.Future[Taken] | None]] = []
+        self._sent: list[tuple[Lesson, asyncio.Future[Taken] | None]] = []
+        self._number = 0
+        self._writer: asyncio.StreamWriter | None = None
+        self._applied: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+        self._task = asyncio.ensure_future(self._keep())
+
+    @classmethod
+    async def connect(cls, name: str, address: str, on_state: OnState | None = None) -> Teacher:
+        """One, on the event loop that runs this."""
+        return cls(name, address, on_state)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the process is there."""
+        return self._writer is not None
+
+    async def teach(self, lesson: Lesson) -> Taken:
+        """What became of a lesson: it is on the disk. Raises what the process refused it with, NotReady, Overloaded."""
+        if not self.connected:
+            raise NotReady(f"the learner of {self.name!r} is not there: send it again", retry_after_s=1.0)
+        if len(self._queue) >= MOST_WAITING:
+            raise Overloaded(f"{MOST_WAITING} lessons wait for {self.name!r}: send it again", retry_after_s=0.5)
+        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        self._queue.append((lesson, future))
+        self._send()
+        taken = await future
+        if taken.problem is not None:
+            raise taken.problem.error()
+        return taken
+
+    def keep(self, records: Records) -> None:
+        """Have rows that were predicted kept until their outcomes come. Where too much waits they are not: it is not
+        for them that an answer waits.
+        """
+        if not records.error and len(self._queue) < MOST_WAITING:
+            ids = tuple(key for id, rows in zip(records.ids, records.rows, strict=True) for key in ids_of(id, rows))
+            self._queue.append((Asked(ids, columns(records.inputs)), None))
+            self._send()
+
+    async def applied(self, offset: int) -> None:
+        """Return once answers are computed with all examples before this offset in them."""
+        if self.progress.offset < offset:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            heapq.heappush(self._applied, (offset, next(self._count), future))
+            await future
+
+    def close(self) -> None:
+        """Hang up. Who waits is told."""
+        self._task.cancel()
+        gone = NotReady(f"{self.name!r} is being unloaded: send it again")
+        for _, future in [*self._sent, *self._queue]:
+            if future is not None and not future.done():
+                future.set_exception(gone)
+        for _, _, waiter in self._applied:
+            if not waiter.done():
+                waiter.set_exception(gone)
+
+    def _send(self) -> None:
+        if self._writer is None or self._sent or not self._queue:
+            return
+        self._sent, self._queue = self._queue[:FRAME], self._queue[FRAME:]
+        self._number += 1
+        body = messages.encode([lesson for lesson, _ in self._sent])
+        self._writer.write(messages.frame(messages.TEACH, self._number, body=body))
+
+    async def _keep(self) -> None:
+        """One connection after another."""
+        while True:
+            with contextlib.suppress(OSError, EOFError):
+                reader, self._writer = await asyncio.open_unix_connection(self._address)
+                try:
+                    await self._talk(reader, self._writer)
+                finally:
+                    self._writer.close()
+                    self._writer = None
+                    self._queue[:0], self._sent = self._sent, []
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(messages.frame(messages.WATCH, 0))
+        self._send()
+        while True:
+            kind, head_bytes, body_bytes, number, _ = HEADER.unpack(await reader.readexactly(HEADER.size))
+            if head_bytes + body_bytes > LARGEST:
+                raise EOFError
+            head, body = await reader.readexactly(head_bytes), await reader.readexactly(body_bytes)
+            try:
+                if kind == messages.TAUGHT and number == self._number:
+                    self._taught(messages.taken(head))
+                elif kind == messages.LEARNED:
+                    self._learned(messages.progress(head), body)
+                elif kind != WELCOME:
+                    return
+            except UNREADABLE:
+                logger.exception("the learner of %s says what cannot be read", self.name)
+                return
+
+    def _taught(self, answers: Sequence[Taken]) -> None:
+        sent, self._sent = self._sent, []
+        for (_, future), answer in zip(sent, answers, strict=True):
+            if future is not None and not future.done():
+                future.set_result(answer)
+        self._send()
+
+    def _learned(self, progress: Progress, state: bytes) -> None:
+        if self._on_state is not None and state:
+            self._on_state(progress, state)
+        self.progress = progress
+        while self._applied and self._applied[0][0] <= progress.offset:
+            _, _, future = heapq.heappop(self._applied)
+            if not future.done():
+                future.set_result(None)

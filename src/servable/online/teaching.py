@@ -1,0 +1,266 @@
+"""Teaching: the work of a learner's process beside its predictions. One writer: it alone appends, and it alone learns.
+
+What all doors brought in one round goes into the journal with one write and one sync; then they are told; then it is
+learned, a slice at a time, so that predictions that are answered here have their turn; then the new state is published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import deque
+from pathlib import Path
+from time import monotonic, time
+from typing import Final, Protocol
+
+import msgspec
+
+from servable.domain.batch import Batch
+from servable.domain.model import Learner
+from servable.domain.problem import Problem
+from servable.engine.process.frames import UNREADABLE, BadFrame
+from servable.errors import ServableError
+from servable.online import event, messages
+from servable.online.fold import Fold
+from servable.online.journal import Entry, Journal, read
+from servable.online.snapshots import Snapshot, Snapshots
+from servable.online.waiting import Waiting
+
+SLICE_S: Final = 0.01
+"""The longest that predictions wait for a slice of learning, but for one example that takes longer."""
+
+logger = logging.getLogger("servable.online")
+
+
+class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When what is done; under `learning` among the options of the manifest.
+
+    `publish_s`, `publish_every`: a state goes to the doors after this long, or after as many examples. `snapshot_s`,
+    `snapshot_every`: the same for disk. `most_behind`: examples that may wait to be learned; more are turned away.
+    `keep_inputs_s`: how long the rows of predictions wait for their outcomes.
+    """
+
+    publish_s: float = 0.02
+    publish_every: int = 1000
+    snapshot_s: float = 1.0
+    snapshot_every: int = 10_000
+    most_behind: int = 100_000
+    keep_inputs_s: float = 7 * 86_400.0
+
+
+class Door(Protocol):
+    """A connection to a door."""
+
+    def send(self, parts: list[bytes | memoryview]) -> None: ...
+
+
+class TooMany(ServableError):
+    """Learning is behind: come back later. Predictions go on."""
+
+    status = 429
+    code = "too_many"
+
+
+class Teaching:
+    """`hear` takes a frame, `turn` does what is due, `pause_ms` tells when it wants to be called again."""
+
+    def __init__(
+        self, learner: Learner, folder: Path, libraries: dict[str, str], habits: Habits, *, states: bool
+    ) -> None:
+        """Takes up the newest snapshot in `folder`, and the journal from there on. `states`: doors answer themselves,
+        and are sent them.
+        """
+        self.fold = Fold(learner)
+        self._libraries = libraries
+        self._habits = habits
+        self._states = states
+        self._journal = Journal(folder / "journal")
+        self._snapshots = Snapshots(folder / "snapshots")
+        self._waiting = Waiting(habits.keep_inputs_s)
+        self._heard: list[tuple[Door, int, list[messages.Lesson]]] = []
+        self._behind: deque[Entry] = deque()
+        self._watching: list[Door] = []
+        self._published = self._snapped = -1
+        self._publish_at = self._snapshot_at = 0.0
+        self._take_up()
+
+    def _take_up(self) -> None:
+        newest = self._snapshots.newest(self._libraries)
+        if newest is not None:
+            self.fold.take(newest.state)
+            self._snapped = newest.state.offset
+        began, first = monotonic(), self.fold.offset
+        for entry in read(self._journal.folder):
+            if isinstance(entry.event, event.Asked):
+                self._waiting.keep(entry.event)
+            elif entry.offset >= first:
+                self.fold.apply(entry)
+        self._waiting.forget(time())
+        replayed, took_s = self.fold.offset - first, monotonic() - began
+        logger.info("took up %d examples, %d of them from the journal in %.1f s", self.fold.offset, replayed, took_s)
+
+    # ---- doors
+
+    def hear(self, door: Door, kind: int, number: int, body: memoryview) -> bool:
+        """A frame; false if it is none of ours. Raises BadFrame."""
+        if kind == messages.WATCH:
+            self._watching.append(door)
+            door.send([self._progress()])
+        elif kind == messages.TEACH:
+            try:
+                self._heard.append((door, number, messages.lessons(body)))
+            except UNREADABLE as error:
+                raise BadFrame(f"lessons that cannot be read: {error}") from error
+        else:
+            return False
+        return True
+
+    def forget(self, door: Door) -> None:
+        """It is gone."""
+        self._watching = [other for other in self._watching if other is not door]
+        self._heard = [item for item in self._heard if item[0] is not door]
+
+    # ---- rounds
+
+    def turn(self) -> None:
+        """After each round of frames, and when `pause_ms` is over."""
+        if self._heard:
+            self._accept()
+        now = monotonic()
+        until = now + SLICE_S
+        while self._behind:
+            self.fold.apply(self._behind.popleft())
+            if monotonic() >= until:
+                break
+        self._show(monotonic())
+
+    def pause_ms(self) -> int | None:
+        """How long there is nothing to do, unless a frame comes; None: for ever."""
+        if self._behind:
+            return 0
+        if self.fold.offset == max(self._published, 0) and self.fold.offset == max(self._snapped, 0):
+            return None
+        due = min(self._publish_at if self.fold.offset > self._published else self._snapshot_at, self._snapshot_at)
+        return max(int((due - monotonic()) * 1000) + 1, 0)
+
+    def _accept(self) -> None:
+        """All that was heard, into the journal at once; then the answers."""
+        heard, self._heard = self._heard, []
+        events: list[event.Event] = []
+        offset = self._journal.offset
+        answers = []
+        for _, _, lessons in heard:
+            answer = []
+            for lesson in lessons:
+                try:
+                    found, unknown = self._admit(lesson, offset)
+                except ServableError as error:
+                    answer.append(messages.Taken(problem=Problem.of(error)))
+                    continue
+                if found is not None:
+                    events.append(found)
+                    offset += found.rows
+                answer.append(messages.Taken(offset, 0 if found is None else found.rows, unknown))
+            answers.append(answer)
+        try:
+            self._append(events)
+        except ServableError as error:
+            logger.error("%s", error.message)  # noqa: TRY400 - the disk's error, told to all who asked
+            refused = messages.Taken(problem=Problem.of(error))
+            answers = [[refused] * len(answer) for answer in answers]
+        for (door, number, _), answer in zip(heard, answers, strict=True):
+            self._tell(door, messages.frame(messages.TAUGHT, number, messages.encode(answer)))
+
+    def _admit(self, lesson: messages.Lesson, offset: int) -> tuple[event.Event | None, tuple[str, ...]]:
+        """What goes into the journal, and the ids that nobody knows. Raises TooMany, InvalidInput."""
+        now = time()
+        if isinstance(lesson, messages.Asked):
+            return event.Asked(now, lesson.ids, lesson.columns), ()
+        behind = offset - self.fold.offset
+        if behind >= self._habits.most_behind:
+            raise TooMany(f"learning is {behind} examples behind: send them again in a moment")
+        outcomes = event.array(lesson.outcomes)
+        self.fold.learner.check(outcomes)
+        if isinstance(lesson, messages.Examples):
+            zeros = (0,) * len(lesson.ids)
+            return event.Examples(now, lesson.source, lesson.ids, zeros, lesson.columns, lesson.outcomes), ()
+        places, batch = self._waiting.find(lesson.ids)
+        if batch is None:
+            return None, lesson.ids
+        known = set(places)
+        joined = event.Examples(
+            now,
+            lesson.source,
+            tuple(lesson.ids[place] for place in places),
+            tuple(lesson.versions[place] for place in places),
+            event.columns(batch),
+            event.column("", outcomes[places]),
+        )
+        return joined, tuple(key for place, key in enumerate(lesson.ids) if place not in known)
+
+    def _append(self, events: list[event.Event]) -> None:
+        if not events:
+            return
+        offset = self._journal.append(events)
+        for one in events:
+            if isinstance(one, event.Asked):
+                self._waiting.keep(one)
+            else:
+                self._behind.append(Entry(offset, one))
+            offset += one.rows
+
+    # ---- what is told and kept
+
+    def _show(self, now: float) -> None:
+        offset, habits = self.fold.offset, self._habits
+        if offset > self._published and (now >= self._publish_at or offset - self._published >= habits.publish_every):
+            began = monotonic()
+            frame = self._progress()
+            for door in self._watching:
+                self._tell(door, frame)
+            # A state that takes long to write is written less often: at most a tenth of the time goes into it.
+            self._publish_at = now + max(habits.publish_s, 10 * (monotonic() - began))
+            self._published = offset
+        due = now >= self._snapshot_at or offset - self._snapped >= habits.snapshot_every
+        if due and offset > self._snapped and not self._behind:
+            self._snap(now)
+
+    def _snap(self, now: float) -> None:
+        try:
+            self._snapshots.put(Snapshot(time(), self._libraries, self.fold.state()))
+        except ServableError as error:
+            logger.warning("%s: a restart will take longer", error.message)
+        self._snapshot_at = now + max(self._habits.snapshot_s, 10 * (monotonic() - now))
+        self._snapped = self.fold.offset
+
+    def _progress(self) -> bytes:
+        told = messages.encode(messages.Progress(self.fold.offset, self.fold.learned))
+        state = self.fold.learner.snapshot() if self._states else b""
+        return messages.frame(messages.LEARNED, 0, told, state)
+
+    def _tell(self, door: Door, frame: bytes) -> None:
+        with contextlib.suppress(OSError):  # it is gone, which its own socket will tell
+            door.send([frame])
+
+    def close(self) -> None:
+        """Keep the state, and let another write. What is not learned yet is in the journal."""
+        if self.fold.offset > self._snapped:
+            self._snap(monotonic())
+        self._journal.close()
+
+
+class Taught:
+    """The learner as a Model that answers with the offset it was computed at."""
+
+    concurrent = False
+
+    def __init__(self, teaching: Teaching) -> None:
+        self._teaching = teaching
+
+    def predict(self, batch: Batch) -> Batch:
+        fold = self._teaching.fold
+        answer = fold.learner.predict(batch)
+        return Batch(answer.columns, answer.rows, {"offset": fold.offset})
+
+    def close(self) -> None:
+        self._teaching.close()

@@ -1,0 +1,51 @@
+"""Waiting: rows that were predicted, kept until their outcomes come, or for a stated time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from servable.domain.batch import Batch
+from servable.online.event import Asked, batch_of
+
+MOST: Final = 200_000
+
+
+class Waiting:
+    """By the id of the prediction; the oldest go first, when their time is over or there are too many."""
+
+    def __init__(self, window_s: float, most: int = MOST) -> None:
+        self._window_s = window_s
+        self._most = most
+        self._rows: dict[str, tuple[float, Batch, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def keep(self, asked: Asked) -> None:
+        """Rows that were predicted."""
+        batch = batch_of(asked.columns)
+        for row, key in enumerate(asked.ids):
+            self._rows.pop(key, None)
+            self._rows[key] = (asked.time, batch, row)
+        self.forget(asked.time)
+
+    def forget(self, now: float) -> None:
+        """Let go of those whose time is over at `now`, in seconds since the epoch."""
+        while self._rows:
+            key = next(iter(self._rows))
+            if len(self._rows) <= self._most and self._rows[key][0] + self._window_s >= now:
+                return
+            del self._rows[key]
+
+    def find(self, ids: Sequence[str]) -> tuple[list[int], Batch | None]:
+        """The places, among `ids`, of those that are here, and their rows. They stay: an outcome may be corrected."""
+        places = [place for place, key in enumerate(ids) if key in self._rows]
+        if not places:
+            return [], None
+        found = [self._rows[ids[place]] for place in places]
+        names = found[0][1].columns
+        columns = {name: np.stack([batch[name][row] for _, batch, row in found]) for name in names}
+        return places, Batch(columns, len(places))

@@ -1,0 +1,172 @@
+"""A server whose model learns while it answers: over HTTP, with two doors, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer
+
+from servable.domain.batch import Batch
+from servable.online.fold import Fold
+from servable.online.journal import read
+from servable.online.learners import spec
+from tests.e2e.serving import Serving, eventually
+
+DESCRIPTION = """{"learner": "ftrl", "inputs": {"x": "FP64 [-1, 30]"}, "classes": ["malignant", "benign"]}"""
+X, Y = load_breast_cancer(return_X_y=True)
+NAMES = ["malignant", "benign"]
+
+
+def body(rows: slice, **more: Any) -> dict[str, Any]:
+    x = X[rows]
+    return {"inputs": [{"name": "x", "datatype": "FP64", "shape": list(x.shape), "data": x.ravel().tolist()}], **more}
+
+
+def labels(rows: slice) -> list[str]:
+    return [NAMES[y] for y in Y[rows]]
+
+
+class Learning:
+    """The server, and one client of it."""
+
+    def __init__(self, server: Serving, folder: Path) -> None:
+        self.server = server
+        self.folder = folder / "home" / "online" / "cancer" / "1"
+        self.http = httpx.Client(base_url=f"http://{server.host}:{server.port}", timeout=30)
+
+    def learn(self, rows: slice, wait: bool = False, **more: Any) -> httpx.Response:
+        query = {"wait": "applied"} if wait else {}
+        return self.http.post("/v2/models/cancer/learn", params=query, json=body(rows, outcomes=labels(rows), **more))
+
+    def predict(self, rows: slice, **more: Any) -> dict[str, Any]:
+        answer = self.http.post("/v2/models/cancer/infer", json=body(rows, **more))
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def restarted(self, pid: int) -> None:
+        """The learner's process is another, and its doors are with it again."""
+        eventually(lambda: self.learner_pid() not in {0, pid})
+        eventually(lambda: self.learn(slice(0, 1), id="known").status_code == 202)
+
+    def learner_pid(self) -> int:
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit():
+                try:
+                    words = (process / "cmdline").read_bytes().split(b"\0")
+                    parent = (process / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                except OSError:
+                    continue
+                if b"servable.online.process" in words and int(parent) == self.server.process.pid:
+                    return int(process.name)
+        return 0
+
+
+@pytest.fixture
+def learning(tmp_path: Path) -> Iterator[Learning]:
+    model = tmp_path / "cancer.json"
+    model.write_text(DESCRIPTION)
+    with Serving(tmp_path, model, workers=2) as server:
+        found = Learning(server.ready(), tmp_path)
+        yield found
+        found.http.close()
+
+
+def folded(folder: Path) -> Fold:
+    """The learner that the journal makes, undisturbed."""
+    description = spec.read(folder.parents[3] / "cancer.json")
+    fold = Fold(spec.make(description, spec.signature_of(description)))
+    fold.replay(read(folder / "journal"))
+    return fold
+
+
+def test_what_is_learned_is_seen_in_the_next_answer(learning: Learning) -> None:
+    assert learning.predict(slice(0, 1))["parameters"] == {"offset": 0}
+    right = 0
+    for row in range(60):
+        rows = slice(row, row + 1)
+        answer = learning.predict(rows)
+        right += answer["outputs"][0]["data"] == labels(rows)
+        taught = learning.learn(rows, wait=True)
+        assert (taught.status_code, taught.json()["offset"]) == (200, row + 1)
+    assert right > 40
+    answer = learning.predict(slice(0, 60))
+    assert answer["parameters"] == {"offset": 60}
+    told = folded(learning.folder).learner.predict(Batch({"x": X[:60]}))
+    assert answer["outputs"][1]["data"] == told["probabilities"].ravel().tolist()
+
+
+def test_an_outcome_that_comes_later_finds_its_inputs(learning: Learning) -> None:
+    learning.predict(slice(0, 1), id="one")
+    learning.predict(slice(1, 4), id="three")
+    told = [
+        {"id": "one", "outcome": "malignant"},
+        {"id": "three/2", "outcome": "benign"},
+        {"id": "x", "outcome": "benign"},
+    ]
+    answer = learning.http.post("/v2/models/cancer/feedback?wait=applied", json={"outcomes": told})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["accepted"] == 2
+    assert answer.json()["unknown"] == ["x"]
+    again = learning.http.post("/v2/models/cancer/feedback?wait=applied", json={"outcomes": told[:2]})
+    assert (again.json()["accepted"], again.json()["offset"]) == (2, 4)
+    fold = folded(learning.folder)
+    assert (fold.offset, fold.learned) == (4, 2)
+
+
+def test_nothing_accepted_is_lost_and_nothing_counts_twice(learning: Learning) -> None:
+    accepted = 0
+    for place, start in enumerate(range(0, 500, 10)):
+        if place % 10 == 5:
+            pid = learning.learner_pid()
+            os.kill(pid, signal.SIGKILL)
+            learning.restarted(pid)
+        answer = learning.learn(slice(start, start + 10), id=f"block {start}")
+        while answer.status_code == 503:  # it was not accepted: the client sends it again
+            answer = learning.learn(slice(start, start + 10), id=f"block {start}")
+        assert answer.status_code == 202, answer.text
+        accepted += 10
+    last = learning.learn(slice(500, 510), wait=True, id="last").json()["offset"]
+    answer = learning.predict(slice(0, 100))
+    assert answer["parameters"] == {"offset": last}
+    undisturbed = folded(learning.folder)
+    assert undisturbed.learned == accepted + 10 + 1  # and the one that tells that the process is back, five times
+    told = undisturbed.learner.predict(Batch({"x": X[:100]}))
+    np.testing.assert_array_equal(answer["outputs"][1]["data"], told["probabilities"].ravel())
+
+
+def test_what_cannot_be_learned_is_refused_and_the_learner_lives(learning: Learning) -> None:
+    path = "/v2/models/cancer/learn"
+    refused = [
+        ({**body(slice(0, 2)), "outcomes": ["benign", "perhaps"]}, "outcome of row 1: 'perhaps'"),
+        ({**body(slice(0, 2)), "outcomes": ["benign"]}, "expected a list of 2, one a row, got 1 values"),
+        ({**body(slice(0, 2))}, "got nothing"),
+        ({**body(slice(0, 2)), "outcomes": ["benign", 1]}, "no mixture"),
+        ({"inputs": [], "outcomes": []}, "'x': expected FP64"),
+    ]
+    for document, expected in refused:
+        answer = learning.http.post(path, json=document)
+        assert answer.status_code == 400, answer.text
+        assert expected in answer.text
+    for document, expected in [({}, "a list of objects"), ({"outcomes": [{"id": 7}]}, "expected an 'id'")]:
+        answer = learning.http.post("/v2/models/cancer/feedback", json=document)
+        assert (answer.status_code, expected in answer.text) == (400, True)
+    assert learning.learn(slice(0, 3), wait=True).json()["offset"] == 3
+
+
+def test_a_model_that_does_not_learn_says_so(tmp_path: Path) -> None:
+    from tests.e2e.serving import write_model
+
+    with Serving(tmp_path, write_model(tmp_path / "line.onnx", 1.0), workers=1) as server:
+        server.ready()
+        url = f"http://{server.host}:{server.port}/v2/models"
+        answer = httpx.post(f"{url}/line/learn", json={"inputs": [], "outcomes": []})
+        assert (answer.status_code, "does not learn" in answer.text) == (501, True)
+        assert httpx.post(f"{url}/other/feedback", json={"outcomes": [{"id": "a", "outcome": 1}]}).status_code == 404
