@@ -30,7 +30,9 @@ class Report:
         self._started = time.time()
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything countable, JSON-ready. `models` holds `Stats.snapshot()` of each version by name and version."""
+        """Everything countable, JSON-ready. `models` holds `Stats.snapshot()` of each version by name and version,
+        `routes` what each Route with more than a live version did.
+        """
         usage = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "slot": self._slot,
@@ -48,10 +50,12 @@ class Report:
                     "version": serving.version,
                     "state": serving.state,
                     "loaded_at": serving.loaded_at,
+                    "circuit_open": serving.breaker.open,
                     "stats": serving.stats.snapshot(),
                 }
                 for serving in self._host.servings()
             ],
+            "routes": {name: counts.snapshot() for name, counts in self._host.routes.items()},
         }
 
 

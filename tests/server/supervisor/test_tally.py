@@ -71,3 +71,19 @@ def test_statistics_take_the_past_too() -> None:
     (told,) = describe.statistics(counted)["model_stats"]
     assert told["inference_count"] == 22
     assert told["execution_count"] == 11
+
+
+def test_what_routes_did_is_whole_too() -> None:
+    def routed(pid: int, share: int, largest: float) -> dict[str, Any]:
+        shadow = {"compared": 2, "rows": 4, "agreed": 3, "failed": 0, "rescued": 0, "dropped": 1, "largest": largest}
+        counts = {"assigned": {"3": share}, "fallbacks": {"3 model_failed": 1}, "shadows": {"4": shadow}}
+        return report(pid, 1) | {"routes": {"iris": counts}}
+
+    tally = Tally()
+    tally.complete([routed(1, 5, 0.5), routed(2, 6, 0.2)], {1, 2})
+    reports = tally.complete([routed(2, 7, 0.2), routed(3, 1, 0.1)], {2, 3})
+    assert reports[-1]["routes"]["iris"]["shadows"]["4"]["largest"] == 0.5
+    page = read(render(reports))
+    assert page["servable_route_assigned_total", IRIS] == 13
+    assert page["servable_fallbacks_total", (("code", "model_failed"), *IRIS)] == 3
+    assert page["servable_shadow_rows_agreed_total", (("model", "iris"), ("version", "4"))] == 9

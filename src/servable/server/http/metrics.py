@@ -14,6 +14,7 @@ from typing import Any, Final
 from servable import __version__
 from servable.engine.stats import BOUNDS_S, NS
 from servable.server.http.exposition import Buckets, Page, cumulative
+from servable.server.http.route_metrics import add_routes
 
 MOST_VERSIONS: Final = 1000
 """Versions shown; further ones are only counted in `servable_versions_not_shown`."""
@@ -51,6 +52,7 @@ def render(snapshots: Sequence[Snapshot]) -> str:
     page.add("servable_versions_not_shown", "gauge", "Versions past the limit of this page.", [({}, hidden)])
     _per_version(page, shown)
     _triton(page, shown)
+    add_routes(page, snapshots)
     for name, what in (
         ("taken", "Records of predictions handed to the sink's queue."),
         ("dropped", "Records dropped because the sink lagged behind."),
@@ -91,6 +93,7 @@ def _per_version(page: Page, versions: Versions) -> None:
         ("compute_seconds_total", "counter", "compute_ns", NS, "Time spent in model calls."),
         ("in_flight", "gauge", "pending", 1, "Requests let in and not answered yet."),
         ("loaded", "gauge", "loaded", 1, "Doors in which the version is loaded."),
+        ("circuit_opened_total", "counter", "circuit_opened", 1, "Times that a version was left alone."),
         ("prompt_tokens_total", "counter", "prompt_tokens", 1, "Tokens of prompts that were answered."),
         ("tokens_total", "counter", "tokens", 1, "Tokens of text that were made."),
     ):

@@ -20,6 +20,7 @@ class Tally:
         self._last: dict[int, Report] = {}
         self._gone: dict[tuple[str, str], dict[str, Any]] = {}
         self._records: dict[str, int] = {}
+        self._routes: dict[str, Any] = {}
 
     def complete(self, told: Iterable[Report], alive: Collection[int]) -> list[Report]:
         """The reports `told`, those of living doors (by process id) that told nothing now, and one for all gone ones.
@@ -33,22 +34,26 @@ class Tally:
         living = list(self._last.values())
         served = {(model["name"], model["version"]) for report in living for model in report["models"]}
         self._gone = {key: stats for key, stats in self._gone.items() if key in served}
-        if not self._gone and not self._records:
+        routed = {name for report in living for name in report.get("routes") or {}}
+        self._routes = {name: counts for name, counts in self._routes.items() if name in routed}
+        if not self._gone and not self._records and not self._routes:
             return living
         models = [{"name": name, "version": version, "stats": stats} for (name, version), stats in self._gone.items()]
-        return [*living, {"past": True, "records": self._records, "models": models}]
+        return [*living, {"past": True, "records": self._records, "models": models, "routes": self._routes}]
 
     def _bury(self, report: Report) -> None:
         for model in report["models"]:
             key = (model["name"], model["version"])
             self._gone[key] = added(self._gone.get(key, {}), {**model["stats"], "pending": 0})
+        self._routes = added(self._routes, report.get("routes") or {})
         records = dict(report["records"] or {})
         records.pop("waiting", None)
         self._records = added(self._records, records)
 
 
 def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Two snapshots of counters as one: numbers, lists of numbers, and mappings of them. A time is the later one.
+    """Two snapshots of counters as one: numbers, lists of numbers, and mappings of them. Of a time it is the later one,
+    of what is called largest the larger.
 
     >>> added({"rows": 1, "failure": {"a": 1}, "last_ms": 5}, {"rows": 2, "failure": {"b": 3}, "last_ms": 4})
     {'rows': 3, 'failure': {'a': 1, 'b': 3}, 'last_ms': 5}
@@ -58,7 +63,7 @@ def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
         known = total.get(name)
         if known is None:
             total[name] = value
-        elif name == "last_ms":
+        elif name in {"last_ms", "largest"}:
             total[name] = max(known, value)
         elif isinstance(value, Mapping):
             total[name] = added(known, value)
