@@ -81,7 +81,7 @@ def _arrays(rows: list[dict[str, Any]]) -> dict[str, Array]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(TRUTHS, ROWS)
 def test_an_expression_is_what_each_row_alone_and_plainly_gives(
     expression: Expression, rows: list[dict[str, Any]]

@@ -41,6 +41,11 @@ def loads_rules(data: bytes, source: str) -> tuple[Rule, ...]:
     return _converted(_parsed(data, source), _Rules, source).rules
 
 
+def dumps_rules(rules: tuple[Rule, ...]) -> bytes:
+    """Rules as `loads_rules` reads them."""
+    return tomli_w.dumps(msgspec.to_builtins(_Rules(rules), builtin_types=())).encode()
+
+
 class _Rules(msgspec.Struct, forbid_unknown_fields=True):
     rules: tuple[Rule, ...]
 

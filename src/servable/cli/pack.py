@@ -36,6 +36,10 @@ def pack(
     check: Annotated[
         list[str] | None, typer.Option(help='For the release gate: "accuracy>=0.93"; may be repeated.')
     ] = None,
+    rules: Annotated[Path | None, typer.Option(help="Guardrails of its predictions, as TOML.", metavar="FILE")] = None,
+    calibrate: Annotated[
+        Path | None, typer.Option(help="Labelled rows it was not trained on, for prediction intervals.", metavar="DATA")
+    ] = None,
     reference: Annotated[
         bool, typer.Option("--reference/--no-reference", help="Whether rows of the sample stay in the bundle.")
     ] = True,
@@ -74,7 +78,7 @@ def pack(
     with tempfile.TemporaryDirectory(prefix="servable-pack-") as folder, working(f"packing {file.name}"):
         bundle = servable.pack(
             file, name=name, sample=sample, label=label, output=output or Path(folder) / "bundle", format=format_,
-            to=to.value, allow_unsafe=allow_unsafe, checks=check or (),
+            to=to.value, allow_unsafe=allow_unsafe, checks=check or (), rules=rules or (), calibrate=calibrate,
             reference=reference, parent=parent, include=include or (), requirements=requirements, python=python,
             home=load_settings({"home": home}).home_path,
         )  # fmt: skip

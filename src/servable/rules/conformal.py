@@ -66,10 +66,10 @@ def quantile(scores: list[float], coverage: float) -> float:
     >>> quantile([1.0, 2.0, 3.0, 4.0], 0.8)
     4.0
     """
-    rank = math.ceil((len(scores) + 1) * coverage)
+    rank = math.ceil(round((len(scores) + 1) * coverage, 9))
     if rank > len(scores):
         raise ValueError(
-            f"'coverage' {coverage:g} takes at least {math.ceil(coverage / (1 - coverage))} calibration rows with "
-            f"similar answers, there are {len(scores)}: give more, or a lower coverage"
+            f"'coverage' {coverage:g} takes at least {math.ceil(round(coverage / (1 - coverage), 9))} "
+            f"calibration rows with similar answers, there are {len(scores)}: give more, or a lower coverage"
         )
     return scores[rank - 1]

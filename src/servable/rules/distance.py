@@ -80,10 +80,10 @@ class Distance:
         sample was too small to tell.
         """
         rows = len(self._held_out)
-        rank = math.ceil((rows + 1) * within)
+        rank = math.ceil(round((rows + 1) * within, 9))
         if rank > rows:
             raise ValueError(
-                f"'within' {within:g} takes a sample of {2 * math.ceil(within / (1 - within))} rows, the model was "
-                f"packed with {2 * rows}: give more, or a 'within' of at most {rows / (rows + 1):.3f}"
+                f"'within' {within:g} takes a sample of {2 * math.ceil(round(within / (1 - within), 9))} rows, "
+                f"the model was packed with {2 * rows}: give more, or a 'within' of at most {rows / (rows + 1):.3f}"
             )
         return self._held_out[rank - 1]

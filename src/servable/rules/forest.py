@@ -19,6 +19,7 @@ TREES: Final = 100
 ROWS_A_TREE: Final = 256
 AT_ONCE: Final = 4096
 """Rows that go down the trees together."""
+FARTHEST: Final = float(np.finfo(np.float32).max)
 EULER: Final = 0.5772156649015329
 
 
@@ -81,7 +82,7 @@ class Forest:
 
     def scores(self, rows: Array) -> Array:
         """The score of each row [rows, features]."""
-        narrow = rows.astype(np.float32)
+        narrow = np.clip(rows, -FARTHEST, FARTHEST).astype(np.float32)
         parts = [self._some(narrow[start : start + AT_ONCE]) for start in range(0, max(len(narrow), 1), AT_ONCE)]
         return np.concatenate(parts)
 

@@ -43,7 +43,7 @@ class View(Mapping[str, Array]):
     def __init__(self, places: Mapping[str, Place], batch: Batch, answered: Batch | None = None) -> None:
         self.places = places
         self.batch = batch
-        self.answered = answered or batch
+        self.answered = batch if answered is None else answered
         self.rows = batch.rows
 
     def __getitem__(self, name: str) -> Array:
