@@ -20,17 +20,17 @@ from servable.domain.problem import Problem
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.plan import Plan, Target
-from servable.errors import ServableError, UsageError
+from servable.errors import MissingExtra, ServableError, UsageError
 from servable.server.control import Channel, Failed, Start, die_with_parent
 from servable.server.logs import set_up_logs
 from servable.settings import Settings
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-
+    from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
     from servable.server.door import Door
     from servable.server.http.parts import BodyHandler, Offer, Parts
+    from starlette.requests import Request
 
 MANIFEST: Final = "manifest.toml"
 
@@ -129,7 +129,6 @@ class Declared:
 def build_door(start: Start, channel: Channel) -> Door:
     """All parts of a door, each given what it needs and nothing else."""
     import numpy as np
-
     from servable.engine.host import Host
     from servable.engine.lane import Limits
     from servable.engine.router import Router
@@ -189,7 +188,8 @@ def shelves(parts: Parts) -> list[Offer]:
     from servable.server.http.guard import caller_of
     from servable.server.http.parts import Offer
 
-    return [Offer(*pair) for pair in _online(parts, lambda request: caller_of(request).name)]
+    pairs = [*_online(parts, lambda request: caller_of(request).name), *_offline(parts)]
+    return [Offer(*pair) for pair in pairs]
 
 
 def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[Endpoint, BodyHandler]]:
@@ -203,6 +203,31 @@ def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[En
         return routes.Pupil(teacher, serving.signature, lambda body: serving.codec.decode(body).batch, serving.version)
 
     return routes.routes(pupil, caller, parts.inference.new_id)
+
+
+def _offline(parts: Parts) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    """Tables of answers; none where no store for them is installed."""
+    import orjson
+    from servable.offline import routes
+    from servable.offline.lookup import Lookup
+    from servable.server.http.guard import caller_of
+    from servable.stores.tables.open import open_tables
+    from servable.wire.options import Options
+
+    async def predict(name: str, version: str, rows: list[dict[str, Any]]) -> Batch:
+        serving = parts.router.pick(name, version)
+        inquiry = serving.codec.decode(orjson.dumps({"rows": rows}))
+        return await parts.inference.ask(serving, inquiry.batch, Options())
+
+    def permit(request: Request, model: str) -> None:
+        peer = request.client.host if request.client else ""
+        parts.access.permit(caller_of(request), model, f"{request.method} {request.url.path}", peer)
+
+    try:
+        tables = open_tables(parts.settings.home_path, parts.settings.tables)
+    except MissingExtra:
+        return []
+    return routes.routes(Lookup(tables, predict), permit)
 
 
 def _records(settings: Settings) -> Any:

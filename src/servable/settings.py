@@ -107,6 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     heartbeat_timeout_s: float = 10.0
     """A door silent for longer is killed and replaced."""
 
+    tables: str = ""
+    """Where tables of answers are: a folder, redis://… or postgresql://…; empty: in `home`."""
     record_file: str = ""
     """A JSON-lines file that every answer's Record is appended to; empty: none."""
     record_queue: int = 65_536

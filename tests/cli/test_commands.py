@@ -13,8 +13,9 @@ from tests.cli.command import servable
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
     "keys": ("create", "list", "revoke"),
+    "table": ("list", "get", "rollback", "drop"),
 }
-ALL = [[name] for name in COMMANDS if name != "keys"]
+ALL = [[name] for name in COMMANDS if name not in {"keys", "table"}]
 ALL += [[name, part] for name, parts in GROUPS.items() for part in parts]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -61,18 +61,19 @@ def served(
     home: Path,
     models: Mapping[str, Mapping[str, Path]],
     *,
-    offers: Iterable[Offer] = (),
+    offers: Iterable[Offer] | Callable[[Parts], Iterable[Offer]] = (),
     routes: Iterable[BaseRoute] = (),
     endpoints: Iterable[Endpoint] = (),
     **settings: Any,
 ) -> Iterator[Served]:
-    """A door with these models: name to version to file. `require_key=True` asks for the keys in `home`."""
+    """A door with these models: name to version to file. `require_key=True` asks for the keys in `home`.
+
+    `offers` may be what makes them of the door's parts.
+    """
     chosen = Settings(home=str(home), **settings)
     ready = threading.Event()
     made: list[Served | BaseException] = []
-    thread = threading.Thread(
-        target=_run, args=(chosen, models, tuple(offers), tuple(routes), tuple(endpoints), made, ready)
-    )
+    thread = threading.Thread(target=_run, args=(chosen, models, offers, tuple(routes), tuple(endpoints), made, ready))
     thread.start()
     ready.wait(60)
     if not made or isinstance(made[0], BaseException):
@@ -89,7 +90,7 @@ def served(
 def _run(
     settings: Settings,
     models: Mapping[str, Mapping[str, Path]],
-    offers: Sequence[Offer],
+    offers: Iterable[Offer] | Callable[[Parts], Iterable[Offer]],
     routes: Sequence[BaseRoute],
     endpoints: Sequence[Endpoint],
     made: list[Any],
@@ -106,7 +107,7 @@ def _run(
 async def _serve(
     settings: Settings,
     models: Mapping[str, Mapping[str, Path]],
-    offers: Sequence[Offer],
+    offers: Iterable[Offer] | Callable[[Parts], Iterable[Offer]],
     routes: Sequence[BaseRoute],
     endpoints: Sequence[Endpoint],
     made: list[Any],
@@ -123,7 +124,8 @@ async def _serve(
     async def doors() -> list[dict[str, Any]]:
         return [report.snapshot()]
 
-    rest = RestDoor(Parts(router, host, access, repository, inference, settings, doors), offers, routes, endpoints)
+    parts = Parts(router, host, access, repository, inference, settings, doors)
+    rest = RestDoor(parts, tuple(offers(parts) if callable(offers) else offers), routes, endpoints)
     door = Served(host, repository, access, rest, settings.home_path)
     state = DoorState(inference, Hosts(settings), settings)
     config = uvicorn.Config(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from servable.offline.work import Progress
 
 Store = Annotated[
-    str, typer.Option(help="Where tables are: a folder or redis://…, postgresql://….", envvar="SERVABLE_TABLES")
+    str, typer.Option(help="Where tables are: a folder, redis://…, postgresql://….  [default: in the home]")
 ]
 
 
@@ -64,7 +64,7 @@ def batch(
         source, query, key, table, output, duplicates, max_bad, None if fresh is None else seconds(fresh, "--fresh"),
         on_miss, keep, workers or len(os.sched_getaffinity(0)),
     )  # fmt: skip
-    store = open_tables(settings.home_path, tables)
+    store = open_tables(settings.home_path, tables or settings.tables)
     with contextlib.closing(store), _progress() as tell:
         verdict = run(wish, target, bundle, settings.home_path, store, resume=resume, tell=tell)
     if as_json:

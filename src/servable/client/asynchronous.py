@@ -27,6 +27,16 @@ class AsyncClient:
         outputs = exchange.answer(reply.status_code, reply.headers, reply.content)
         return exchange.frame_of(outputs, data.index) if hasattr(data, "columns") else outputs
 
+    async def lookup(self, table: str, keys: Any, rows: Any = None) -> dict[str, Any]:
+        """The answers of a table of bulk predictions: `rows`, one for each key in its order, None for a miss; with them
+        the model's version, the generation, its age in seconds and whether it is `stale`.
+
+        `rows` are the inputs of each key, for a table that computes what it lacks. Raises NotFound for no such table.
+        """
+        call = exchange.lookup(table, keys, rows)
+        reply = await self._http.post(call.path, headers=call.headers, content=call.body)
+        return exchange.looked_up(reply.status_code, reply.content)
+
     async def metadata(self, ref: str) -> dict[str, Any]:
         """See Client.metadata."""
         known = self._known.get(ref)

@@ -14,7 +14,7 @@ import orjson
 
 from servable.domain.batch import Array
 from servable.domain.datatypes import DTYPES, FLOATS, datatype_of
-from servable.domain.ref import Ref
+from servable.domain.ref import NAME, Ref
 from servable.errors import InvalidInput, ServableError, UsageError
 from servable.wire.tensors import from_raw, to_raw
 
@@ -89,6 +89,26 @@ def answer(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Ar
         outputs[tensor["name"]] = from_raw(raw, tensor["datatype"], tuple(tensor["shape"]))
         position += size
     return outputs
+
+
+def lookup(table: str, keys: Any, rows: Any) -> Call:
+    """The call that asks a table for the answers to some keys, or one. Raises UsageError for what names no table."""
+    if not NAME.fullmatch(table):
+        raise UsageError(f"{table!r} cannot name a table")
+    asked = [keys] if isinstance(keys, (str, int)) else [_plain(key) for key in keys]
+    document = {"keys": asked} if rows is None else {"keys": asked, "rows": list(rows)}
+    return Call(f"/v2/tables/{table}/lookup", {"content-type": "application/json"}, orjson.dumps(document))
+
+
+def looked_up(status: int, body: bytes) -> dict[str, Any]:
+    """What a table answered. Raises the error that the server told."""
+    if status != 200:
+        raise failure(status, body)
+    return dict(orjson.loads(body))
+
+
+def _plain(key: Any) -> Any:
+    return key.item() if hasattr(key, "item") else key
 
 
 def failure(status: int, body: bytes) -> ServableError:

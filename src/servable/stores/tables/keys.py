@@ -56,3 +56,13 @@ def decode(key: bytes, kind: KeyKind) -> int | str:
     -7
     """
     return int.from_bytes(key, "big") - SIGN if kind == "integer" else key.decode("utf-8", "surrogatepass")
+
+
+def encode_all(values: list[Any], kind: KeyKind) -> list[bytes]:
+    """Many keys, as they were written. Raises InvalidInput for the first that is none."""
+    if kind == "integer" and set(map(type, values)) == {int}:
+        try:
+            return [(value + SIGN).to_bytes(8, "big") for value in values]
+        except OverflowError:
+            pass  # one of them: the other way tells which
+    return [encode_one(value, kind) for value in values]

@@ -1,0 +1,138 @@
+"""`servable table`: tables of answers: list, get, roll back, drop."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from servable.cli.options import AsJson, Home
+from servable.cli.terminal import say, show_json, show_table
+
+if TYPE_CHECKING:
+    from servable.stores.tables.port import Tables
+
+app = typer.Typer(help="Tables of answers, and their generations.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The table.")]
+Store = Annotated[str, typer.Option("--tables", help="Where tables are.  [default: in the home]")]
+
+
+@app.command("list")
+def list_tables(
+    name: Annotated[str | None, typer.Argument(help="One table, with all its generations.")] = None,
+    tables: Store = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """The tables there are; of one, its generations.
+
+    Example:  servable table list
+    """
+    with _opened(home, tables) as store:
+        if name is not None:
+            live = store.live(name).number
+            found = [(one, one.number == live) for one in store.generations(name)]
+        else:
+            found = [(store.live(one), True) for one in store.names()]
+    now = datetime.now(UTC).timestamp()
+    rows: list[dict[str, Any]] = [
+        {
+            "table": one.table,
+            "generation": one.number,
+            "live": live,
+            "model": f"{one.model}:{one.version}",
+            "rows": one.rows,
+            "key": one.key_name,
+            "made": datetime.fromtimestamp(one.made_at, UTC).isoformat(timespec="seconds"),
+            "stale": one.stale(now),
+        }
+        for one, live in found
+    ]
+    if as_json:
+        show_json(rows)
+    elif rows:
+        show_table(rows)
+    else:
+        say("There are no tables. Make one:  servable batch REF --input DATA --key COLUMN --table NAME")
+
+
+@app.command()
+def get(
+    name: Name,
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="What to look up.")],
+    tables: Store = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """The answers to some keys, from the live generation. Ends with 1 if one of them has none.
+
+    Example:  servable table get churn 42 43
+    """
+    from servable.stores.tables.keys import encode_one
+    from servable.stores.tables.layout import Layout
+
+    with _opened(home, tables) as store:
+        kind = store.live(name).key
+        generation, answers = store.read(name, [encode_one(key, kind) for key in keys])
+    layout = Layout(generation.columns)
+    rows = [None if answer is None else layout.rows([answer])[0] for answer in answers]
+    if as_json:
+        show_json({"table": name, "generation": generation.number, "rows": rows})
+    else:
+        for key, row in zip(keys, rows, strict=True):
+            if row is None:
+                say(f"servable: table {name!r} has no row {key!r}")
+            else:
+                show_json({"key": key, **row})
+    if None in rows:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rollback(name: Name, tables: Store = "", home: Home = None, as_json: AsJson = False) -> None:
+    """Let readers see the generation before the live one.
+
+    Example:  servable table rollback churn
+    """
+    from servable.stores.tables.history import roll_back
+
+    with _opened(home, tables) as store:
+        live = roll_back(store, name)
+    if as_json:
+        show_json({"table": name, "generation": live.number})
+    else:
+        print(f"{name}: generation {live.number}, by {live.model}:{live.version}, is live")
+
+
+@app.command()
+def drop(
+    name: Name,
+    generation: Annotated[int | None, typer.Option(help="This one alone.  [default: all of the table]")] = None,
+    tables: Store = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove a table, or one of its generations that is not live.
+
+    Example:  servable table drop churn
+    """
+    with _opened(home, tables) as store:
+        store.drop(name, generation)
+    if as_json:
+        show_json({"table": name, "generation": generation, "dropped": True})
+    else:
+        print(f"{name} is gone" if generation is None else f"{name}: generation {generation} is gone")
+
+
+@contextlib.contextmanager
+def _opened(home: str | None, url: str) -> Iterator[Tables]:
+    from servable.settings import load_settings
+    from servable.stores.tables.open import open_tables
+
+    settings = load_settings({"home": home})
+    with contextlib.closing(open_tables(settings.home_path, url or settings.tables)) as store:
+        yield store
