@@ -7,6 +7,7 @@ these pages with what this program would write, so that none can be forgotten.
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,8 +17,10 @@ from typing import Any, Final
 import msgspec
 import typer
 
+import servable
 from servable import settings
 from servable.cli.commands import COMMANDS, app
+from servable.domain.endpoint import Endpoint
 from servable.server.grpc.door import RPCS
 from servable.server.http.routes import ROUTES
 
@@ -114,9 +117,18 @@ def cli_page() -> str:
 # ---- routes and methods
 
 
+def offered() -> list[Endpoint]:
+    """The rows that shelves bring: those that stand in their `routes.py`."""
+    found = []
+    for path in sorted(Path(servable.__file__).parent.glob("*/routes.py")):
+        shelf = importlib.import_module(f"servable.{path.parent.name}.routes")
+        found += [row for row in vars(shelf).values() if isinstance(row, Endpoint)]
+    return found
+
+
 def routes_page() -> str:
     """Every route and every method of the tables that the server itself is built from."""
-    routes = [(f"`{row.method} {row.path}`", row.role, row.summary) for row in ROUTES]
+    routes = [(f"`{row.method} {row.path}`", row.role, row.summary) for row in (*ROUTES, *offered())]
     methods = [(f"`{rpc.service}/{rpc.name}`", rpc.role) for rpc in RPCS]
     return (
         f"# Routes and methods\n\n{NOTE}\n"

@@ -13,6 +13,7 @@ import socket
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,8 @@ from servable.settings import Settings
 if TYPE_CHECKING:
     from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
+    from servable.registry.registry import Registry
+    from servable.server.access.access import Principal
     from servable.server.door import Door
     from servable.server.http.parts import BodyHandler, Offer, Parts
     from starlette.requests import Request
@@ -188,7 +191,11 @@ def shelves(parts: Parts) -> list[Offer]:
     from servable.server.http.guard import caller_of
     from servable.server.http.parts import Offer
 
-    pairs = [*_online(parts, lambda request: caller_of(request).name), *_offline(parts)]
+    pairs = [
+        *_online(parts, lambda request: caller_of(request).name),
+        *_offline(parts),
+        *_registry(parts.settings, caller_of),
+    ]
     return [Offer(*pair) for pair in pairs]
 
 
@@ -228,6 +235,18 @@ def _offline(parts: Parts) -> Iterable[tuple[Endpoint, BodyHandler]]:
     except MissingExtra:
         return []
     return routes.routes(Lookup(tables, predict), permit)
+
+
+def _registry(settings: Settings, caller: Callable[[Request], Principal]) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    from servable.registry import routes
+
+    @cache
+    def registry() -> Registry:
+        from servable.registry.registry import Registry
+
+        return Registry.of(settings)
+
+    return routes.routes(registry, caller)
 
 
 def _records(settings: Settings) -> Any:

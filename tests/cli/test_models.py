@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
+from servable.domain.ref import Ref
+from servable.domain.verdict import Verdict
 from servable.registry.registry import Registry
 from tests.packed import bundle_at, digest_of
 
@@ -85,3 +89,39 @@ def test_verify_finds_what_was_changed(registered, tmp_path):
     assert told["passed"] is False
     assert "the manifest says" in told["reason"]
     assert registered("models", "verify", "scaler:2").out.startswith("passed  verify")
+
+
+def test_the_list_of_many_versions_is_short(registered, tmp_path):
+    for factor in range(3, 8):
+        Registry(registered.home).register(bundle_at(tmp_path / f"b{factor}", factor=factor))
+    assert registered("models").out.splitlines()[1].split("\t")[1] == "7: … 3, 4, 5, 6, 7"
+
+
+def test_tags(registered):
+    assert registered("models", "tag", "scaler:1", "stage=trial", "a=b").out == "scaler:1  stage=trial a=b\n"
+    assert registered("models", "tag", "scaler:1", "stage=", "--json").json["tags"] == {"a": "b"}
+    assert "expected KEY=VALUE" in registered("models", "tag", "scaler:1", "stage", code=2).err
+    assert registered("models", "show", "scaler:1", "--json").json["tags"] == {"a": "b"}
+
+
+def test_what_the_gate_said_is_told_and_holds(registered):
+    said = Verdict("accuracy", passed=False, reason="0.6 is less than 0.9")
+    assert "servable check scaler:2" in registered("models", "verdicts", "scaler:2").err
+    Registry(registered.home).record_verdicts(Ref.parse("scaler:2"), [said])
+    assert "accuracy\tFAILED\t0.6 is less than 0.9" in registered("models", "verdicts", "scaler:2").out
+    assert registered("models", "verdicts", "scaler:2", "--json").json[0]["source"] == "gate"
+    refused = registered("models", "alias", "scaler@champion", "2", code=1).err
+    assert "scaler:2 did not pass the gate" in refused
+    assert "--override REASON" in refused
+    registered("models", "alias", "scaler@champion", "2", "--override", "ticket 41")
+    assert "override: ticket 41" in registered("models", "history", "scaler").out
+    assert registered("models", "show", "scaler:2", "--json").json["gate"]["passed"] is False
+
+
+def test_a_version_is_signed(registered, tmp_path):
+    key = tmp_path / "key.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+    public = registered("models", "sign", "scaler:1", "--key", key, "--json").json["key"]
+    assert registered("models", "show", "scaler:1", "--json").json["signed_by"] == [public]
+    registered("models", "verify", "scaler:1")
+    registered("models", "sign", "scaler:1", "--key", tmp_path / "none.pem", code=2)

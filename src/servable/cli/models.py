@@ -1,24 +1,24 @@
-"""`servable models`: what is registered: list, show, alias, delete, history, verify."""
+"""`servable models`: what is registered: list, show, history, verdicts, verify. What changes it is in
+`model_changes.py`.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from servable.cli.model_changes import RefText, alias, delete, ref_of, register, sign, tag
 from servable.cli.options import AsJson, Home, registry_at
 from servable.cli.terminal import say, show_json, show_table, working
-from servable.errors import UsageError
 
 if TYPE_CHECKING:
-    from servable.domain.ref import Ref
-    from servable.registry.catalog import Version
+    from servable.domain.bundle import Manifest
+    from servable.registry.catalog import Model
 
 app = typer.Typer(invoke_without_command=True)
-
-RefText = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME:VERSION or NAME@ALIAS.")]
+SHOWN: Final = 5
+"""Versions of a name in the list for people: the newest."""
 
 
 @app.callback()
@@ -30,43 +30,29 @@ def models(context: typer.Context, home: Home = None, as_json: AsJson = False) -
     if context.invoked_subcommand is not None:
         context.obj = home
         return
-    rows = [
-        {
-            "name": model.name,
-            "versions": [version.version for version in model.living],
-            "aliases": [f"{alias} → {number}" for alias, number in sorted(model.aliases.items())],
-            "format": model.living[-1].detail.get("format", ""),
-            "registered": _date(model.living[-1].registered),
-            "by": model.living[-1].by,
-        }
-        for model in registry_at(home).catalog().living.values()
-    ]
+    known = registry_at(home).catalog().living.values()
     if as_json:
-        show_json([row | {"aliases": dict(alias.split(" → ") for alias in row["aliases"])} for row in rows])
-    elif rows:
-        show_table(rows)
+        show_json([_listed(model) for model in known])
+    elif known:
+        show_table([_listed(model) | _short(model) for model in known])
     else:
         say("Nothing is registered. Pack a model:  servable pack FILE --name NAME")
 
 
 @app.command()
 def show(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJson = False) -> None:
-    """Tell all of one version: its contract, files, digest and origin.
+    """Tell all of one version: its contract, files, digest and origin, and what the gate says of it.
 
     Example:  servable models show churn@champion
     """
+    from servable.bundles.signatures import signatures
+    from servable.registry.told import version_told
+
     registry = registry_at(home or context.obj)
-    version, bundle = registry.open(_ref(ref))
-    aliases = registry.catalog().model(version.name).aliases
+    version, bundle = registry.open(ref_of(ref))
     manifest = bundle.manifest
-    told: dict[str, Any] = {
-        "name": version.name,
-        "version": version.version,
-        "aliases": sorted(alias for alias, number in aliases.items() if number == version.version),
-        "format": manifest.format,
-        "digest": version.digest,
-        "registered": _date(version.registered),
-        "by": version.by,
+    told: dict[str, Any] = version_told(version, registry.catalog().model(version.name)) | {
+        "signed_by": sorted(signatures(bundle.folder)),
         "folder": str(bundle.folder),
         "bytes": sum(file.bytes for file in manifest.files),
         "libraries": manifest.libraries,
@@ -75,93 +61,8 @@ def show(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJso
     if as_json:
         show_json(told | {"signature": _builtins(manifest.signature), "labels": manifest.labels})
         return
-    show_table([{"": key, " ": _told(value)} for key, value in told.items()])
-    show_table(
-        [
-            {
-                "": kind,
-                "name": field.name,
-                "datatype": field.datatype,
-                "shape": str(list(field.shape)),
-                "values": ", ".join(map(str, field.categories[:6])) or field.values,
-                "columns": ", ".join(field.features[:6]) + (", …" if len(field.features) > 6 else ""),
-            }
-            for kind, fields in (("input", manifest.signature.inputs), ("output", manifest.signature.outputs))
-            for field in fields
-        ]
-    )
-
-
-@app.command()
-def register(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="A bundle's folder, as `servable pack --output` or Python made it.")],
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take a bundle in as the next version of its name. The same bundle again is the version that it was.
-
-    Example:  servable models register ./churn
-    """
-    with working(f"registering {folder}"):
-        version = registry_at(home or context.obj).register(folder)
-    if as_json:
-        show_json(_version(version))
-    else:
-        print(f"{version.name}:{version.version}")
-
-
-@app.command()
-def alias(
-    context: typer.Context,
-    ref: Annotated[str, typer.Argument(metavar="NAME@ALIAS", help="The alias; `champion` is the one that is live.")],
-    version: Annotated[str | None, typer.Argument(help="The version it should point at.")] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
-    override: Annotated[
-        str | None, typer.Option(help="Why, though the gate holds it back: kept in the history.", metavar="REASON")
-    ] = None,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Let an alias point at a version. `champion` takes none that the gate (`servable check`) holds back.
-
-    Example:  servable models alias churn@champion 3
-    """
-    asked = _ref(ref)
-    if asked.alias is None:
-        raise UsageError(f"{ref!r} names no alias: expected NAME@ALIAS, such as {asked.name}@champion")
-    if (version is None) != remove:
-        raise UsageError("give a version to point at, or --remove")
-    registry = registry_at(home or context.obj)
-    if version is None:
-        registry.unalias(asked.name, asked.alias)
-    else:
-        registry.alias(asked.name, asked.alias, version, override)
-    if as_json:
-        show_json({"name": asked.name, "alias": asked.alias, "version": version})
-    else:
-        print(f"{asked} is gone" if version is None else f"{asked} is {asked.name}:{version}")
-
-
-@app.command()
-def delete(
-    context: typer.Context,
-    ref: RefText,
-    purge: Annotated[
-        bool, typer.Option("--purge", help="Remove its files too: running servers may need them.")
-    ] = False,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Take a version out; of a bare name, all of them. Their numbers are never given again.
-
-    Example:  servable models delete churn:2
-    """
-    gone = registry_at(home or context.obj).delete(_ref(ref), purge=purge)
-    if as_json:
-        show_json([_version(version) for version in gone])
-    else:
-        print("\n".join(f"{version.name}:{version.version} is deleted" for version in gone))
+    show_table([{"": key, " ": _told(value)} for key, value in told.items() if value not in ([], {}, "", None)])
+    show_table(_contract(manifest))
 
 
 @app.command()
@@ -175,21 +76,39 @@ def history(
 
     Example:  servable models history churn
     """
-    rows = [
-        {
-            "time": _date(event.time),
-            "who": event.who,
-            "what": event.kind,
-            "version": str(event.version),
-            "alias": event.alias,
-            "digest": event.digest[:12],
-        }
-        for event in registry_at(home or context.obj).history(_ref(name).name)
-    ]
+    from servable.registry.told import event_told
+
+    rows = [event_told(event) for event in registry_at(home or context.obj).history(ref_of(name).name)]
     if as_json:
         show_json(rows)
     else:
-        show_table(rows)
+        show_table([row | {"digest": row["digest"][:12], "detail": _why(row["detail"])} for row in rows])
+
+
+@app.command()
+def verdicts(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJson = False) -> None:
+    """Tell what checks said of a version, each run of them.
+
+    Example:  servable models verdicts churn:3
+    """
+    from servable.registry.told import judgement_told
+
+    told = [judgement_told(judgement) for judgement in registry_at(home or context.obj).verdicts(ref_of(ref))]
+    if as_json:
+        show_json(told)
+        return
+    rows = [
+        {
+            "time": run["time"],
+            "source": run["source"],
+            "check": verdict["check"],
+            "passed": "passed" if verdict["passed"] else "FAILED",
+            "reason": verdict["reason"],
+        }
+        for run in told
+        for verdict in run["verdicts"]
+    ]
+    show_table(rows) if rows else say(f"Nothing was checked yet:  servable check {ref}")
 
 
 @app.command()
@@ -204,7 +123,7 @@ def verify(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJ
     from servable.errors import BundleError
 
     registry = registry_at(home or context.obj)
-    version = registry.catalog().find(_ref(ref))
+    version = registry.catalog().find(ref_of(ref))
     target = Target(version.name, version.version, str(registry.folder(version)), version.digest)
     try:
         with working(f"verifying {version.name}:{version.version}"):
@@ -228,14 +147,46 @@ def verify(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJ
         raise typer.Exit(1)
 
 
-def _ref(text: str) -> Ref:
-    from servable.domain.ref import Ref
-
-    return Ref.parse(text)
+for change in (register, alias, tag, delete, sign):
+    app.command()(change)
 
 
-def _version(version: Version) -> dict[str, Any]:
-    return {"name": version.name, "version": version.version, "digest": version.digest, "deleted": version.deleted}
+def _listed(model: Model) -> dict[str, Any]:
+    from servable.registry.told import date
+
+    newest = model.living[-1]
+    return {
+        "name": model.name,
+        "versions": [version.version for version in model.living],
+        "aliases": model.aliases,
+        "format": newest.detail.get("format", ""),
+        "registered": date(newest.registered),
+        "by": newest.by,
+    }
+
+
+def _short(model: Model) -> dict[str, str]:
+    numbers = [version.version for version in model.living]
+    few = ", ".join(numbers[-SHOWN:])
+    return {
+        "versions": few if len(numbers) <= SHOWN else f"{len(numbers)}: … {few}",
+        "aliases": ", ".join(f"{alias} → {number}" for alias, number in sorted(model.aliases.items())),
+    }
+
+
+def _contract(manifest: Manifest) -> list[dict[str, str]]:
+    return [
+        {
+            "": kind,
+            "name": field.name,
+            "datatype": field.datatype,
+            "shape": str(list(field.shape)),
+            "values": ", ".join(map(str, field.categories[:6])) or field.values,
+            "columns": ", ".join(field.features[:6]) + (", …" if len(field.features) > 6 else ""),
+        }
+        for kind, fields in (("input", manifest.signature.inputs), ("output", manifest.signature.outputs))
+        for field in fields
+    ]
 
 
 def _builtins(word: Any) -> Any:
@@ -248,5 +199,10 @@ def _told(value: Any) -> Any:
     return ", ".join(f"{key} {word}" for key, word in value.items()) if isinstance(value, dict) else value
 
 
-def _date(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+def _why(detail: dict[str, Any]) -> str:
+    """The part of an event's detail that people look for."""
+    if "override" in detail:
+        return f"override: {detail['override']}"
+    if "source" in detail:
+        return f"{detail['source']} {'passed' if detail['passed'] else 'FAILED'}"
+    return "" if "format" in detail else ", ".join(f"{key}={value}" for key, value in detail.items())

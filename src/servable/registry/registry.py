@@ -98,6 +98,8 @@ class Registry(Reading):
     def _tag(self, ref: Ref, changes: Mapping[str, str | None]) -> Version:
         with self._journal.hold():
             found = self.catalog().find(ref)
+            if not changes:
+                return found
             self._append("tagged", found.name, found.version, detail=dict(changes))
             return self.catalog().find(Ref(found.name, found.version))
 
