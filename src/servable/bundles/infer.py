@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from servable.bundles.sample import Table, is_frame
 from servable.domain.field import Field
+from servable.domain.signature import Signature
 from servable.errors import UsageError
 from servable.runtimes.features import MATRIX, is_missing
 from servable.runtimes.frame import Columns
@@ -67,6 +69,14 @@ def column_fields(table: Any, datatype: str) -> tuple[Field, ...]:
         else:
             fields.append(Field(name, datatype, (-1, 1), values=values))
     return tuple(fields)
+
+
+def with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
+    """The signature with the sample's column names on its one matrix, where the file has none and they are as many."""
+    only = signature.inputs[0]
+    if len(signature.inputs) > 1 or only.features or only.shape != (-1, len(names)) or len(names) == 1:
+        return signature
+    return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=names),))
 
 
 def is_text(series: Any) -> bool:

@@ -13,6 +13,7 @@ from servable.bundles import digest
 from servable.bundles.choose import To
 from servable.bundles.draft import Draft, golden_of
 from servable.bundles.golden import GOLDEN, golden_bytes
+from servable.bundles.infer import with_names
 from servable.bundles.original import Original
 from servable.bundles.sample import Sample
 from servable.bundles.seen import with_sample
@@ -21,7 +22,6 @@ from servable.bundles.tables import to_batch
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Bundle, Manifest
 from servable.domain.model import Model
-from servable.domain.signature import Signature
 from servable.errors import InvalidInput, UsageError
 from servable.runtimes.find import runtime
 
@@ -75,14 +75,6 @@ def _files(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {path.name: path}
     return {file.relative_to(path.parent).as_posix(): file for file in digest.walk(path)}
-
-
-def with_names(signature: Signature, names: tuple[str, ...]) -> Signature:
-    """The signature with the sample's column names on its one matrix, where the file has none and they are as many."""
-    only = signature.inputs[0]
-    if len(signature.inputs) > 1 or only.features or only.shape != (-1, len(names)) or len(names) == 1:
-        return signature
-    return msgspec.structs.replace(signature, inputs=(msgspec.structs.replace(only, features=names),))
 
 
 def _witnessed(draft: Draft, sample: Sample | None, load: Callable[[Bundle], Model]) -> Draft:

@@ -17,7 +17,8 @@ from servable.bundles.choose import To
 from servable.bundles.draft import Draft
 from servable.bundles.elsewhere import Elsewhere
 from servable.bundles.environments import build
-from servable.bundles.keep import keep_file, with_names
+from servable.bundles.infer import with_names
+from servable.bundles.keep import keep_file
 from servable.bundles.prove import ask, contract
 from servable.bundles.sample import Sample
 from servable.bundles.source import CodeSource, FileSource, Surroundings

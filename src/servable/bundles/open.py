@@ -9,12 +9,15 @@ import msgspec
 
 from servable.bundles import digest, manifest
 from servable.bundles.guard import guard_of
+from servable.bundles.infer import with_names
 from servable.bundles.trial import survive
 from servable.domain.bundle import MANIFEST, SIGNATURES, Bundle, File, Manifest
 from servable.domain.ref import NAME
 from servable.domain.runtime import Runtime
 from servable.errors import BundleError, DigestMismatch, UnknownFormat
+from servable.runtimes import mlflow_folder
 from servable.runtimes.find import recognise, runtime
+from servable.runtimes.mlflow_folder import is_mlflow
 
 
 def open_bundle(path: Path | str, *, name: str | None = None) -> Bundle:
@@ -26,6 +29,8 @@ def open_bundle(path: Path | str, *, name: str | None = None) -> Bundle:
     path = Path(path)
     if (path / MANIFEST).is_file():
         opened = _packed(path)
+    elif is_mlflow(path):
+        opened = _of_mlflow(path)
     elif path.is_dir():
         opened = tried(*_only_model(path))
     else:
@@ -44,6 +49,7 @@ def format_of(path: Path | str) -> tuple[Runtime, Manifest | None]:
     if (path / MANIFEST).is_file():
         stated = manifest.loads((path / MANIFEST).read_bytes(), f"{path.name}/{MANIFEST}")
         return runtime(stated.format), stated
+    path = mlflow_folder.read(path).model if is_mlflow(path) else path
     return (_only_model(path)[1] if path.is_dir() else recognise(path)), None
 
 
@@ -100,6 +106,15 @@ def _packed(folder: Path) -> Bundle:
     opened = Bundle(folder, stated, digest.of_bytes(data))
     guard_of(opened)  # rules edited by hand are told of now, not at the first request
     return opened
+
+
+def _of_mlflow(folder: Path) -> Bundle:
+    """The model inside an MLflow folder, with the names of its columns, under the folder's name."""
+    read = mlflow_folder.read(folder)
+    opened = tried(read.model, recognise(read.model))
+    signature = with_names(opened.signature, read.columns)
+    stated = _renamed(msgspec.structs.replace(opened.manifest, signature=signature), name_from(folder.name))
+    return Bundle(opened.folder, stated, opened.digest, opened.inferred)
 
 
 def tried(path: Path, plugin: Runtime) -> Bundle:

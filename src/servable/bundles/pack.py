@@ -7,10 +7,9 @@ kept as it is. What was tried, what was rejected and why stands in the manifest'
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -18,17 +17,18 @@ from servable.bundles.choose import To, choose
 from servable.bundles.keep import keep_booster, keep_file
 from servable.bundles.keep_code import keep_code
 from servable.bundles.lineage import lineage_of
+from servable.bundles.mlflow import unwrapped
 from servable.bundles.open import name_from
 from servable.bundles.ruled import Rules, with_rules
 from servable.bundles.sample import read_sample
 from servable.bundles.seen import without_rows
 from servable.bundles.source import CodeSource, FileSource, Surroundings, source_of
 from servable.bundles.write import write_bundle
+from servable.domain import demand
 from servable.domain.bundle import Bundle
 from servable.domain.ref import NAME
 from servable.errors import UsageError
-
-_CHECK: Final = re.compile(r"[a-z][a-z0-9_]*\s*(>=|<=|>|<|==)\s*-?\d+(\.\d+)?")
+from servable.runtimes.mlflow_folder import is_mlflow
 
 
 def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
@@ -59,11 +59,11 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     its digest.
     `format` names a file's runtime instead of recognising it. `allow_unsafe` consents to open a pickle, which may run
     code, here and now; what is written never does. `checks` (`"accuracy>=0.9"`) are kept for the release gate.
-    `rules`: a TOML file of them, or the rules; `calibrate`: rows with their `label` that the model was not trained on,
-    for those that need prediction intervals.
     Of a model that is code, and kept as that: `include` names files that lie beside it in the bundle (modules that it
     imports, data; of pickles, the transformers that come first), `requirements` a file of the libraries it runs on, in
     an environment of its own (made under `home`, by default SERVABLE_HOME), `python` the interpreter that has them.
+    `rules`: a TOML file of them, or the rules; `calibrate`: rows with their `label` that the model was not trained on,
+    for those that need prediction intervals.
     `reference`: whether up to 2,000 rows of the sample stay in the bundle, for data-edge tests and drift. `parent`: the
     version that this one was made from, for its lineage.
 
@@ -72,13 +72,15 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     if to not in ("auto", "onnx", "keep"):
         raise UsageError(f"to={to!r}: expected 'auto', 'onnx' or 'keep'")
     for check in checks:
-        if not _CHECK.fullmatch(check.strip()):
-            raise UsageError(f"check {check!r}: expected a number to compare with, like 'accuracy>=0.9'")
+        demand.parse(check)
     around = Surroundings(
         tuple(map(Path, include)), *(None if path is None else Path(path) for path in (requirements, python))
     )
+    path = Path(model) if isinstance(model, (str, Path)) else None
+    if path is not None and is_mlflow(path):
+        model, sample = unwrapped(path, sample)
     source = source_of(model, format, allow_unsafe=allow_unsafe, around=around, keep=to == "keep")
-    name = name or (name_from(Path(model).stem) if isinstance(model, (str, Path)) else None)
+    name = name or (name_from(path.stem) if path is not None else None)
     if name is None or not NAME.fullmatch(name):
         raise UsageError(f"name={name!r}: expected letters, digits, '_', '.' and '-', starting with a letter or digit")
     rows = None if sample is None else read_sample(sample, label)

@@ -47,7 +47,6 @@ _PICKLED_TORCH: Final = (
 _FOLDERS: Final = (
     ("saved_model.pbtxt", "a TensorFlow SavedModel as text: save it again, in the binary form"),
     ("manifest.toml", "a Servable bundle"),
-    ("MLmodel", "an MLflow model folder"),
     ("config.json", "a Hugging Face model folder: export it to ONNX with optimum"),
 )
 
