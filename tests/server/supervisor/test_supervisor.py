@@ -171,6 +171,14 @@ def test_a_second_server_is_refused_the_port(tmp_path: Path) -> None:
         assert "--http-port" in second.log()
 
 
+def test_a_second_server_is_refused_the_home(tmp_path: Path) -> None:
+    with Server(tmp_path).ready() as first, Server(tmp_path) as second:
+        assert second.ended() == 1
+        assert f"a server runs on {tmp_path} already (process {first.process.pid}" in second.log()
+        assert "--home DIR" in second.log()
+        assert first.get()["ready"]
+
+
 def test_a_model_that_fails_at_the_start_ends_the_server_with_one_error(tmp_path: Path) -> None:
     with Server(tmp_path, {"m": "good", "n": "bad:it is a web page"}, workers=2) as server:
         assert server.ended() == 1

@@ -22,6 +22,7 @@ from servable.server.supervisor.child import Child, reap_orphans
 from servable.server.supervisor.desk import Desk
 from servable.server.supervisor.doors import Doors
 from servable.server.supervisor.follower import Declared, Follower
+from servable.server.supervisor.lease import lease
 from servable.server.supervisor.notify import Notifier
 from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.processes import Processes
@@ -61,7 +62,8 @@ def run(
     """
     notifier = Notifier()
     raise_file_limit()
-    with contextlib.closing(open_listeners(settings)) as listeners:
+    held = lease(settings.home_path, settings.host, settings.http_port)
+    with contextlib.closing(open_listeners(settings)) as listeners, held:
 
         async def main() -> int:
             rollout = Rollout(resolve)
