@@ -22,18 +22,20 @@ from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.plan import Plan, Target
 from servable.errors import MissingExtra, ServableError, UsageError
-from servable.server.control import Channel, Failed, Start, die_with_parent
+from servable.server.control import Channel, Failed, Start, Want, die_with_parent
 from servable.server.logs import set_up_logs
 from servable.settings import Settings
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
     from servable.registry.registry import Registry
+    from servable.release.acts import Acts
     from servable.server.access.access import Principal
     from servable.server.door import Door
     from servable.server.http.parts import BodyHandler, Offer, Parts
-    from starlette.requests import Request
 
 MANIFEST: Final = "manifest.toml"
 
@@ -132,6 +134,7 @@ class Declared:
 def build_door(start: Start, channel: Channel) -> Door:
     """All parts of a door, each given what it needs and nothing else."""
     import numpy as np
+
     from servable.engine.host import Host
     from servable.engine.lane import Limits
     from servable.engine.router import Router
@@ -195,6 +198,7 @@ def shelves(parts: Parts) -> list[Offer]:
         *_online(parts, lambda request: caller_of(request).name),
         *_offline(parts),
         *_registry(parts.settings, caller_of),
+        *_release(parts, lambda request: caller_of(request).name),
     ]
     return [Offer(*pair) for pair in pairs]
 
@@ -212,9 +216,22 @@ def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[En
     return routes.routes(pupil, caller, parts.inference.new_id)
 
 
+def _registry(settings: Settings, caller: Callable[[Request], Principal]) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    from servable.registry import routes
+
+    @cache
+    def registry() -> Registry:
+        from servable.registry.registry import Registry
+
+        return Registry.of(settings)
+
+    return routes.routes(registry, caller)
+
+
 def _offline(parts: Parts) -> Iterable[tuple[Endpoint, BodyHandler]]:
     """Tables of answers; none where no store for them is installed."""
     import orjson
+
     from servable.offline import routes
     from servable.offline.lookup import Lookup
     from servable.server.http.guard import caller_of
@@ -237,16 +254,16 @@ def _offline(parts: Parts) -> Iterable[tuple[Endpoint, BodyHandler]]:
     return routes.routes(Lookup(tables, predict), permit)
 
 
-def _registry(settings: Settings, caller: Callable[[Request], Principal]) -> Iterable[tuple[Endpoint, BodyHandler]]:
-    from servable.registry import routes
+def _release(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    from servable.release import routes
 
-    @cache
-    def registry() -> Registry:
+    def acts(who: str) -> Acts:
         from servable.registry.registry import Registry
+        from servable.release.acts import Acts
 
-        return Registry.of(settings)
+        return Acts(Registry.of(parts.settings, who))
 
-    return routes.routes(registry, caller)
+    return routes.routes(acts, caller, parts.repository.follow)
 
 
 def _records(settings: Settings) -> Any:
@@ -274,9 +291,37 @@ async def _door(control: socket.socket) -> int:
         return error.exit_code
 
 
+async def _controller(control: socket.socket) -> int:
+    """Look after canaries until there are none, or the supervisor is gone."""
+    from servable.registry.registry import Registry
+    from servable.release.acts import Acts
+    from servable.release.watch import Watch
+
+    channel = await Channel.open(control)
+    start = await anext(aiter(channel))
+    if not isinstance(start, Start):
+        return 3
+    set_up_logs(start.settings)
+    watch = Watch(
+        Acts(Registry.of(start.settings, "servable controller")),
+        lambda: channel.want(Want("stats")),
+        lambda name: channel.want(Want("follow", name)),
+    )
+    watching = asyncio.ensure_future(watch.run(start.settings.canary_look_s))
+    await asyncio.wait((watching, asyncio.ensure_future(channel.ended())), return_when=asyncio.FIRST_COMPLETED)
+    if watching.done():
+        watching.result()
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """A door process: take the control socket by its number and do what comes through it."""
+    """A process of the server: take the control socket by its number and do what comes through it. With `--controller`
+    it looks after canaries, otherwise it is a door.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["--controller"]:
+        die_with_parent()
+        return asyncio.run(_controller(socket.socket(fileno=int(words[2]))))
     if words[:1] != ["--control-fd"] or len(words) != 2:
         raise UsageError("this is a door process of `servable serve`, which starts it: not for people")
     die_with_parent()

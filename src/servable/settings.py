@@ -106,6 +106,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """For accepted requests to finish after SIGTERM."""
     heartbeat_timeout_s: float = 10.0
     """A door silent for longer is killed and replaced."""
+    canary_look_s: float = 2.0
+    """Between two looks at a canary, each of which may roll it back or promote it."""
 
     tables: str = ""
     """Where tables of answers are: a folder, redis://… or postgresql://…; empty: in `home`."""

@@ -13,7 +13,20 @@ from typer.core import TyperGroup
 
 from servable import __version__
 
-COMMANDS: Final = ("demo", "serve", "pack", "models", "predict", "batch", "table", "check", "rules", "keys", "doctor")
+COMMANDS: Final = (
+    "demo",
+    "serve",
+    "pack",
+    "models",
+    "release",
+    "predict",
+    "batch",
+    "table",
+    "check",
+    "rules",
+    "keys",
+    "doctor",
+)
 """In the order that `--help` tells them."""
 
 

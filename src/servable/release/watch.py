@@ -26,8 +26,6 @@ from servable.release.counts import Counts, counts_of
 from servable.release.policy import Action, decide
 from servable.release.trial import Trial
 
-LOOK_S: Final = 2.0
-"""Between two looks. They are free: the tests are valid at every one."""
 SOURCE: Final = "canary"
 """Who the verdicts are by."""
 FOLDER: Final = "release"
@@ -67,8 +65,10 @@ class Watch:
         self._now = now
         self._folder = acts.registry.home / FOLDER
 
-    async def run(self, look_s: float = LOOK_S) -> None:
-        """Until no name has a canary. A look that fails is logged, and the next one tries again."""
+    async def run(self, look_s: float) -> None:
+        """Until no name has a canary. Looks are free: the tests are valid at every one. A look that fails is logged,
+        and the next one tries again.
+        """
         while releases := await asyncio.to_thread(self.canaries):
             try:
                 await self.look(releases)

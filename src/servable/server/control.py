@@ -197,6 +197,11 @@ class Channel(asyncio.Protocol):
         while (message := await self._inbox.get()) is not None:
             yield message
 
+    async def ended(self) -> None:
+        """Return once the other side is gone. For whoever is told nothing more than answers."""
+        async for _ in self:
+            pass
+
     def close(self) -> None:
         """Send what is queued, then hang up."""
         if self._transport is not None:

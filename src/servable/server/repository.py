@@ -26,6 +26,10 @@ class Repository(Protocol):
         """Let go of a name until it is loaded again. Raises NotFound."""
         ...
 
+    async def follow(self, name: str) -> list[State]:
+        """Take up what is declared of a name now, without loading anew what is loaded. Raises as `load`."""
+        ...
+
     async def statistics(self) -> list[Mapping[str, Any]]:
         """What each version has done in each door: `name`, `version`, and all that `Stats.snapshot` gives."""
         ...

@@ -38,7 +38,7 @@ class Follower:
 
     def __init__(self, rollout: Rollout, declared: Declared | None = None) -> None:
         self.rollout = rollout
-        self._declared = declared
+        self.declared = declared
 
     async def follow(self, name: str) -> list[State]:
         """Take up what is declared of a name now. Raises what `Rollout.follow` raises; then the old goes on."""
@@ -46,14 +46,13 @@ class Follower:
         try:
             return await self.rollout.follow({name})
         except BundleError as error:
-            if self._declared is not None and standing is not None:
-                await asyncio.to_thread(self._declared.undo, name, standing, error.message)
+            if self.declared is not None and standing is not None:
+                await asyncio.to_thread(self.declared.undo, name, standing, error.message)
             raise
 
-    async def keep_on(self) -> None:
+    async def keep_on(self, declared: Declared) -> None:
         """Look, again and again. Whatever goes wrong is logged, and the next look tries again."""
-        declared = self._declared
-        while declared is not None:
+        while True:
             await asyncio.sleep(LOOK_S)
             try:
                 for name in sorted(await asyncio.to_thread(declared.news)):

@@ -19,10 +19,10 @@ from servable.engine.plan import Plan
 from servable.errors import ServableError
 from servable.server.control import Notice, Want
 from servable.server.supervisor.child import Child, reap_orphans
+from servable.server.supervisor.controller import Controller
 from servable.server.supervisor.desk import Desk
 from servable.server.supervisor.doors import Doors
 from servable.server.supervisor.follower import Declared, Follower
-from servable.server.supervisor.lease import lease
 from servable.server.supervisor.notify import Notifier
 from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.processes import Processes
@@ -99,6 +99,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._follower = follower
         self._desk = Desk(follower.rollout, doors.living, doors.replaced, processes, follower)
+        self._controller = Controller(settings, follower.rollout, self._desk.reply)
         self._tasks: set[asyncio.Task[None]] = set()
         self._announced = False
         self._reload_wanted = asyncio.Event()
@@ -129,6 +130,7 @@ class Supervisor:
             self._cancel()
             self._doors.kill()
             self._processes.kill()
+            self._controller.kill()
 
     async def _begin(self) -> None:
         """Doors import their libraries while we find out what they shall serve."""
@@ -188,7 +190,9 @@ class Supervisor:
 
     async def _follow(self) -> None:
         await self._doors.proven.wait()
-        await self._follower.keep_on()
+        if self._follower.declared is not None:
+            self._go(self._controller.keep())
+            await self._follower.keep_on(self._follower.declared)
 
     async def _answer(self, door: Child, want: Want) -> None:
         door.channel.send(await self._desk.reply(want))
@@ -222,8 +226,10 @@ class Supervisor:
     def _reap(self) -> None:
         self._doors.reap()
         self._processes.reap()
+        self._controller.reap()
         if os.getpid() == 1:
-            reap_orphans({child.pid for child in self._doors.living()} | self._processes.pids())
+            doors = {child.pid for child in self._doors.living()}
+            reap_orphans(doors | self._processes.pids() | self._controller.pids())
 
     def _go(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside, until it ends or the server stops; an error that it does not handle ends the server."""
