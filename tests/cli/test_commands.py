@@ -12,6 +12,7 @@ from tests.cli.command import servable
 
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
+    "release": ("canary", "shadow", "fallback", "promote", "rollback", "status"),
     "keys": ("create", "list", "revoke"),
     "table": ("list", "get", "rollback", "drop"),
 }

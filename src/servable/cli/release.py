@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,22 +16,46 @@ if TYPE_CHECKING:
     from servable.domain.ref import Ref
     from servable.release.acts import Acts
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(invoke_without_command=True)
 
 RefText = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME:VERSION or NAME@ALIAS.")]
 Override = Annotated[str, typer.Option("--override", help="Why the gate is overridden; it stays in the history.")]
 
 
 @app.callback()
-def release() -> None:
-    """Bring a version into service, step by step, and back.
+def release(context: typer.Context, home: Home = None, as_json: AsJson = False) -> None:
+    """List how each name is being released. The commands below bring a version into service, step by step, and back.
 
     Example:  servable release canary churn:2 --share 5%
     """
+    if context.invoked_subcommand is not None:
+        context.obj = home
+        return
+    from servable.release.told import releases_told
+
+    told = releases_told(_acts(home))
+    if as_json:
+        show_json(told)
+        return
+    show_table(
+        [
+            {
+                "name": one["name"],
+                "live": one["live"],
+                "canary": f"{one['canary']} ({one['share']:.2%})" if one["canary"] else "",
+                "shadows": one["shadows"],
+                "fallback": one["fallback"] or ("a value" if one["fallback_value"] else ""),
+                "since": "" if one["since"] is None else _date(one["since"]),
+                "reason": one["reason"],
+            }
+            for one in told
+        ]
+    )
 
 
 @app.command()
 def canary(
+    context: typer.Context,
     ref: RefText,
     share: Annotated[str, typer.Option(help="Of the requests: 5% or 0.05.")] = "5%",
     requests: Annotated[int | None, typer.Option(help="The canary's own, before it is promoted.")] = None,
@@ -59,13 +84,14 @@ def canary(
         terms = Terms(promote=promote, **chosen) if chosen or not promote else None
     except ValueError as error:
         raise UsageError(str(error)) from error
-    acts, asked = _acts(home), _ref(ref)
+    acts, asked = _acts(home or context.obj), _ref(ref)
     acts.canary(asked, _share(share, "--share"), terms, override)
     _tell(acts, asked.name, as_json)
 
 
 @app.command()
 def shadow(
+    context: typer.Context,
     ref: RefText,
     remove: Annotated[bool, typer.Option("--remove", help="No more copies.")] = False,
     home: Home = None,
@@ -75,13 +101,14 @@ def shadow(
 
     Example:  servable release shadow churn:3
     """
-    acts, asked = _acts(home), _ref(ref)
+    acts, asked = _acts(home or context.obj), _ref(ref)
     acts.shadow(asked, remove=remove)
     _tell(acts, asked.name, as_json)
 
 
 @app.command()
 def fallback(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="The model that may fail.")],
     to: Annotated[str | None, typer.Option(metavar="REF", help="A version of it, or another model.")] = None,
     value: Annotated[str | None, typer.Option(help="A value for each output, as JSON: '{\"label\": 0}'.")] = None,
@@ -92,24 +119,27 @@ def fallback(
 
     Example:  servable release fallback churn --to churn:1
     """
-    acts = _acts(home)
+    acts = _acts(home or context.obj)
     acts.fallback(_ref(name).name, to, _values(value))
     _tell(acts, name, as_json)
 
 
 @app.command()
-def promote(ref: RefText, override: Override = "", home: Home = None, as_json: AsJson = False) -> None:
+def promote(
+    context: typer.Context, ref: RefText, override: Override = "", home: Home = None, as_json: AsJson = False
+) -> None:
     """Make a version the live one, and the champion; of a bare name its canary.
 
     Example:  servable release promote churn:2
     """
-    acts, asked = _acts(home), _ref(ref)
+    acts, asked = _acts(home or context.obj), _ref(ref)
     acts.promote(asked, override or None)
     _tell(acts, asked.name, as_json)
 
 
 @app.command()
 def rollback(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="The model.")],
     reason: Annotated[str, typer.Option(help="Why; it stays in the history.")] = "by hand",
     home: Home = None,
@@ -119,18 +149,23 @@ def rollback(
 
     Example:  servable release rollback churn
     """
-    acts = _acts(home)
+    acts = _acts(home or context.obj)
     acts.rollback(_ref(name).name, reason)
     _tell(acts, name, as_json)
 
 
 @app.command()
-def status(name: Annotated[str, typer.Argument(help="The model.")], home: Home = None, as_json: AsJson = False) -> None:
+def status(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The model.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Tell how a model is being released, and what is known of its canary.
 
     Example:  servable release status churn
     """
-    _tell(_acts(home), _ref(name).name, as_json)
+    _tell(_acts(home or context.obj), _ref(name).name, as_json)
 
 
 def _acts(home: str | None) -> Acts:
@@ -194,8 +229,8 @@ def _tell(acts: Acts, name: str, as_json: bool) -> None:
 def _plain(key: str, value: Any) -> Any:
     if key == "share":
         return f"{value:.2%}"
-    if key == "since":
-        from datetime import UTC, datetime
+    return _date(value) if key == "since" else value
 
-        return datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds")
-    return value
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -30,6 +30,11 @@ def release_told(acts: Acts, name: str) -> dict[str, Any]:
     return told
 
 
+def releases_told(acts: Acts) -> list[dict[str, Any]]:
+    """Of every name that has a version which may be live."""
+    return [release_told(acts, one.name) for one in acts.registry.wanted()]
+
+
 def _route(release: Release) -> dict[str, Any]:
     route = release.route
     return {
