@@ -41,6 +41,7 @@ class FakeDoor:
         self.grpc = [socket.socket(fileno=fd) for fd in start.grpc_fds]
         self.loaded: dict[str, tuple[str, int]] = {}
         self.ready = False
+        self.loading = ""
         self.stuck = ""
         self.open = 0
         self.asked = 0
@@ -54,7 +55,9 @@ class FakeDoor:
             if kind == "crash":
                 os.kill(os.getpid(), signal.SIGSEGV)
             elif kind == "slow":
+                self.loading = target.name
                 await asyncio.sleep(float(rest))
+                self.loading = ""
             if kind == "bad":
                 code = "missing_extra" if rest == "extra" else ""
                 failures.append(State(target.name, target.version, "UNAVAILABLE", rest, code))
@@ -107,6 +110,7 @@ class FakeDoor:
             "slot": slot,
             "ready": ready,
             "loaded": self.loaded,
+            "loading": self.loading,
             "environ": environment,
             "grpc": [sock.getsockname()[1] for sock in self.grpc],
         }

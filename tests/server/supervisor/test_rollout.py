@@ -184,7 +184,7 @@ def test_a_signal_to_stop_ends_a_change_that_goes_on(server: Server) -> None:
     answers: list[Any] = []
     asking = threading.Thread(target=lambda: answers.append(server.get("/want/load/m")))
     asking.start()
-    eventually(lambda: server.get()["ready"] and asking.is_alive())
+    eventually(lambda: server.get()["loading"] == "m", "a door that loads")
     server.signal(signal.SIGTERM)
     assert server.ended() == 0
     asking.join()
