@@ -11,14 +11,19 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from pyarrow.dataset import dataset
 
+from servable.bundles.manifest import dumps
+from servable.bundles.open import open_bundle
 from servable.cli import main
+from servable.domain.bundle import MANIFEST
+from servable.domain.rule import Rule
 from tests.cli.command import servable
 from tests.custom import HOSTILE, custom
 from tests.offline.files import csv_files, held_at
-from tests.packed import scaler
+from tests.packed import bundle_at, scaler
 from tests.stores.tables import places
 
 
@@ -124,6 +129,26 @@ def test_a_query_is_answered(batch, tmp_path):
     assert "no such table" in batch(
         "--input", f"sqlite:///{tmp_path}/x.db", "--query", "SELECT * FROM x", "--key", "id", "--table", "t", code=2
     )["error"]  # fmt: skip
+
+
+def test_rules_decide_as_they_do_in_a_door(batch, tmp_path):
+    rules = (
+        Rule("adult", column="a", low=5, action="refuse", reason="we lend to adults only"),
+        Rule("many", when="a > 20", action="flag"),
+        Rule("known", when="b == 10", action="answer", answer={"y": [7, 7]}),
+    )
+    bundle = bundle_at(tmp_path / "ruled")
+    manifest = open_bundle(bundle).manifest
+    field = msgspec.structs.replace(manifest.signature.inputs[0], features=("a", "b"))
+    signature = msgspec.structs.replace(manifest.signature, inputs=(field,))
+    (bundle / MANIFEST).write_bytes(dumps(msgspec.structs.replace(manifest, signature=signature, rules=rules)))
+    source = csv_files(tmp_path / "in")
+    told = batch("--input", source, "--key", "id", "--table", "t", "--max-bad", 0.5, ref=bundle)
+    rows = held_at(tmp_path / "home", "t")
+    assert (told["numbers"]["bad"], len(rows)) == (5, 25)
+    assert (rows["k6"], rows["k20"]) == ({"y": [12.0, 6.0]}, {"y": [7.0, 7.0]})
+    rejected = json.loads(Path(told["evidence"]["rejected"]).read_text().splitlines()[4])
+    assert (rejected["row"], rejected["reasons"]) == (4, ["rule 'adult': we lend to adults only"])
 
 
 def test_code_of_others_runs_in_a_process_of_its_own(batch, tmp_path):

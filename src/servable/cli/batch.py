@@ -60,9 +60,10 @@ def batch(
 
     settings = load_settings({"home": home})
     target, bundle = live(settings, ref)
+    fallbacks = {rule.fallback: live(settings, rule.fallback)[0] for rule in bundle.manifest.rules if rule.fallback}
     wish = Wish(
         source, query, key, table, output, duplicates, max_bad, None if fresh is None else seconds(fresh, "--fresh"),
-        on_miss, keep, workers or len(os.sched_getaffinity(0)),
+        on_miss, keep, workers or len(os.sched_getaffinity(0)), fallbacks,
     )  # fmt: skip
     store = open_tables(settings.home_path, tables or settings.tables)
     with contextlib.closing(store), _progress() as tell:

@@ -7,8 +7,9 @@ nothing that readers see, and `resume` ends it as if it had not died.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from servable.domain.bundle import Bundle
@@ -20,6 +21,7 @@ from servable.offline.intake import named, needed
 from servable.offline.keying import kind_of
 from servable.offline.order import Order
 from servable.offline.query import snapshot
+from servable.offline.scorer import outputs_of
 from servable.offline.source import Source, find
 from servable.offline.whole import disk, sync
 from servable.offline.work import Progress, Work, publish
@@ -36,6 +38,7 @@ class Wish(NamedTuple):
     `source` is a file, folder, glob or URL; with a `query`, the database's URL, or empty for DuckDB. Of two rows with
     one key the `last` or the `first` is kept, or the job fails (`refuse`). `max_bad` is the share of rows that may stay
     without an answer. `keep` generations of the table stay.
+    `fallbacks` are what the model's rules hand rows over to, by their Refs.
     """
 
     source: str
@@ -49,6 +52,7 @@ class Wish(NamedTuple):
     on_miss: str = "refuse"
     keep: int = 2
     workers: int = 1
+    fallbacks: Mapping[str, Target] = MappingProxyType({})
 
 
 def run(
@@ -82,14 +86,24 @@ def run(
             columns = list(dict.fromkeys([*columns, wish.key]))
         read = tuple(source.columns) if wish.output else tuple(columns)
         features = () if signature is bundle.signature else signature.inputs[0].features
-        order = Order(target, str(folder.path), wish.key, kind, read, features, wish.output, bool(wish.table))
+        order = Order(
+            target,
+            str(folder.path),
+            wish.key,
+            kind,
+            read,
+            features,
+            wish.output,
+            bool(wish.table),
+            dict(wish.fallbacks),
+        )
         work = Work(folder, source, order, wish.max_bad, tell)
         if not wish.table:
             for _ in work.done(wish.workers):
                 pass
             return _end(wish, work, None, 0, time.monotonic() - began)
         stated = Generation(
-            wish.table, target.name, target.version, bundle.digest, spec.started, kind, bundle.signature.outputs,
+            wish.table, target.name, target.version, bundle.digest, spec.started, kind, outputs_of(bundle),
             wish.key, wish.fresh_s, "predict" if wish.on_miss == "predict" else "refuse",
         )  # fmt: skip
         generation, duplicates = work.fill(tables, stated, wish.duplicates, wish.workers)

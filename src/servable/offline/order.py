@@ -25,6 +25,8 @@ class Order(msgspec.Struct, frozen=True):
     features: tuple[str, ...] = ()
     output: str = ""
     answers: bool = True
+    fallbacks: dict[str, Target] = {}
+    """What the model's rules may hand rows over to, by its Ref."""
 
 
 class Part(msgspec.Struct, frozen=True, tag="part"):

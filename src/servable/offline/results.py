@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from servable.domain.batch import Array, Batch
-from servable.domain.signature import Signature
+from servable.domain.field import Field
 from servable.offline.keying import packed
 from servable.offline.piece import arrow
 from servable.offline.whole import Whole, disk
@@ -58,9 +58,9 @@ class Frames(Whole):
 
     mode = 0o666
 
-    def __init__(self, folder: Path, name: str, signature: Signature) -> None:
+    def __init__(self, folder: Path, name: str, outputs: Sequence[Field]) -> None:
         super().__init__(folder / f"part-{name}.parquet")
-        self._signature = signature
+        self._outputs = outputs
         self._writer: Any = None
 
     def write(self, block: Any, answer: Batch) -> None:
@@ -68,7 +68,7 @@ class Frames(Whole):
         from pyarrow import parquet
 
         columns, names = list(map(_readable, block.columns)), list(block.schema.names)
-        for name, array in flat(answer, self._signature):
+        for name, array in flat(answer, self._outputs):
             columns.append(arrow().array(array))
             names.append(f"{name}_answer" if name in names else name)
         table = arrow().Table.from_arrays(columns, names)
@@ -93,9 +93,9 @@ def _readable(column: Any) -> Any:
         return pa.array([None if one is None else one.decode(errors="replace") for one in column.to_pylist()])
 
 
-def flat(answer: Batch, signature: Signature) -> Iterator[tuple[str, Any]]:
+def flat(answer: Batch, outputs: Sequence[Field]) -> Iterator[tuple[str, Any]]:
     """Outputs as columns: a vector is one, a matrix one for each of its numbers (`probabilities_yes`)."""
-    for field in signature.outputs:
+    for field in outputs:
         array = answer[field.name]
         if array.ndim == 1 or array.shape[1:] == (1,):
             yield field.name, array.reshape(len(array))

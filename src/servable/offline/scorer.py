@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
+from servable.bundles.guard import guard_of
 from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
+from servable.domain.field import Field
 from servable.domain.model import Model
-from servable.domain.signature import Signature
 from servable.errors import ModelFailed
 from servable.offline import piece
 from servable.offline.intake import Reasons, named, take
@@ -25,6 +28,7 @@ from servable.offline.order import Order, Part, Scored
 from servable.offline.piece import Piece, Unreadable, arrow
 from servable.offline.results import Answers, Frames
 from servable.offline.whole import Lines, write_whole
+from servable.rules.whole import Answered
 from servable.stores.tables.layout import Layout
 
 ANSWERS: Final = "answers"
@@ -44,11 +48,16 @@ class Intake(NamedTuple):
 class Scorer:
     """A loaded model, and what a job wants of it."""
 
-    def __init__(self, order: Order, model: Model, signature: Signature) -> None:
+    def __init__(self, order: Order, model: Model, bundle: Bundle, hand_over: Callable[[str, Batch], Answered]) -> None:
+        """`hand_over` asks the fallback that a rule names."""
         self._order = order
         self._model = model
-        self._signature = signature = named(signature, order.features, "") if order.features else signature
-        self._layout = Layout(signature.outputs)
+        self._guard = guard_of(bundle)
+        self._hand_over = hand_over
+        self._own = bundle.signature
+        self._signature = named(bundle.signature, order.features, "") if order.features else bundle.signature
+        self._outputs = outputs_of(bundle)
+        self._layout = Layout(self._outputs)
         self._folder = Path(order.folder)
 
     def score(self, part: Part) -> Scored:
@@ -59,16 +68,16 @@ class Scorer:
         with contextlib.ExitStack() as files:
             answers = files.enter_context(Answers(self._folder / ANSWERS / f"{name}.arrow", self._layout))
             rejected = files.enter_context(Lines(self._folder / REJECTED / f"{name}.jsonl"))
-            frames = files.enter_context(Frames(Path(self._order.output), name, self._signature))
+            frames = files.enter_context(Frames(Path(self._order.output), name, self._outputs))
             for one in part.pieces:
                 first = one.first_row or 0
                 for block, broken in piece.read(one, self._order.columns):
                     intake = self._intake(block)
-                    if intake.batch.rows:
-                        self._answer(intake, answers, frames)
+                    refused = self._answer(intake, answers, frames) if intake.batch.rows else {}
                     _reject(rejected, one, first, block, intake.reasons, broken)
+                    _reject(rejected, one, first, intake.rows, refused, [])
                     rows += block.num_rows + len(broken)
-                    bad += len(intake.reasons) + len(broken)
+                    bad += len(intake.reasons) + len(broken) + len(refused)
                     first += block.num_rows
             sizes = {str(file.path): file.finish() for file in (answers, rejected, frames) if file.made}
         scored = Scored(part.number, rows, bad, time.monotonic() - began, sizes)
@@ -92,16 +101,44 @@ class Scorer:
                    sorted(taken.reasons.keys() | wrong.keys())}  # fmt: skip
         return Intake(block.filter(mask), batch, keys.filter(mask), reasons)
 
-    def _answer(self, intake: Intake, answers: Answers, frames: Frames) -> None:
-        answer = self._model.predict(intake.batch)
-        if faults := self._signature.check_outputs(answer):
+    def _answer(self, intake: Intake, answers: Answers, frames: Frames) -> Reasons:
+        """Write the answers down; the rows that the model's rules refuse, with the rules."""
+        rows, keys, refused = intake.rows, intake.keys, {}
+        if self._guard is None:
+            answer = self._predict(intake.batch)
+        else:
+            whole = self._guard.answer(intake.batch, self._predict, self._hand_over, lenient=True)
+            answer = whole.answer
+            if len(whole.refused):
+                for fired in whole.fired:
+                    if fired.rule.action == "refuse":
+                        why = fired.rule.reason or fired.rule.judges
+                        for row in fired.rows.tolist():
+                            refused.setdefault(row, []).append(f"rule {fired.rule.name!r}: {why}")
+                kept = np.ones(answer.rows, bool)
+                kept[list(refused)] = False
+                answer = Batch({name: array[kept] for name, array in answer.columns.items()}, int(kept.sum()))
+                mask = arrow().array(kept)
+                rows, keys = rows.filter(mask), None if keys is None else keys.filter(mask)
+        if answer.rows and self._order.answers:
+            answers.write(keys, answer)
+        if answer.rows and self._order.output:
+            frames.write(rows, answer)
+        return refused
+
+    def _predict(self, batch: Batch) -> Batch:
+        answer = self._model.predict(batch)
+        if faults := self._own.check_outputs(answer):
             raise ModelFailed(f"the model's answer breaks its own contract: {'; '.join(map(str, faults))}")
-        if answer.rows != intake.batch.rows:
-            raise ModelFailed(f"the model gave {answer.rows} answers to {intake.batch.rows} rows")
-        if self._order.answers:
-            answers.write(intake.keys, answer)
-        if self._order.output:
-            frames.write(intake.rows, answer)
+        if answer.rows != batch.rows:
+            raise ModelFailed(f"the model gave {answer.rows} answers to {batch.rows} rows")
+        return answer
+
+
+def outputs_of(bundle: Bundle) -> tuple[Field, ...]:
+    """What callers get of a model: its outputs, and those that its rules add."""
+    guard = guard_of(bundle)
+    return (bundle.signature if guard is None else guard.signature).outputs
 
 
 def _reject(lines: Lines, one: Piece, first: int, block: Any, reasons: Reasons, broken: list[Unreadable]) -> None:

@@ -9,13 +9,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from typing import IO
 
 import msgspec
 
+from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.problem import Problem
-from servable.domain.signature import Signature
+from servable.engine.plan import Target
 from servable.errors import ServableError
 from servable.offline.order import Failed, Order, Part, Ready, Scored
 
@@ -32,10 +35,19 @@ def main() -> int:
         return 0
     order = msgspec.json.decode(first, type=Order)
     try:
-        with _loaded(order) as (model, signature):
+        with contextlib.ExitStack() as held:
             from servable.offline.scorer import Scorer
+            from servable.rules.whole import Answered
 
-            scorer = Scorer(order, model, signature)
+            @cache
+            def loaded(target: Target) -> tuple[Model, Bundle]:
+                return held.enter_context(_loaded(target))
+
+            def hand_over(ref: str, batch: Batch) -> Answered:
+                target = order.fallbacks[ref]
+                return Answered(loaded(target)[0].predict(batch), f"{target.name}:{target.version}")
+
+            scorer = Scorer(order, *loaded(order.target), hand_over)
             _report(reports, Ready())
             for line in orders:
                 _report(reports, scorer.score(msgspec.json.decode(line, type=Part)))
@@ -49,21 +61,21 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _loaded(order: Order) -> Iterator[tuple[Model, Signature]]:
+def _loaded(target: Target) -> Iterator[tuple[Model, Bundle]]:
     """The model: here if it is data, else in a sandboxed process of its own."""
     from servable.bundles.open import format_of
     from servable.offline.foreign import foreign
 
-    plugin, _ = format_of(order.target.source)
+    plugin, _ = format_of(target.source)
     if plugin.isolated:
-        with foreign(order.target) as (model, bundle):
-            yield model, bundle.signature
+        with foreign(target) as found:
+            yield found
         return
     from servable.engine.loading import load
 
-    loaded = load(order.target, warm_up=False)
+    loaded = load(target, warm_up=False)
     try:
-        yield loaded.model, loaded.bundle.signature
+        yield loaded.model, loaded.bundle
     finally:
         loaded.model.close()
 
