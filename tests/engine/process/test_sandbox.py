@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -80,10 +81,43 @@ def test_a_model_that_starts_programs_may(tmp_path: Path) -> None:
     assert (code, answers) == (0, ["no", "no", "yes"])
 
 
+LISTEN = """
+import socket, sys
+from servable.engine.process import seccomp
+outside, listens = sys.argv[1:]
+assert seccomp.restrict(spawns=False, listens=listens == "yes")
+
+def listen():
+    socket.socket(socket.AF_UNIX).bind("own.sock")
+
+def connect():
+    socket.socket(socket.AF_UNIX).connect(outside)
+
+for attempt in (listen, connect, lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), socket.socket):
+    try:
+        attempt()
+    except PermissionError:
+        print("no")
+    else:
+        print("yes")
+"""
+
+
+@pytest.mark.parametrize(("listens", "answers"), [("yes", "yes no no no"), ("no", "no no no no")])
+def test_a_model_whose_library_listens_may_and_reaches_nobody(tmp_path: Path, listens: str, answers: str) -> None:
+    with socket.socket(socket.AF_UNIX) as outside:
+        outside.bind(str(tmp_path / "outside.sock"))
+        outside.listen()
+        command = [sys.executable, "-W", "ignore", "-c", LISTEN, str(tmp_path / "outside.sock"), listens]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+    assert done.stdout.split() == answers.split(), done.stderr
+
+
+@pytest.mark.parametrize("listens", [False, True])
 @pytest.mark.parametrize("machine", sorted(seccomp.NUMBERS))
-def test_a_filter_is_whole_for_every_machine(machine: str) -> None:
+def test_a_filter_is_whole_for_every_machine(machine: str, listens: bool) -> None:
     """Jumps stay inside, and the last step is an answer: else the kernel refuses the filter."""
-    code = seccomp.program(machine, os.getpid(), spawns=False)
+    code = seccomp.program(machine, os.getpid(), spawns=False, listens=listens)
     steps = [code[index : index + 8] for index in range(0, len(code), 8)]
     for place, step in enumerate(steps):
         operation, if_true, if_false = int.from_bytes(step[:2], "little"), step[2], step[3]
