@@ -26,9 +26,8 @@ def test_every_kind_of_file_says_the_same(kind, tmp_path):
     read = read_examples(path, real.bundle.signature, real.label)
     assert read.truth.tolist() == real.examples.truth.tolist()
     for name, array in real.examples.batch.columns.items():
-        assert np.array_equal(pd.Series(read.batch[name].ravel()), pd.Series(array.ravel())) or np.allclose(
-            read.batch[name].astype(float), array.astype(float), equal_nan=True
-        )
+        ours, theirs = (pd.Series(each.ravel()) for each in (read.batch[name], array))
+        pd.testing.assert_series_equal(ours, theirs)
 
 
 def test_what_is_wrong_with_rows(tmp_path):

@@ -59,7 +59,11 @@ def replay(cases: Sequence[Case], model: Subject) -> Verdict:
 def _wrong(case: Case, model: Subject) -> str:
     """Why a case fails; empty where it does not."""
     try:
-        answer = model.answer(batch_of(case.row, model))
+        batch = batch_of(case.row, model)
+        for fired in model.fired(batch):
+            if fired.rule.action == "refuse":
+                return "" if case.refused else f"the rule {fired.rule.name!r} refuses it"
+        answer = model.answer(batch)
     except InvalidInput as error:
         return "" if case.refused else f"it is refused: {error.message}"
     except ServableError as error:

@@ -7,7 +7,7 @@ on a server.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +18,12 @@ from servable.checks.answer import Answer, read_answer
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
+from servable.domain.rule import Fired
 from servable.engine.loading import load
 from servable.engine.plan import Target
 from servable.engine.process.alone import load_alone, needs_process
 from servable.errors import ModelFailed, ServableError
+from servable.rules.guard import Guard
 
 AT_ONCE: Final = 4096
 """Rows of a call: of many more, temporary arrays no longer fit into a processor's cache."""
@@ -33,11 +35,12 @@ Tell = Callable[[int], Any]
 class Subject:
     """What is tested: `ref` says it in full (`churn:3`)."""
 
-    def __init__(self, ref: str, bundle: Bundle, model: Model, load_s: float) -> None:
+    def __init__(self, ref: str, bundle: Bundle, model: Model, load_s: float, guard: Guard | None = None) -> None:
         self.ref = ref
         self.bundle = bundle
         self.model = model
         self.load_s = load_s
+        self.guard = guard
         self.tell: Tell = lambda _: None
 
     def predict(self, batch: Batch) -> Batch:
@@ -54,6 +57,10 @@ class Subject:
     def answer(self, batch: Batch) -> Answer:
         """What the outputs say. Raises as `predict`, and UsageError."""
         return read_answer(self.predict(batch), self.bundle.signature, self.bundle.manifest.labels)
+
+    def fired(self, batch: Batch) -> Sequence[Fired]:
+        """The rules of the bundle that judge inputs, and fire."""
+        return () if self.guard is None else self.guard.judge(batch)
 
     def _once(self, batch: Batch) -> Batch:
         try:
@@ -78,6 +85,7 @@ def subject(target: Target, environments: Path) -> Iterator[Subject]:
     alone = needs_process(Path(target.source))
     loaded = load_alone(target, environments) if alone else load(target, warm_up=False)
     try:
-        yield Subject(f"{target.name}:{target.version}", loaded.bundle, loaded.model, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        yield Subject(f"{target.name}:{target.version}", loaded.bundle, loaded.model, seconds, loaded.guard)
     finally:
         loaded.model.close()

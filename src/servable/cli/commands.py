@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "batch",
     "table",
     "check",
+    "probe",
     "rules",
     "keys",
     "doctor",

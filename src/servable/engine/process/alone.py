@@ -20,10 +20,11 @@ import msgspec
 
 from servable.bundles import manifest
 from servable.bundles.environments import build, path_for
+from servable.bundles.guard import guard_of
 from servable.bundles.open import format_of
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
-from servable.engine.loading import Loaded, guard_of
+from servable.engine.loading import Loaded
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
 from servable.engine.process import frames
