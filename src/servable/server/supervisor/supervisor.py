@@ -23,6 +23,7 @@ from servable.server.supervisor.controller import Controller
 from servable.server.supervisor.desk import Desk
 from servable.server.supervisor.doors import Doors
 from servable.server.supervisor.follower import Declared, Follower
+from servable.server.supervisor.lease import lease
 from servable.server.supervisor.notify import Notifier
 from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.processes import Processes
