@@ -149,6 +149,22 @@ class Fired(NamedTuple):
         return f"{self.rule.action}{f' to {self.to}' if self.to else ''} rows {ranges(self.rows)}"
 
 
+def shared_out(fired: Sequence[Fired], counts: Sequence[int]) -> list[list[Fired]]:
+    """What fired over rows that stood behind one another, for each part of so many rows, by its own numbers.
+
+    >>> old = Rule("old", when="age > 100")
+    >>> [[str(each) for each in part] for part in shared_out([Fired(old, np.array([1, 2, 5]))], [2, 3, 1])]
+    [['flag rows 1'], ['flag rows 0'], ['flag rows 0']]
+    """
+    parts: list[list[Fired]] = [[] for _ in counts]
+    ends = np.cumsum(counts)
+    for each in fired:
+        part_of = np.searchsorted(ends, each.rows, side="right")
+        for part in np.unique(part_of):
+            parts[part].append(each._replace(rows=each.rows[part_of == part] - (ends[part] - counts[part])))
+    return parts
+
+
 def ranges(rows: Array | Sequence[int]) -> str:
     """Ascending row numbers, written short.
 

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Protocol
 
 from servable.domain.batch import Batch
-from servable.domain.rule import Fired
+from servable.domain.rule import Fired, shared_out
 from servable.domain.signature import Signature
 from servable.engine.lane import Lane
 from servable.engine.lanes import Lanes
@@ -42,16 +42,22 @@ class Standing(Protocol):
 
 
 class Part(Request):
-    """Some rows of a request, on their way to the model or to a fallback. Not a request of its own in the records."""
+    """Some rows of a request, on their way to the model or to a fallback. `judged` ones are the model's own, and no
+    requests in its records; `distance` is how often rows were handed over.
+    """
 
-    __slots__ = ("distance",)
+    __slots__ = ("distance", "judged")
 
     distance: int
-    """How often its rows were handed over."""
+    judged: bool
 
 
 class Guarding:
-    """Of one version. `submit` is the only way in."""
+    """Of one version. `submit` is the only way in.
+
+    Where only inputs are judged, requests go to the lane, which shows all that would share its next call: judging them
+    together costs about what judging one does. Where answers are, each goes its own way from the start.
+    """
 
     def __init__(
         self,
@@ -67,19 +73,38 @@ class Guarding:
         self.stats = stats
         self.find = find
         self.on_guarded = on_guarded
+        self._together = all(-1 not in field.shape[1:] for field in guard.signature.inputs)
+        self.submit: Callable[[Request], None] = self._begin
+        if not guard.answers:
+            self.submit = lane.submit
+            lane.look(self._screen)
 
-    def submit(self, request: Request) -> None:
-        """Let a request in, or finish it with what rules refuse."""
+    def _begin(self, request: Request) -> None:
+        _Course(self, request, self.guard.steps(request.batch)).go(None)
+
+    def _screen(self, taken: list[Request]) -> list[Request]:
+        """Of requests that would share a call those that rules leave alone. The others go their own ways."""
+        fresh = [request for request in taken if not (isinstance(request, Part) and request.judged)]
+        if not fresh:
+            return taken
         try:
-            fired = self.guard.judge(request.batch)
+            if self._together:
+                fired = self.guard.judge(Batch.join([request.batch for request in fresh]))
+                if not fired:
+                    return taken
+                shares = shared_out(fired, [request.rows for request in fresh])
+            else:
+                shares = [self.guard.judge(request.batch) for request in fresh]
         except Exception as error:  # noqa: BLE001 - the wall: the caller gets a status, never a traceback
-            self.stats.failed(ModelFailed.code)
-            request.finish(None, _unexpected(error))
-            return
-        if fired or self.guard.answers:
-            _Course(self, request, self.guard.steps(request.batch, fired)).go(None)
-        else:
-            self.lane.submit(request)
+            for request in fresh:
+                self.stats.failed(ModelFailed.code)
+                request.finish(None, _unexpected(error))
+            return [request for request in taken if request not in fresh]
+        concerned = {id(request): own for request, own in zip(fresh, shares, strict=True) if own}
+        for request in fresh:
+            if (own := concerned.get(id(request))) is not None:
+                _Course(self, request, self.guard.steps(request.batch, own)).go(None)
+        return [request for request in taken if id(request) not in concerned]
 
 
 class _Course:
@@ -115,6 +140,7 @@ class _Course:
         request = self._request
         part = Part(request.id, batch, self._by_model, request.deadline, request.priority)
         part.distance = 1
+        part.judged = ref == MODEL
         if ref == MODEL:
             self._guarding.lane.submit(part)
             return
@@ -183,7 +209,7 @@ class _Course:
             self._guarding.stats.fired(each.rule.name, each.rule.action, len(each.rows))
         request.fired = fired
         request.finish(answer, error)
-        if self._guarding.on_guarded is not None and not isinstance(request, Part):
+        if self._guarding.on_guarded is not None:
             self._guarding.on_guarded(request)
 
 

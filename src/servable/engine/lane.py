@@ -32,6 +32,9 @@ SWEEP_S: Final = 0.02
 OnOver = Callable[[Sequence[Request], Batch, Batch | None], None]
 """Told of requests that are over: they shared a call of these inputs, with this answer or the error that they hold."""
 
+Screen = Callable[[list[Request]], list[Request]]
+"""Gives the requests that are to be computed; what it keeps back it answers itself."""
+
 
 class Limits(NamedTuple):
     """What a lane may hold and how it may run; from the settings."""
@@ -73,6 +76,7 @@ class Lane:
         self._executor = executor
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
+        self._screen: Screen | None = None
 
     @property
     def idle(self) -> bool:
@@ -100,6 +104,10 @@ class Lane:
     def unready(self) -> str:
         """Why calls cannot be answered at present; empty if they can."""
         return "" if self._executor is None else self._executor.unready()
+
+    def look(self, screen: Screen) -> None:
+        """Have all that is taken from the queue looked at, before it shares a call."""
+        self._screen = screen
 
     def submit(self, request: Request) -> None:
         """Let a request in, or finish it with the reason why not."""
@@ -159,6 +167,8 @@ class Lane:
             taken = [
                 request for request in self._queue.take(self.cap, uniform=self._uniform) if self._in_time(request, now)
             ]
+            if taken and self._screen is not None:
+                taken = self._screen(taken)
             if not taken:
                 continue
             rows = sum(request.rows for request in taken)

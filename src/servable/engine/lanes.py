@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from servable.domain.signature import Signature
 from servable.engine.executor import Executor
-from servable.engine.lane import Lane, Limits, OnOver
+from servable.engine.lane import Lane, Limits, OnOver, Screen
 from servable.engine.loading import Loaded
 from servable.engine.process.client import RemoteModel
 from servable.engine.request import Request
@@ -41,6 +41,11 @@ class Lanes:
     def submit(self, request: Request) -> None:
         """To the lane with the fewest requests, of those whose process is there."""
         min(self._lanes, key=_reluctance).submit(request)
+
+    def look(self, screen: Screen) -> None:
+        """Have all that is taken from a queue looked at."""
+        for lane in self._lanes:
+            lane.look(screen)
 
     def unready(self) -> str:
         """Why calls cannot be answered at present; empty if any lane can."""

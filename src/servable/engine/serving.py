@@ -137,7 +137,7 @@ def _and(
 
 def _without_parts(on_over: OnOver, requests: Sequence[Request], inputs: Batch, answer: Batch | None) -> None:
     """Requests that were over in a lane, less the parts of those that are not: they are told of when they are."""
-    whole = [request for request in requests if not isinstance(request, Part)]
+    whole = [request for request in requests if not (isinstance(request, Part) and request.judged)]
     if whole:
         on_over(whole, inputs, answer)
 
