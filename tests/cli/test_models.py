@@ -125,3 +125,11 @@ def test_a_version_is_signed(registered, tmp_path):
     assert registered("models", "show", "scaler:1", "--json").json["signed_by"] == [public]
     registered("models", "verify", "scaler:1")
     registered("models", "sign", "scaler:1", "--key", tmp_path / "none.pem", code=2)
+
+
+def test_a_version_is_exported(registered, tmp_path):
+    assert registered("models", "export", "scaler:1", tmp_path / "m").out == f"scaler:1 → {tmp_path / 'm'}\n"
+    assert registered("models", "register", tmp_path / "m").out == "scaler:1\n"
+    registered("models", "export", "scaler:1", tmp_path / "m", code=1)
+    registered("models", "export", "scaler:1", tmp_path / "b.tar", "--to", "tar")
+    assert (tmp_path / "b.tar").stat().st_size > 1000

@@ -8,12 +8,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from servable.errors import CorruptModel, MissingExtra
-from servable.runtimes.mlflow_folder import read
+from servable.errors import CorruptModel, MissingExtra, UsageError
+from servable.runtimes.mlflow_folder import exported, read
 
 
 def unwrapped(folder: Path, sample: Any) -> tuple[Path, Any]:
     """The model inside the folder, and the sample: its own example where none is given. Raises CorruptModel."""
+    if (within := exported(folder)) is not None:
+        raise UsageError(f"{str(within)!r} is a bundle already: register it  (servable models register {within})")
     stated = read(folder)
     if sample is None and stated.example is not None:
         sample = _example(stated.example)

@@ -27,6 +27,7 @@ def open_bundle(path: Path | str, *, name: str | None = None) -> Bundle:
     and its name is the file's stem. `name` overrides either. Raises BundleError and what is below it, MissingExtra.
     """
     path = Path(path)
+    path = mlflow_folder.exported(path) or path
     if (path / MANIFEST).is_file():
         opened = _packed(path)
     elif is_mlflow(path):
@@ -46,6 +47,7 @@ def format_of(path: Path | str) -> tuple[Runtime, Manifest | None]:
     Raises UnknownFormat, BundleError.
     """
     path = Path(path)
+    path = mlflow_folder.exported(path) or path
     if (path / MANIFEST).is_file():
         stated = manifest.loads((path / MANIFEST).read_bytes(), f"{path.name}/{MANIFEST}")
         return runtime(stated.format), stated

@@ -14,10 +14,12 @@ from typing import Any
 import msgspec
 
 from servable.bundles.choose import To, choose
-from servable.bundles.keep import keep_booster, keep_file
+from servable.bundles.convert_file import pack_file
+from servable.bundles.keep import keep_booster
 from servable.bundles.keep_code import keep_code
 from servable.bundles.lineage import lineage_of
 from servable.bundles.mlflow import unwrapped
+from servable.bundles.mlflow_origin import facts, papers
 from servable.bundles.open import name_from
 from servable.bundles.ruled import Rules, with_rules
 from servable.bundles.sample import read_sample
@@ -77,8 +79,9 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
         tuple(map(Path, include)), *(None if path is None else Path(path) for path in (requirements, python))
     )
     path = Path(model) if isinstance(model, (str, Path)) else None
-    if path is not None and is_mlflow(path):
-        model, sample = unwrapped(path, sample)
+    of_mlflow = path if path is not None and is_mlflow(path) else None
+    if of_mlflow is not None:
+        model, sample = unwrapped(of_mlflow, sample)
     source = source_of(model, format, allow_unsafe=allow_unsafe, around=around, keep=to == "keep")
     name = name or (name_from(path.stem) if path is not None else None)
     if name is None or not NAME.fullmatch(name):
@@ -88,7 +91,7 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     if isinstance(source, CodeSource):
         packed = keep_code(source, name, rows, to, home / "environments")
     elif isinstance(source, FileSource):
-        packed = keep_file(source, name, rows, to)
+        packed = pack_file(source, name, rows, to)
     elif source.answer is None:
         packed = keep_booster(source, name, rows, to)
     elif rows is None:
@@ -103,6 +106,9 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     if not reference:
         packed = without_rows(packed)
     lineage = packed.manifest.lineage | lineage_of(getattr(source, "model", model), sample, rows, parent)
+    if of_mlflow is not None:
+        packed.files.update(papers(of_mlflow))
+        lineage["mlflow"] = facts(of_mlflow)
     checks = tuple(check.strip() for check in checks)
     stated = msgspec.structs.replace(packed.manifest, checks=checks, lineage=lineage)
     if output is not None:

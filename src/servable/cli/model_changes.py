@@ -1,10 +1,11 @@
-"""The commands of `servable models` that change what is registered: register, alias, tag, delete, sign.
+"""The commands of `servable models` that change what is registered: register, alias, tag, delete, sign, and export.
 
 `models.py` has the group, and the commands that tell.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,14 @@ from servable.errors import UsageError
 if TYPE_CHECKING:
     from servable.domain.ref import Ref
     from servable.registry.catalog import Version
+
+
+class Form(StrEnum):
+    """What a version may be exported as."""
+
+    mlflow = "mlflow"
+    tar = "tar"
+
 
 RefText = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME:VERSION or NAME@ALIAS.")]
 
@@ -131,6 +140,33 @@ def sign(
         show_json({"ref": ref, "key": public})
     else:
         print(f"{ref} is signed by {public}")
+
+
+def export(
+    context: typer.Context,
+    ref: RefText,
+    output: Annotated[Path, typer.Argument(metavar="PATH", help="What is made: a folder, or for `tar` a file.")],
+    to: Annotated[Form, typer.Option(help="A folder that MLflow loads, or the bundle as one file.")] = Form.mlflow,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a version down for others: as an MLflow model, or as one file to send to another registry.
+
+    Example:  servable models export churn@champion ./churn-mlflow
+    """
+    from servable.bundles.archive import archive
+    from servable.bundles.mlflow_export import export as export_mlflow
+
+    version, bundle = registry_at(home or context.obj).open(ref_of(ref))
+    with working(f"exporting {ref}"):
+        if to is Form.mlflow:
+            export_mlflow(bundle, output, version.registered)
+        else:
+            output.write_bytes(archive(bundle.folder))
+    if as_json:
+        show_json({"ref": ref, "to": to.value, "output": str(output)})
+    else:
+        print(f"{version.name}:{version.version} → {output}")
 
 
 def ref_of(text: str) -> Ref:

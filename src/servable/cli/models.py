@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from servable.cli.model_changes import RefText, alias, delete, ref_of, register, sign, tag
+from servable.cli.model_changes import RefText, alias, delete, export, ref_of, register, sign, tag
 from servable.cli.options import AsJson, Home, registry_at
 from servable.cli.terminal import say, show_json, show_table, working
 
@@ -147,7 +147,7 @@ def verify(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJ
         raise typer.Exit(1)
 
 
-for change in (register, alias, tag, delete, sign):
+for change in (register, alias, tag, delete, sign, export):
     app.command()(change)
 
 

@@ -11,10 +11,13 @@ from typing import Any, Final
 
 import msgspec
 
+from servable.domain.bundle import MANIFEST
 from servable.domain.field import Field
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra
 
 FILE: Final = "MLmodel"
+BUNDLE: Final = "bundle"
+"""Where an exported bundle lies in its MLflow folder (`bundles/mlflow_export.py`)."""
 LARGEST_BYTES: Final = 16 << 20
 _PLACES: Final = {
     "sklearn": "pickled_model", "xgboost": "data", "lightgbm": "data", "catboost": "data", "onnx": "data",
@@ -48,6 +51,12 @@ class MLflowFolder(msgspec.Struct, frozen=True):
 def is_mlflow(path: Path) -> bool:
     """Whether the folder is an MLflow model."""
     return path.is_dir() and (path / FILE).is_file()
+
+
+def exported(path: Path) -> Path | None:
+    """The bundle inside the folder, if it is an exported one."""
+    within = path / BUNDLE
+    return within if is_mlflow(path) and (within / MANIFEST).is_file() else None
 
 
 def read(path: Path) -> MLflowFolder:
