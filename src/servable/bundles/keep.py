@@ -22,6 +22,7 @@ from servable.bundles.tables import to_batch
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Bundle, Manifest
 from servable.domain.model import Model
+from servable.domain.signature import Signature
 from servable.errors import InvalidInput, UsageError
 from servable.runtimes.find import runtime
 
@@ -49,10 +50,16 @@ def keep_file(
     """
     if to == "onnx" and source.format != "onnx":
         raise UsageError(f"a {source.format} file is kept as it is: to convert, pack the model object with a sample")
-    seen = source.seen
-    signature = seen.signature
+    signature = source.seen.signature
     if sample is not None and hasattr(sample.table, "columns"):
         signature = with_names(signature, tuple(sample.table.columns))
+    draft = as_stated(source, name, signature)
+    return _witnessed(draft, sample, load or runtime(source.format).load)
+
+
+def as_stated(source: FileSource, name: str, signature: Signature) -> Draft:
+    """The file and those beside it, with what it says of itself."""
+    seen = source.seen
     stated = Manifest(
         name=name,
         format=source.format,
@@ -67,7 +74,7 @@ def keep_file(
     )
     files: dict[str, bytes | Path] = {**_files(source.path), **source.beside}
     files.update({other: source.path.parent / other for other in seen.files})
-    return _witnessed(Draft(stated, files), sample, load or runtime(stated.format).load)
+    return Draft(stated, files)
 
 
 def _files(path: Path) -> dict[str, Path]:

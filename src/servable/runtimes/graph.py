@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,15 @@ from servable.errors import IncompatibleModel, MissingExtra, ModelFailed
 from servable.runtimes.rows import probe
 
 Call = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+class Traced(NamedTuple):
+    """A model as one function of tensors, in the order of `inputs`; it gives a list, in the order of `outputs`."""
+
+    function: Any
+    specs: list[Any]
+    inputs: list[str]
+    outputs: list[str]
 
 
 def tensorflow(name: str) -> Any:
@@ -47,6 +56,11 @@ def field(key: str, spec: Any, name: str) -> Field:
         ) from error
     sizes = tuple(-1 if size is None else int(size) for size in shape)
     return Field(key, datatype, sizes, values="any" if datatype in FLOATS else "finite")
+
+
+def spec_of(key: str, spec: Any) -> Any:
+    """The spec under the name of its argument."""
+    return type(spec)(spec.shape, spec.dtype, name=key)
 
 
 _RAGGED = frozenset({"RaggedTensorSpec", "SparseTensorSpec"})

@@ -50,6 +50,10 @@ class KerasRuntime:
         call, inputs, outputs, version = _function(data, path, path.name)
         return Inspection(graph.signature_of(call, inputs, outputs), libraries={"keras": version})
 
+    def traced(self, path: Path) -> graph.Traced:
+        """The model as one function, for conversion. Raises as `inspect` does."""
+        return _traced(path.read_bytes(), path, path.name)[0]
+
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":
             raise EnvironmentFault(f"Keras models run on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU")
@@ -58,8 +62,8 @@ class KerasRuntime:
         return graph.GraphModel(call, bundle.signature)
 
 
-def _function(data: bytes, path: Path, name: str) -> tuple[graph.Call, tuple[Field, ...], tuple[Field, ...], str]:
-    """What predicts, its inputs and outputs, and the version of Keras that wrote the file."""
+def _traced(data: bytes, path: Path, name: str) -> tuple[graph.Traced, str]:
+    """The model as one function, and the version of Keras that wrote the file."""
     library = graph.tensorflow(name)
     config, version = _zipped(data, name) if data.startswith(_ZIP) else _stored(data, name)
     judge(config, name)
@@ -76,6 +80,13 @@ def _function(data: bytes, path: Path, name: str) -> tuple[graph.Call, tuple[Fie
         found = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
         return found if isinstance(found, (list, tuple)) else [found]
 
+    return graph.Traced(run, specs, keys, outputs_of), version
+
+
+def _function(data: bytes, path: Path, name: str) -> tuple[graph.Call, tuple[Field, ...], tuple[Field, ...], str]:
+    """What predicts, its inputs and outputs, and the version of Keras that wrote the file."""
+    library = graph.tensorflow(name)
+    (run, specs, keys, outputs_of), version = _traced(data, path, name)
     made = run.get_concrete_function()
     inputs = tuple(graph.field(key, spec, name) for key, spec in zip(keys, specs, strict=True))
     outputs = tuple(graph.field(key, spec, name) for key, spec in zip(outputs_of, made.structured_outputs, strict=True))

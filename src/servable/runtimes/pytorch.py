@@ -77,6 +77,7 @@ class Program:
             reason = " ".join(str(error).split())[:300]
             raise CorruptModel(f"torch {torch.__version__} cannot load {name!r}: {reason}") from error
         self._torch = torch
+        self.exported = exported
         self.version = made_by
         held = {node.name: node.meta.get("val") for node in exported.graph.nodes}
         given = list(exported.graph_signature.user_inputs)

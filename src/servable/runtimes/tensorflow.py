@@ -48,6 +48,23 @@ class TensorFlowRuntime:
             options={"signature": chosen},
         )
 
+    def traced(self, path: Path) -> graph.Traced:
+        """The default signature as one function, for conversion. Raises as `inspect` does."""
+        file = saved_model.read((path / saved_model.FILE).read_bytes(), path.name)
+        chosen = PREFERRED if PREFERRED in file.signatures else file.signatures[0]
+        loaded, function = _signature(path, chosen, path.name)
+        specs = sorted(function.structured_input_signature[1].items())
+        inputs, outputs = [key for key, _ in specs], sorted(function.structured_outputs)
+        taken = [graph.spec_of(key, spec) for key, spec in specs]
+
+        @graph.tensorflow(path.name).function(input_signature=taken)  # type: ignore[untyped-decorator]
+        def run(*tensors: Any) -> Any:
+            _keep: Any = loaded  # the function holds its variables weakly
+            found = function(**dict(zip(inputs, tensors, strict=True)))
+            return [found[key] for key in outputs]
+
+        return graph.Traced(run, taken, inputs, outputs)
+
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":
             raise EnvironmentFault(
@@ -68,12 +85,7 @@ class TensorFlowRuntime:
 def _function(path: Path, chosen: str, name: str) -> tuple[graph.Call, tuple[Field, ...], tuple[Field, ...]]:
     """The signature's function, its inputs and its outputs."""
     library = graph.tensorflow(name)
-    try:
-        loaded = library.saved_model.load(str(path), tags=["serve"])
-        function = loaded.signatures[chosen]
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CorruptModel(f"tensorflow {library.__version__} cannot load {name!r}: {reason}") from error
+    loaded, function = _signature(path, chosen, name)
     specs = function.structured_input_signature[1]
     inputs = tuple(graph.field(key, spec, name) for key, spec in sorted(specs.items()))
     outputs = tuple(graph.field(key, spec, name) for key, spec in sorted(function.structured_outputs.items()))
@@ -84,3 +96,14 @@ def _function(path: Path, chosen: str, name: str) -> tuple[graph.Call, tuple[Fie
         return {key: graph.received(np.asarray(value.numpy())) for key, value in function(**feeds).items()}
 
     return call, inputs, outputs
+
+
+def _signature(path: Path, chosen: str, name: str) -> tuple[Any, Any]:
+    """The loaded model, and its function. Raises CorruptModel."""
+    library = graph.tensorflow(name)
+    try:
+        loaded = library.saved_model.load(str(path), tags=["serve"])
+        return loaded, loaded.signatures[chosen]
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CorruptModel(f"tensorflow {library.__version__} cannot load {name!r}: {reason}") from error
