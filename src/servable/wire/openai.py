@@ -18,6 +18,9 @@ from servable.errors import InvalidInput, ServableError
 TOKENS: Final = 16
 """Of a completion that asks for no number; a chat ends when the model ends it."""
 MOST_STOPS: Final = 4
+COMPLETION: Final = {"model": "NAME", "prompt": "Once upon a time", "max_tokens": TOKENS}
+CHAT: Final = {"model": "NAME", "messages": [{"role": "user", "content": "Hello"}]}
+"""Bodies that work, with the name of a model."""
 
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 Stop = Annotated[str, msgspec.Meta(min_length=1)]
@@ -95,14 +98,14 @@ class Request(NamedTuple):
 
 def completion(body: bytes, most_tokens: int) -> Request:
     """Read the body of `/v1/completions`. Raises InvalidInput with every fault."""
-    asked = decode(body, Completion, {"model": "NAME", "prompt": "Once upon a time", "max_tokens": TOKENS})
+    asked = decode(body, Completion, COMPLETION)
     text = asked.prompt if isinstance(asked.prompt, str) else asked.prompt[0]
     return _request(asked, asked.max_tokens or min(TOKENS, most_tokens), most_tokens, text=text)
 
 
 def chat(body: bytes, most_tokens: int) -> Request:
     """Read the body of `/v1/chat/completions`. Raises InvalidInput with every fault."""
-    asked = decode(body, Chat, {"model": "NAME", "messages": [{"role": "user", "content": "Hello"}]})
+    asked = decode(body, Chat, CHAT)
     messages = tuple(_message(turn) for turn in asked.messages)
     tokens = asked.max_completion_tokens or asked.max_tokens or most_tokens
     return _request(asked, tokens, most_tokens, messages=messages)

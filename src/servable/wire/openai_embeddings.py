@@ -21,6 +21,8 @@ from servable.wire.openai import decode
 MOST_TEXTS: Final = 2048
 TOKENS: Final = "tokens"
 """An output of this name tells how many tokens each text had."""
+EMBEDDINGS: Final = {"model": "NAME", "input": ["a text", "another"]}
+"""A body that works, with the name of a model."""
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -42,7 +44,7 @@ class Vectors(NamedTuple):
 
 def asked_of(body: bytes) -> Asked:
     """Read the body. Raises InvalidInput."""
-    return decode(body, Asked, {"model": "NAME", "input": ["a text", "another"]})
+    return decode(body, Asked, EMBEDDINGS)
 
 
 def vectors_of(signature: Signature) -> Vectors | None:

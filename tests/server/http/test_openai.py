@@ -256,6 +256,19 @@ def test_one_list_of_models_for_all_clients(client: openai.OpenAI, door: Served)
         client.models.retrieve("nobody")
 
 
+def test_the_contract_shows_bodies_that_work(door: Served) -> None:
+    paths = door.get("/openapi.json").json()["paths"]
+    for path, name in (
+        ("/v1/completions", "smollm"),
+        ("/v1/chat/completions", "smollm"),
+        ("/v1/embeddings", "lengths"),
+    ):
+        examples = paths[path]["post"]["requestBody"]["content"]["application/json"]["examples"]
+        assert list(examples) == [name]
+        short = {"max_tokens": 2} if name == "smollm" else {}
+        assert door.post(path, json=examples[name]["value"] | short).status_code == 200
+
+
 def test_tokens_are_counted(door: Served) -> None:
     text = door.get("/metrics").text
     assert f'servable_tokens_total{{model="smollm",version="1"}} {stats(door).tokens}' in text

@@ -232,7 +232,7 @@ def test_v1_reads_mixed_columns_and_answers_by_column(door: Served) -> None:
 
 
 def test_v1_lists_and_refuses(door: Served) -> None:
-    assert door.get("/v1/models").json() == {"models": ["linear", "mixed", "reciprocal"]}
+    assert door.get("/v1/models").json()["models"] == ["linear", "mixed", "reciprocal"]
     assert door.get("/v1/models/nope").status_code == 404
     assert door.get("/v1/models/linear/versions/77").status_code == 404
     assert door.post("/v1/models/nope:predict", json={"instances": []}).status_code == 404

@@ -20,14 +20,17 @@ VERSION: Final = "3.1.0"
 ERRORS: Final = (400, 401, 403, 404, 405, 408, 413, 415, 422, 431, 500, 501, 503, 504)
 """Every status that an error of ours can have on any route; their bodies have one shape."""
 
+OPENAI: Final = "OpenAI"
+OPENAI_ERROR: Final = "OpenAIError"
+
 TAGS: Final = {
     "/v2/health": "health",
     "/ping": "health",
     "/v2/repository": "repository",
     "/v2/models": "models",
-    "/v1/completions": "OpenAI",
-    "/v1/chat": "OpenAI",
-    "/v1/embeddings": "OpenAI",
+    "/v1/completions": OPENAI,
+    "/v1/chat": OPENAI,
+    "/v1/embeddings": OPENAI,
     "/v1": "TensorFlow Serving and KServe V1",
     "/invocations": "SageMaker and MLflow",
 }
@@ -37,6 +40,7 @@ MEDIA: Final = {
     "InferResponse": ("application/json", "application/octet-stream"),
     "Invocation": ("application/json", "text/csv"),
     "Predictions": ("application/json", "text/csv"),
+    "Generated": ("application/json", "text/event-stream"),
     "Text": ("text/plain",),
     "Page": ("text/html",),
 }
@@ -68,10 +72,11 @@ def contract(endpoints: Iterable[Endpoint], examples: Examples | None = None) ->
         "components": {
             "schemas": SCHEMAS,
             "responses": {
-                "Error": {
+                name: {
                     "description": "What is wrong, and what to do",
-                    "content": {"application/json": {"schema": _ref("Error")}},
+                    "content": {"application/json": {"schema": _ref(name)}},
                 }
+                for name in ("Error", OPENAI_ERROR)
             },
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
@@ -79,13 +84,16 @@ def contract(endpoints: Iterable[Endpoint], examples: Examples | None = None) ->
 
 
 def _operation(endpoint: Endpoint, examples: Examples) -> dict[str, Any]:
+    tag = next((tag for start, tag in TAGS.items() if endpoint.path.startswith(start)), "server")
+    error = OPENAI_ERROR if tag == OPENAI else "Error"
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
         "summary": endpoint.summary,
-        "tags": [next((tag for start, tag in TAGS.items() if endpoint.path.startswith(start)), "server")],
+        "tags": [tag],
         "x-role": endpoint.role,
         "security": [] if endpoint.role == OPEN else [{"key": []}, {}],
-        "responses": _success(endpoint) | {str(status): {"$ref": "#/components/responses/Error"} for status in ERRORS},
+        "responses": _success(endpoint)
+        | {str(status): {"$ref": f"#/components/responses/{error}"} for status in ERRORS},
     }
     names = re.findall(r"\{(\w+)\}", endpoint.path)
     if names:

@@ -25,6 +25,8 @@ from servable.server.http.openapi import contract
 from servable.server.http.parts import Handlers, Parts
 from servable.server.http.replies import reply
 from servable.wire import tensorflow_v1
+from servable.wire.openai import CHAT, COMPLETION
+from servable.wire.openai_embeddings import EMBEDDINGS, vectors_of
 
 
 def handlers(parts: Parts, endpoints: Sequence[Endpoint]) -> Handlers:
@@ -40,12 +42,19 @@ def handlers(parts: Parts, endpoints: Sequence[Endpoint]) -> Handlers:
 
     async def openapi(request: Request) -> Response:
         caller = caller_of(request)
-        bodies: dict[str, dict[str, Any]] = {"InferRequest": {}, "PredictRequest": {}}
+        bodies: dict[str, dict[str, Any]] = {
+            name: {} for name in ("InferRequest", "PredictRequest", "Completion", "Chat", "Embeddings")
+        }
         for name in sorted(parts.host.table):
             if caller.sees(name):
                 serving = parts.router.pick(name)
                 bodies["InferRequest"][name] = serving.codec.example()
                 bodies["PredictRequest"][name] = tensorflow_v1.example(serving.signature)
+                if serving.generations is not None:
+                    bodies["Completion"][name] = COMPLETION | {"model": name}
+                    bodies["Chat"][name] = CHAT | {"model": name}
+                if vectors_of(serving.signature) is not None:
+                    bodies["Embeddings"][name] = EMBEDDINGS | {"model": name}
         return reply(contract(endpoints, bodies))
 
     async def docs(_: Request) -> Response:

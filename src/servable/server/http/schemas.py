@@ -66,6 +66,17 @@ SCHEMAS: Final[dict[str, Schema]] = {
         faults={**_list(TEXT), "description": "every fault of the request"},
         example={"description": "a body that this model accepts"},
     ),
+    "OpenAIError": _object(
+        "error",
+        error={
+            "anyOf": [
+                _object("message type param code", message=TEXT, type=TEXT, param={}, code=TEXT, faults=_list(TEXT)),
+                TEXT,
+            ],
+            "description": "as OpenAI has it; a text where the route was not reached",
+        },
+        code=TEXT,
+    ),
     "Server": _object("name version extensions", name=TEXT, version=TEXT, extensions=_list(TEXT)),
     "Live": _object("live", live=FLAG),
     "Ready": _object("ready", ready=FLAG, name=TEXT, version=TEXT),
