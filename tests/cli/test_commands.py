@@ -14,7 +14,7 @@ GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
     "release": ("canary", "shadow", "fallback", "promote", "rollback", "status"),
     "keys": ("create", "list", "revoke"),
-    "table": ("list", "get", "rollback", "drop"),
+    "table": ("list", "get", "push", "secret", "rollback", "drop"),
 }
 ALL = [[name] for name in COMMANDS if name not in {"keys", "table"}]
 ALL += [[name, part] for name, parts in GROUPS.items() for part in parts]

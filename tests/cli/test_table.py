@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from tests.offline.push.consumers import webhook
 from tests.offline.test_routes import fill
 
 
@@ -24,3 +25,18 @@ def test_tables_are_listed_read_rolled_back_and_dropped(command):
     command("table", "drop", "churn", "--generation", "2")
     assert command("table", "drop", "churn").out == "churn is gone\n"
     assert "there is no table 'churn'" in command("table", "get", "churn", "1", code=1).err
+
+
+def test_a_table_is_pushed(command, monkeypatch):
+    fill(command.home, count=3)
+    with webhook() as hook:
+        assert "a webhook is signed" in command("table", "push", "churn", "--to", hook.url, code=2).err
+        monkeypatch.setenv("SERVABLE_WEBHOOK_SECRET", command("table", "secret").out.strip())
+        told = command("table", "push", "churn", "--to", hook.url)
+        assert told.out == "churn: 3 messages of generation 1 delivered\n"
+        assert [message["key"] for message in hook.messages] == [0, 1, 2]
+        fill(command.home, count=4)
+        assert command("table", "push", "churn", "--to", hook.url, "--json").json["messages"] == 1
+    folder = command.home / "out"
+    command("table", "push", "churn", "--to", folder, "--all")
+    assert len(list(folder.iterdir())) == 1

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import numpy as np
 import pytest
 
-from servable import Client
-from servable.app import shelves
+from servable import Client, app
 from servable.domain.batch import Batch
 from servable.domain.field import Field
 from servable.errors import NotFound
 from servable.server.access.keys import Keys
+from servable.server.http.parts import Offer
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.keys import encode
 from servable.stores.tables.layout import Layout
@@ -37,11 +38,15 @@ def fill(home, *, table="churn", url="", count=100, model="scaler", **more):
     return generation
 
 
+def tables(parts):
+    return [Offer(*pair) for pair in app._offline(parts)]
+
+
 @pytest.fixture
 def door(tmp_path):
     fill(tmp_path, fresh_s=60.0)
     fill(tmp_path, table="live", on_miss="predict")
-    with served(tmp_path, {"scaler": {"1": scaler(tmp_path / "scaler.onnx")}}, offers=shelves) as door:
+    with served(tmp_path, {"scaler": {"1": scaler(tmp_path / "scaler.onnx")}}, offers=tables) as door:
         yield door
 
 
@@ -122,6 +127,19 @@ def test_a_new_generation_is_seen_at_once(door):
     assert door.get("/v2/tables/churn/rows/7").status_code == 404
 
 
+def test_subscribers_hear_of_what_changes(door):
+    with door.http.stream("GET", f"{door.url}/v2/tables/churn/changes") as stream:
+        lines = stream.iter_lines()
+        assert next(line for line in lines if line.startswith("data")) == "data: 1"
+        fill(door.home, count=98)
+        heard = [next(line for line in lines if line.startswith("data")) for _ in range(3)]
+    assert [json.loads(line[6:])["key"] for line in heard[:2]] == [98, 99]
+    assert heard[2] == "data: 2"
+    with door.http.stream("GET", f"{door.url}/v2/tables/churn/changes", headers={"last-event-id": "1"}) as stream:
+        assert next(line for line in stream.iter_lines() if line.startswith("data")) == heard[0]
+    assert door.get("/v2/tables/churn/changes", headers={"last-event-id": "x"}).status_code == 400
+
+
 def test_the_client_looks_up(door):
     with Client(door.url) as client:
         assert client.lookup("churn", [3, 777])["rows"] == [{"y": [6.0, 3.0]}, None]
@@ -138,7 +156,7 @@ def test_a_table_is_its_models(tmp_path):
     mine, _ = keys.create("ada", ["invoker"], ["scaler"], None)
     viewer, _ = keys.create("bob", ["viewer"], ["*"], None)
     models = {"scaler": {"1": scaler(tmp_path / "scaler.onnx")}}
-    with served(tmp_path, models, offers=shelves, require_key=True) as door:
+    with served(tmp_path, models, offers=tables, require_key=True) as door:
         ada, bob = ({"authorization": f"Bearer {secret}"} for secret in (mine, viewer))
         assert door.get("/v2/tables/churn/rows/1").status_code == 401
         assert door.get("/v2/tables/churn/rows/1", headers=ada).status_code == 200

@@ -12,6 +12,7 @@ import typer
 
 from servable.cli.options import AsJson, Home
 from servable.cli.terminal import show_json
+from servable.errors import UsageError
 
 if TYPE_CHECKING:
     from servable.offline.work import Progress
@@ -41,6 +42,7 @@ def batch(
     fresh: Annotated[str | None, typer.Option(help="Answers older than this are stale: 36h, 7d.")] = None,
     on_miss: Annotated[str, typer.Option(help="For a key that is not there: refuse, or predict.")] = "refuse",
     keep: Annotated[int, typer.Option(help="Generations of the table that stay.")] = 2,
+    push: Annotated[list[str] | None, typer.Option(help="Then push what changed there: see table push.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes.  [default: one a core]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the job that was left.")] = False,
     home: Home = None,
@@ -55,9 +57,12 @@ def batch(
     from servable.cli.durations import seconds
     from servable.cli.live import live
     from servable.offline.job import Wish, run
+    from servable.offline.push.watch import deliver
     from servable.settings import load_settings
     from servable.stores.tables.open import open_tables
 
+    if push and not table:
+        raise UsageError("--push brings what changed in a table: give --table NAME")
     settings = load_settings({"home": home})
     target, bundle = live(settings, ref)
     fallbacks = {rule.fallback: live(settings, rule.fallback)[0] for rule in bundle.manifest.rules if rule.fallback}
@@ -68,6 +73,11 @@ def batch(
     store = open_tables(settings.home_path, tables or settings.tables)
     with contextlib.closing(store), _progress() as tell:
         verdict = run(wish, target, bundle, settings.home_path, store, resume=resume, tell=tell)
+        delivered = [
+            told
+            for url in push or ()
+            for told in deliver(store, settings.home_path, table, url, every=False, watch=False)
+        ]
     if as_json:
         import msgspec
 
@@ -76,6 +86,8 @@ def batch(
         print(verdict)
         for what, where in verdict.evidence.items():
             print(f"{what}: {where}")
+        for told in delivered:
+            print(f"pushed: {told.messages} messages of generation {told.generation}")
 
 
 @contextlib.contextmanager

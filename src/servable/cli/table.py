@@ -93,6 +93,54 @@ def get(
 
 
 @app.command()
+def push(
+    name: Name,
+    to: Annotated[
+        str,
+        typer.Option(help="https://…, redis://HOST#STREAM, nats://HOST#SUBJECT, kafka://HOST#TOPIC, or a folder."),
+    ],
+    every: Annotated[bool, typer.Option("--all", help="All rows, not only those that changed.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and push each generation that follows.")] = False,
+    tables: Store = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring what changed since the last push to a consumer: at least once, in order for each key.
+
+    The secret that webhooks are signed with is taken from the environment, SERVABLE_WEBHOOK_SECRET.
+
+    Example:  servable table push churn --to https://crm.example.com/scores
+    """
+    from servable.offline.push.watch import deliver
+    from servable.settings import load_settings
+
+    with _opened(home, tables) as store:
+        for told in deliver(store, load_settings({"home": home}).home_path, name, to, every=every, watch=watch):
+            if as_json:
+                show_json(told._asdict())
+            else:
+                refused = f", {told.refused} refused" if told.refused else ""
+                print(
+                    f"{name}: {told.messages} messages of generation {told.generation} delivered{refused}", flush=True
+                )
+
+
+@app.command()
+def secret(home: Home = None, as_json: AsJson = False) -> None:  # noqa: ARG001 - every command takes them
+    """Make a secret for webhooks, to share with a consumer. It is kept nowhere.
+
+    Example:  servable table secret
+    """
+    from servable.offline.push.webhook import new_secret
+
+    made = new_secret()
+    if as_json:
+        show_json({"secret": made})
+    else:
+        print(made)
+
+
+@app.command()
 def rollback(name: Name, tables: Store = "", home: Home = None, as_json: AsJson = False) -> None:
     """Let readers see the generation before the live one.
 

@@ -11,15 +11,25 @@ from typing import Final
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from servable.domain.endpoint import ANY, Endpoint
-from servable.errors import Forbidden
+from servable.errors import Forbidden, InvalidInput
 from servable.offline.lookup import Asked, Lookup
+from servable.offline.push.subscribe import events
 
 ROW: Final = Endpoint("GET", "/v2/tables/{table}/rows/{key}", "invoker", "table_row", "The answer to a key")
 LOOKUP: Final = Endpoint(
     "POST", "/v2/tables/{table}/lookup", "invoker", "table_lookup", "The answers to many keys", ANY
+)
+CHANGES: Final = Endpoint(
+    "GET",
+    "/v2/tables/{table}/changes",
+    "invoker",
+    "table_changes",
+    "Rows as they change, as server-sent events",
+    "",
+    "Text",
 )
 TABLE: Final = Endpoint("GET", "/v2/tables/{table}", "viewer", "table", "What a table holds, of which model, how old")
 TABLES: Final = Endpoint("GET", "/v2/tables", "viewer", "tables", "All tables")
@@ -40,6 +50,16 @@ def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]
         asked = Asked.read(body)
         return _json(await lookup.many(request.path_params["table"], asked, lambda model: permit(request, model)))
 
+    async def changes(request: Request, body: bytes) -> Response:  # noqa: ARG001 - as above
+        name, seen = request.path_params["table"], request.headers.get("last-event-id", "")
+        generation = await asyncio.to_thread(lookup.tables.live, name)
+        permit(request, generation.model)
+        if seen and not seen.isdecimal():
+            raise InvalidInput(f"header Last-Event-ID: expected the number of a generation, got {seen:.40}")
+        return StreamingResponse(
+            events(lookup.tables, name, int(seen) if seen else None), media_type="text/event-stream"
+        )
+
     async def table(request: Request, body: bytes) -> Response:  # noqa: ARG001 - as above
         generation = await asyncio.to_thread(lookup.tables.live, request.path_params["table"])
         permit(request, generation.model)
@@ -57,7 +77,7 @@ def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]
             told.append(lookup.tell(generation))
         return _json(orjson.dumps({"tables": told}))
 
-    yield from ((ROW, row), (LOOKUP, many), (TABLE, table), (TABLES, tables))
+    yield from ((ROW, row), (LOOKUP, many), (CHANGES, changes), (TABLE, table), (TABLES, tables))
 
 
 def _json(body: bytes) -> Response:

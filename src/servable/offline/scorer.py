@@ -103,7 +103,8 @@ class Scorer:
 
     def _answer(self, intake: Intake, answers: Answers, frames: Frames) -> Reasons:
         """Write the answers down; the rows that the model's rules refuse, with the rules."""
-        rows, keys, refused = intake.rows, intake.keys, {}
+        rows, keys = intake.rows, intake.keys
+        refused: Reasons = {}
         if self._guard is None:
             answer = self._predict(intake.batch)
         else:

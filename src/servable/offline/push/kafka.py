@@ -1,0 +1,56 @@
+"""Kafka: a message each, by its key, so that one partition keeps them in order; acknowledged by all replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from servable.errors import MissingExtra
+from servable.offline.push.message import Message, NoAnswer, Refused
+
+TIMEOUT_S: Final = 30.0
+
+
+class KafkaTopic:
+    """A `Sink`. `servers` are host:port, with commas between them."""
+
+    def __init__(self, servers: str, topic: str) -> None:
+        try:
+            import confluent_kafka
+        except ImportError as error:
+            raise MissingExtra("kafka", "push to Kafka", missing="confluent_kafka") from error
+        self._kafka = confluent_kafka
+        self._topic = topic
+        self._producer = confluent_kafka.Producer(
+            {
+                "bootstrap.servers": servers,
+                "enable.idempotence": True,  # which demands acks from all, and keeps the order when it tries again
+                "delivery.timeout.ms": int(TIMEOUT_S * 1000),
+                "log_level": 0,
+            }
+        )
+
+    def send(self, messages: Sequence[Message]) -> None:
+        faults: list[Any] = []
+
+        def told(error: Any, _: Any) -> None:
+            if error is not None:
+                faults.append(error)
+
+        try:
+            for message in messages:
+                self._producer.produce(
+                    self._topic, message.body, message.key, headers={"id": message.id}, on_delivery=told
+                )
+                self._producer.poll(0)
+        except (self._kafka.KafkaException, BufferError) as error:
+            self._producer.purge()
+            if getattr(error.args[0], "code", lambda: None)() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE:
+                raise Refused(f"Kafka refuses it: {error}") from error
+            raise NoAnswer(f"Kafka does not take it: {error}") from error
+        if self._producer.flush(TIMEOUT_S + 5.0) or faults:
+            self._producer.purge()
+            raise NoAnswer(f"Kafka does not take it: {faults[0] if faults else 'no acknowledgement came'}")
+
+    def close(self) -> None:
+        self._producer.flush(0)

@@ -1,0 +1,60 @@
+"""NATS JetStream: a message each, in order, acknowledged by the stream, which drops what comes twice by its id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from servable.errors import MissingExtra
+from servable.offline.push.message import Message, NoAnswer
+
+TIMEOUT_S: Final = 10.0
+
+
+class NatsStream:
+    """A `Sink`. `subject` must be one that a stream of the server collects."""
+
+    def __init__(self, url: str, subject: str) -> None:
+        try:
+            import nats
+        except ImportError as error:
+            raise MissingExtra("nats", "push to NATS", missing="nats") from error
+        self._nats = nats
+        self._url = url
+        self._subject = subject
+        self._loop = asyncio.new_event_loop()
+        self._connection: Any = None
+
+    def send(self, messages: Sequence[Message]) -> None:
+        try:
+            self._loop.run_until_complete(self._send(messages))
+        except (self._nats.errors.Error, OSError, TimeoutError) as error:
+            self._hang_up()
+            raise NoAnswer(f"NATS does not take it: {str(error) or type(error).__name__}") from error
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        if self._connection is None:
+            self._connection = await self._nats.connect(
+                self._url, allow_reconnect=False, connect_timeout=TIMEOUT_S, error_cb=_quiet
+            )
+        stream = self._connection.jetstream(timeout=TIMEOUT_S)
+        acknowledged = []
+        for message in messages:
+            headers = {"Nats-Msg-Id": message.id, "key": message.key}
+            acknowledged.append(await stream.publish_async(self._subject, message.body, headers=headers))
+        async with asyncio.timeout(TIMEOUT_S):
+            await asyncio.gather(*acknowledged)
+
+    def _hang_up(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._loop.run_until_complete(connection.close())
+
+    def close(self) -> None:
+        self._hang_up()
+        self._loop.close()
+
+
+async def _quiet(_: Exception) -> None:
+    """Errors come to whoever sends."""

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from servable.domain.batch import Batch
+from servable.domain.field import Field
+from servable.errors import Conflict
+from servable.offline.push.delivery import Delivery
+from servable.offline.push.message import NoAnswer, Refused
+from servable.offline.push.outbox import DEAD, Outbox
+from servable.stores.tables.generation import Generation
+from servable.stores.tables.keys import encode
+from servable.stores.tables.layout import Layout
+from servable.stores.tables.open import open_tables
+from tests.offline.push.consumers import Remembering
+
+COLUMNS = (Field("y", "FP32"),)
+
+
+@pytest.fixture
+def tables(tmp_path):
+    opened = open_tables(tmp_path)
+    yield opened
+    opened.close()
+
+
+def make(tables, rows):
+    stated = Generation("t", "m", "1", "d", 1000.0, "integer", COLUMNS)
+    with tables.begin(stated) as writer:
+        batch = Batch({"y": np.array(list(rows.values()), np.float32)})
+        writer.write(encode(np.array(list(rows))), Layout(COLUMNS).encode(batch))
+        return tables.switch("t", writer.finish().number)
+
+
+def deliver(tables, home, sink, **more):
+    waits = []
+    told = Delivery(tables, home, lambda: sink, wait=waits.append, **more).deliver("t", "here")
+    return told, waits
+
+
+def test_all_rows_first_and_then_what_changed(tables, tmp_path):
+    sink = Remembering()
+    make(tables, {1: 1, 2: 2, 3: 3})
+    assert deliver(tables, tmp_path, sink)[0] == (1, 3, 0)
+    assert deliver(tables, tmp_path, sink)[0] == (1, 0, 0)
+    make(tables, {1: 1, 2: 22, 4: 4})
+    assert deliver(tables, tmp_path, sink)[0] == (2, 3, 0)
+    assert [(message.key, json.loads(message.body)["row"]) for message in sink.taken[3:]] == [
+        ("2", {"y": 22.0}),
+        ("4", {"y": 4.0}),
+        ("3", None),
+    ]
+    told = json.loads(sink.taken[3].body)
+    assert told == {
+        "id": "t/2/0", "table": "t", "generation": 2, "model_name": "m", "model_version": "1", "made_at": 1000.0,
+        "key": 2, "row": {"y": 22.0},
+    }  # fmt: skip
+
+
+def test_every_row_if_that_is_wanted_or_the_generation_before_is_gone(tables, tmp_path):
+    sink = Remembering()
+    for generation in range(1, 3):
+        make(tables, {1: 1, 2: 2})
+        assert deliver(tables, tmp_path, sink, every=True)[0] == (generation, 2, 0)
+    make(tables, {1: 1})
+    tables.drop("t", 2)
+    assert deliver(tables, tmp_path, sink)[0] == (3, 1, 0)
+
+
+def test_a_consumer_that_comes_back_goes_on_where_it_was(tables, tmp_path):
+    make(tables, {number: number for number in range(100)})
+    fails = iter([False, False, True, True, True, False])
+
+    def answer(messages):
+        if next(fails, False):
+            raise NoAnswer("down")
+
+    sink = Remembering(answer)
+    told, waits = deliver(tables, tmp_path, sink, at_once=10)
+    assert (told, len(waits)) == ((1, 100, 0), 3)
+    assert [message.key for message in sink.taken] == list(map(str, range(100)))
+
+
+def test_after_bounded_retries_it_stops_with_nothing_lost(tables, tmp_path):
+    make(tables, {number: number for number in range(100)})
+    count = 0
+
+    def answer(messages):
+        nonlocal count
+        count += 1
+        if count > 4:
+            raise NoAnswer("down")
+
+    down = Remembering(answer)
+    with pytest.raises(NoAnswer, match="did not answer 3 times: down; nothing is lost"):
+        deliver(tables, tmp_path, down, at_once=10, attempts=3)
+    make(tables, {1: 111})  # meanwhile there is a newer generation: first comes what was under way, then its changes
+    back = Remembering()
+    told, _ = deliver(tables, tmp_path, back, at_once=10)
+    assert told.generation == 2
+    assert [message.key for message in down.taken] == list(map(str, range(40)))
+    assert [message.key for message in back.taken[:60]] == list(map(str, range(40, 100)))
+    assert back.rows["1"] == {"y": 111.0}
+    assert back.rows["50"] is None
+
+
+def test_a_message_that_is_refused_is_set_aside_alone(tables, tmp_path):
+    make(tables, {number: number for number in range(100)})
+
+    def answer(messages):
+        if any(message.key in {"17", "60"} for message in messages):
+            raise Refused("not that one")
+
+    sink = Remembering(answer)
+    told, waits = deliver(tables, tmp_path, sink)
+    assert (told, waits) == ((1, 98, 2), [])
+    assert len({message.key for message in sink.taken}) == 98
+    with Outbox(tmp_path, "t", "here") as outbox:
+        dead = [json.loads(line) for line in (outbox.folder / DEAD).read_text().splitlines()]
+    assert [(line["key"], line["reason"], line["message"]["row"]) for line in dead] == [
+        ("17", "not that one", {"y": 17.0}),
+        ("60", "not that one", {"y": 60.0}),
+    ]
+
+
+def test_one_delivery_at_a_time(tables, tmp_path):
+    make(tables, {1: 1})
+    with Outbox(tmp_path, "t", "here"), pytest.raises(Conflict, match="by another process"):
+        deliver(tables, tmp_path, Remembering())
