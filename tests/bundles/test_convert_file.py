@@ -14,6 +14,7 @@ from servable.domain.batch import Batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import ConversionRejected, UsageError
+from tests.assets import wheel
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what other people's libraries warn of is theirs
 
@@ -74,6 +75,22 @@ def test_a_torch_program_becomes_onnx_without_a_sample_too(torch_file, tmp_path)
 def test_to_keep_keeps(torch_file, tmp_path):
     bundle = servable.pack(torch_file[0], output=tmp_path / "bundle", to="keep")
     assert bundle.manifest.format == "pytorch"
+
+
+@pytest.mark.faults
+def test_the_published_transcriber_of_music_agrees_with_its_own_onnx(tmp_path):
+    folder = wheel("basic-pitch==0.4.0") / "basic_pitch" / "saved_models" / "icassp_2022"
+    sound = {"input_2": (np.random.default_rng(0).standard_normal((2, 43844, 1)) * 0.1).astype(np.float32)}
+    bundle = servable.pack(folder / "nmp", sample=sound, output=tmp_path / "bundle", to="onnx", name="notes")
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(folder / "nmp.onnx"))
+    expected = session.run(None, {session.get_inputs()[0].name: sound["input_2"]})
+    with servable.load(tmp_path / "bundle") as predictor:
+        found = predictor.predict(sound)
+    assert bundle.manifest.format == "onnx"
+    for array in found.values():
+        assert any(array.shape == other.shape and np.allclose(array, other, atol=1e-5) for other in expected)
 
 
 def test_a_conversion_that_lies_is_refused_or_the_file_kept(torch_file, tmp_path, monkeypatch):

@@ -41,7 +41,18 @@ def _tensorflow(kind: str, path: Path) -> tuple[Any, list[str], list[str]]:
     except ImportError as error:
         raise MissingExtra("convert", f"convert {path.name!r} to ONNX", missing=error.name) from error
     proto, _ = tf2onnx.convert.from_function(traced.function, input_signature=traced.specs, opset=OPSET)
+    _hold(proto.graph, traced.function.get_concrete_function())
     return proto, traced.inputs, traced.outputs
+
+
+def _hold(graph: Any, function: Any) -> None:
+    """Put the tensors that the function took from around it into the graph: tf2onnx does so with variables only."""
+    from onnx import numpy_helper
+
+    around = {inner.name: outer for outer, inner in function.graph.captures if outer.dtype.name != "resource"}
+    for value in [value for value in graph.input if value.name in around]:
+        graph.initializer.append(numpy_helper.from_array(around[value.name].numpy(), value.name))
+        graph.input.remove(value)
 
 
 def _torch(path: Path) -> tuple[Any, list[str], list[str]]:
