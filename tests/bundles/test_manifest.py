@@ -1,8 +1,11 @@
 import msgspec
 import pytest
 import tomli_w
+from hypothesis import given
+from hypothesis import strategies as st
 
 from servable.bundles.manifest import dumps, loads
+from servable.bundles.manifest_place import line_of
 from servable.domain.bundle import File, Manifest
 from servable.domain.field import Field
 from servable.domain.signature import Signature
@@ -68,6 +71,12 @@ def test_what_is_written_is_read_and_written_the_same():
         (lambda m: m["signature"]["inputs"][0].update(values="some"), "key 'signature.inputs[0].values'"),
         (lambda m: m["signature"]["inputs"][0].update(datatype="FLOAT"), "datatype 'FLOAT' is not one of BOOL"),
         (lambda m: m["signature"]["inputs"][0].update(name="größe"), "two inputs have the same name"),
+        (
+            lambda m: m["signature"]["inputs"][3].update(content="dat"),
+            "key 'signature.inputs[3].content': expected one of date, got 'dat': did you mean 'date'?",
+        ),
+        (lambda m: m.update(checks=["accuracy>=0.9", "acuracy>=0.9"]), "did you mean 'accuracy'?"),
+        (lambda m: m.update(checks=["good"]), "check 'good'"),
         (lambda m: m.update(schema=99), "has schema 99, this program reads up to 1: install a newer servable"),
         (lambda m: m.update(labels=["a"]), "key 'labels': expected `object`"),
     ],
@@ -89,3 +98,33 @@ def test_what_is_no_toml_is_said(data):
 def test_what_toml_cannot_hold_is_said():
     with pytest.raises(BundleError, match="cannot be written as TOML"):
         dumps(msgspec.structs.replace(MANIFEST, options={"nothing": None}))
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda m: m.update(naem="x"), "naem ="),
+        (lambda m: m["files"][1].update(bytes="many"), 'bytes = "many"'),
+        (lambda m: m["files"][1].update(sha265="x"), "sha265 ="),
+        (lambda m: m["signature"]["inputs"][2].update(low="low"), 'low = "low"'),
+        (lambda m: m["signature"]["outputs"][1].update(shape=["x"]), None),
+        (lambda m: m.update(checks=["accurac>=0.9"]), "checks = ["),
+    ],
+)
+def test_the_line_is_named(change, line):
+    data = written(change)
+    with pytest.raises(BundleError, match=r"manifest\.toml, line (\d+): ") as caught:
+        loads(data)
+    number = int(caught.value.message.partition("line ")[2].partition(":")[0])
+    found = data.decode().splitlines()[number - 1]
+    if line is None:  # the second table of outputs, the shape in it
+        assert found.startswith("shape = [")
+        assert data.decode().splitlines()[:number].count("[[signature.outputs]]") == 2
+    else:
+        assert found.strip().startswith(line)
+
+
+@given(st.text(max_size=300), st.text(max_size=30))
+def test_any_text_has_a_line_or_none(text, place):
+    line = line_of(text, place)
+    assert line is None or 1 <= line <= len(text.splitlines())

@@ -166,8 +166,8 @@ def test_calibration_takes_outcomes(packed: Bundle, tmp_path: Path) -> None:
 def test_a_file_of_rules_says_where_it_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     for text, told in (
-        ("[[rules]]\nname = 'r'\nwen = 'x'", "rules.toml: unknown key 'rules[0].wen': did you mean 'when'?"),
-        ("[[rule]]\nname = 'r'", "rules.toml: unknown key 'rule': did you mean 'rules'?"),
+        ("[[rules]]\nname = 'r'\nwen = 'x'", "rules.toml, line 3: unknown key 'rules[0].wen': did you mean 'when'?"),
+        ("[[rule]]\nname = 'r'", "rules.toml, line 1: unknown key 'rule': did you mean 'rules'?"),
         ("[[rules]", "rules.toml is not valid TOML"),
     ):
         path.write_text(text)

@@ -71,7 +71,7 @@ def test_a_rule_that_cannot_be_says_why(said: dict[str, Any], told: str) -> None
     ("row", "told"),
     [
         ('acton = "flag"', "unknown key 'rules[0].acton': did you mean 'action'?"),
-        ('action = "clop"', "key 'rules[0].action': invalid enum value 'clop'"),
+        ('action = "clop"', "key 'rules[0].action': expected one of refuse, clip, flag, answer, fallback, got 'clop'"),
         ("low = 3\nhigh = 1", "rule 'r': contradictory bounds"),
     ],
 )

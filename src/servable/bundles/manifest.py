@@ -6,14 +6,17 @@ import difflib
 import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar, get_args, get_origin
 
 import msgspec
 import tomli_w
 
+from servable.bundles.manifest_place import line_of, value_at, words_at
+from servable.domain import demand
 from servable.domain.bundle import Manifest
 from servable.domain.rule import Rule
-from servable.errors import BundleError
+from servable.errors import BundleError, UsageError
 
 T = TypeVar("T")
 
@@ -22,23 +25,30 @@ SCHEMA: Final = 1
 
 
 def loads(data: bytes, source: str = "manifest.toml") -> Manifest:
-    """Read a manifest. Raises BundleError that names the key, and the nearest one there is.
+    """Read a manifest. Raises BundleError that names the line and the key, and the nearest one there is.
 
     >>> loads(b'nmae = "churn"')
     Traceback (most recent call last):
     ...
-    servable.errors.BundleError: manifest.toml: unknown key 'nmae': did you mean 'name'?
+    servable.errors.BundleError: manifest.toml, line 1: unknown key 'nmae': did you mean 'name'?
     """
-    tree = _parsed(data, source)
+    tree, text = _parsed(data, source)
     schema = tree.get("schema", SCHEMA)
     if isinstance(schema, int) and schema > SCHEMA:
         raise BundleError(f"{source} has schema {schema}, this program reads up to {SCHEMA}: install a newer servable")
-    return _converted(tree, Manifest, source)
+    found = _converted(tree, Manifest, source, text)
+    for at, check in enumerate(found.checks):
+        try:
+            demand.parse(check)
+        except UsageError as error:
+            raise BundleError(f"{_where(source, text, f'checks[{at}]')}: {error.message}") from error
+    return found
 
 
 def loads_rules(data: bytes, source: str) -> tuple[Rule, ...]:
     """Read a file of rules, written as in a manifest: `[[rules]]`. Raises BundleError as `loads` does."""
-    return _converted(_parsed(data, source), _Rules, source).rules
+    tree, text = _parsed(data, source)
+    return _converted(tree, _Rules, source, text).rules
 
 
 def dumps_rules(rules: tuple[Rule, ...]) -> bytes:
@@ -50,21 +60,38 @@ class _Rules(msgspec.Struct, forbid_unknown_fields=True):
     rules: tuple[Rule, ...]
 
 
-def _parsed(data: bytes, source: str) -> dict[str, Any]:
+def _parsed(data: bytes, source: str) -> tuple[dict[str, Any], str]:
     try:
-        return tomllib.loads(data.decode())
+        text = data.decode()
+        return tomllib.loads(text), text
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{source} is not valid TOML: {error}") from error
 
 
-def _converted(tree: dict[str, Any], kind: type[T], source: str) -> T:
-    _no_unknown_keys(tree, kind, "", source)
+def _converted(tree: dict[str, Any], kind: type[T], source: str, text: str) -> T:
+    if unknown := _unknown_key(tree, kind, ""):
+        key, advice = unknown
+        raise BundleError(f"{_where(source, text, key)}: unknown key {key!r}: {advice}")
     try:
         return msgspec.convert(tree, kind)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at ")
         place = where.strip("`").removeprefix("$").removeprefix(".")
-        raise BundleError(f"{source}: {f'key {place!r}: ' if place else ''}{what[0].lower()}{what[1:]}") from error
+        said = f"{what[0].lower()}{what[1:]}"
+        if words := words_at(kind, place):
+            came = value_at(tree, place)
+            said = f"expected one of {', '.join(words)}, got {came!r}{_near(str(came), words)}"
+        raise BundleError(f"{_where(source, text, place)}: {f'key {place!r}: ' if place else ''}{said}") from error
+
+
+def _where(source: str, text: str, place: str) -> str:
+    line = line_of(text, place)
+    return source if line is None else f"{source}, line {line}"
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f": did you mean {near[0]!r}?" if near else ""
 
 
 def dumps(manifest: Manifest) -> bytes:
@@ -76,25 +103,25 @@ def dumps(manifest: Manifest) -> bytes:
         raise BundleError(f"the manifest of {manifest.name!r} cannot be written as TOML: {error}") from error
 
 
-def _no_unknown_keys(tree: Any, kind: Any, place: str, source: str) -> None:
-    """Raise for the first key that no struct has, wherever it is."""
+def _unknown_key(tree: Any, kind: Any, place: str) -> tuple[str, str] | None:
+    """The first key that no struct has, wherever it is, and what to do about it."""
     struct, repeated = _struct(kind)
     if struct is None:
-        return
+        return None
     if repeated:
-        for index, item in enumerate(tree if isinstance(tree, list) else ()):
-            _no_unknown_keys(item, struct, f"{place}[{index}]", source)
-        return
+        items = enumerate(tree if isinstance(tree, list) else ())
+        found = (_unknown_key(item, struct, f"{place}[{index}]") for index, item in items)
+        return next((each for each in found if each), None)
     if not isinstance(tree, dict):
-        return
+        return None
     known = typing.get_type_hints(struct)
     for key, value in tree.items():
         here = f"{place}.{key}" if place else key
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            advice = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-            raise BundleError(f"{source}: unknown key {here!r}: {advice}")
-        _no_unknown_keys(value, known[key], here, source)
+            return here, _near(key, known).removeprefix(": ") or f"known keys are {', '.join(known)}"
+        if found_within := _unknown_key(value, known[key], here):
+            return found_within
+    return None
 
 
 def _struct(kind: Any) -> tuple[type[msgspec.Struct] | None, bool]:
