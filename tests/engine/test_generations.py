@@ -7,8 +7,11 @@ from contextlib import aclosing
 
 import pytest
 
-from servable.domain.generation import Piece, Prompt
-from servable.engine.generations import Generations, Threads
+from servable.domain.generation import Message, Piece, Prompt
+from servable.domain.record import Record
+from servable.engine.generations import Generations
+from servable.engine.making import Threads
+from servable.engine.said import recorder
 from servable.engine.stats import Stats
 from servable.errors import DeadlineExceeded, InvalidInput, ModelFailed, NotReady, Overloaded
 from tests.engine.teller import Teller
@@ -37,6 +40,22 @@ async def test_pieces_come_in_order_and_the_last_has_the_counts() -> None:
     assert pieces[-1] == Piece("", "length", 1, 3)
     stats = texts._stats
     assert (stats.success, stats.tokens, stats.prompt_tokens, stats.pending, stats.cancelled) == (1, 3, 1, 0, 0)
+
+
+async def test_each_text_is_recorded_with_what_was_asked_and_said() -> None:
+    records: list[Record] = []
+    on_said = recorder("teller", "3", records.extend)
+    texts = Generations(Threads(Teller()), Stats(), 8, on_said)
+    assert len([piece async for piece in texts.ask(Prompt("a", max_tokens=2), LONG_S, "id-1")]) == 3
+    with pytest.raises(InvalidInput):
+        await whole(texts, Prompt("bad", messages=(Message("user", "hm"),)))
+    good, bad = records
+    assert (good.id, good.model, good.version, good.rows, good.error) == ("id-1", "teller", "3", 1, "")
+    assert good.inputs["prompt"].tolist() == ["a"]
+    assert good.outputs["text"].tolist() == ["a 0 a 1 "]
+    assert good.outputs["tokens"].tolist() == [2]
+    assert good.queue_s > 0
+    assert (bad.error, bad.outputs, bad.inputs["prompt"].tolist()) == ("invalid_input", None, ['[["user","hm"]]'])
 
 
 async def test_as_many_as_there_are_slots_speak_at_once_and_the_rest_wait_their_turn() -> None:

@@ -1,28 +1,24 @@
 """Generations: the texts that one version is making for this door. Admission, deadlines, cancelling, counting.
 
-Where they are made is a Speaker's affair: threads of this process (here), or a model process (`process/speaker.py`).
-Runs on one event loop.
+Where they are made is a Speaker's affair: threads of this process (`making.py`), or a model process
+(`process/speaker.py`). Runs on one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import Final, Protocol
 
-from servable.domain.generation import Generator, Piece, Prompt
+from servable.domain.generation import Piece, Prompt
+from servable.engine.said import OnSaid, Said
 from servable.engine.stats import Stats
-from servable.errors import DeadlineExceeded, ModelFailed, NotReady, Overloaded, ServableError
+from servable.errors import DeadlineExceeded, NotReady, Overloaded, ServableError
 
 Heard = Callable[[Piece | ServableError], None]
 """Takes, on the event loop, each piece, or the error that ends them."""
 RETRY_S: Final = 1.0
-
-logger = logging.getLogger("servable.engine")
 
 
 class Speaker(Protocol):
@@ -40,8 +36,10 @@ class Speaker(Protocol):
 class Generations:
     """The one way in. At most `most` texts are under way or wait."""
 
-    def __init__(self, speaker: Speaker, stats: Stats, most: int) -> None:
+    def __init__(self, speaker: Speaker, stats: Stats, most: int, on_said: OnSaid | None = None) -> None:
+        """`on_said` is told of every text that is over, but of those whose callers have left."""
         self._speaker = speaker
+        self._on_said = on_said
         self._stats = stats
         self._most = most
         self._idle = asyncio.Event()
@@ -49,7 +47,7 @@ class Generations:
         self._closed = False
         self.active = 0
 
-    async def ask(self, prompt: Prompt, within_s: float) -> AsyncGenerator[Piece]:
+    async def ask(self, prompt: Prompt, within_s: float, request_id: str = "") -> AsyncGenerator[Piece]:
         """The pieces, as they come. Leaving early (`aclose`) gives the rest up.
 
         Raises NotReady, Overloaded, DeadlineExceeded, and what the model raises.
@@ -59,6 +57,7 @@ class Generations:
         deadline = arrived + within_s
         heard: asyncio.Queue[Piece | ServableError] = asyncio.Queue()
         first = 0.0
+        said: list[str] = []
         self._count(1)
         cancel = self._speaker.start(prompt, deadline, heard.put_nowait)
         ended = False
@@ -66,13 +65,19 @@ class Generations:
             while not ended:
                 piece = await self._next(heard, deadline, within_s)
                 first = first or monotonic()
+                said.append(piece.text)
                 ended = bool(piece.finish)
                 if ended:
-                    self._answered(piece, first - arrived, monotonic() - arrived)
+                    whole_s = monotonic() - arrived
+                    self._answered(piece, first - arrived, whole_s)
+                    self._tell(Said(request_id, prompt, "".join(said), piece, first - arrived, whole_s))
                 yield piece
         except ServableError as error:
-            self._stats.failed(error.code)
             ended = True
+            self._stats.failed(error.code)
+            now = monotonic()
+            first_s = (first or now) - arrived
+            self._tell(Said(request_id, prompt, "".join(said), Piece(""), first_s, now - arrived, error.code))
             raise
         finally:
             cancel()
@@ -116,6 +121,10 @@ class Generations:
         self._stats.executed(1, whole_s)
         self._stats.answered(1, first_s, whole_s)
 
+    def _tell(self, said: Said) -> None:
+        if self._on_said is not None:
+            self._on_said(said)
+
     def _count(self, change: int) -> None:
         self.active += change
         self._stats.pending += change
@@ -123,72 +132,3 @@ class Generations:
             self._idle.clear()
         else:
             self._idle.set()
-
-
-class Threads:
-    """A Speaker of this process: a thread for each of the model's slots."""
-
-    def __init__(self, model: Generator) -> None:
-        self._model = model
-        self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(model.slots, "servable-generate")
-        self._making: set[Making] = set()
-
-    def start(self, prompt: Prompt, deadline: float, heard: Heard) -> Callable[[], None]:
-        def told(what: Piece | ServableError) -> None:
-            if not making.cancelled:
-                heard(what)
-
-        def tell(what: Piece | ServableError) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-                self._loop.call_soon_threadsafe(told, what)
-
-        making = Making(self._model, prompt, deadline, tell)
-        self._making.add(making)
-        self._threads.submit(making.run).add_done_callback(lambda _: self._making.discard(making))
-        return making.cancel
-
-    def close(self) -> None:
-        for making in list(self._making):
-            making.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-class Making:
-    """One text being made, on whichever thread calls `run`. `cancel` is for any thread."""
-
-    def __init__(
-        self, model: Generator, prompt: Prompt, deadline: float, tell: Callable[[Piece | ServableError], None]
-    ) -> None:
-        self._model = model
-        self._prompt = prompt
-        self._deadline = deadline
-        self._tell = tell
-        self._finished = False
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-    def run(self) -> None:
-        """Make it, unless its caller is gone or its time is up. Tells every piece, or what went wrong."""
-        if self.cancelled:
-            return
-        try:
-            self._model.generate(self._prompt, self._say)
-            if not self._finished and not self.cancelled:
-                late = monotonic() >= self._deadline
-                raise DeadlineExceeded("its time ran out") if late else ModelFailed("the model ended without a finish")
-        except ServableError as error:
-            self._tell(error)
-        except Exception as error:  # the wall: a model may raise anything
-            logger.exception("the model raised %s", type(error).__name__)
-            self._tell(ModelFailed(f"the model failed with {type(error).__name__}; the server's log has the details"))
-
-    def _say(self, piece: Piece) -> bool:
-        if self.cancelled or monotonic() >= self._deadline:
-            return False
-        self._finished = bool(piece.finish)
-        if piece.text or piece.finish:
-            self._tell(piece)
-        return True

@@ -16,6 +16,7 @@ from servable.engine.loading import Loaded
 from servable.engine.plan import State, Target
 from servable.engine.request import Request
 from servable.engine.routing.breaker import Breaker
+from servable.engine.said import recorder
 from servable.engine.speakers import generations_of
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
@@ -54,7 +55,8 @@ class Serving:
         if on_over is not None and guard is not None:
             on_over = partial(_without_parts, on_over)
         self.lane = lane_of(loaded, loaded.bundle.signature, self.stats, limits, on_over)
-        self.generations = generations_of(loaded.model, self.stats, limits.max_queue)
+        on_said = None if on_record is None else recorder(self.name, self.version, on_record)
+        self.generations = generations_of(loaded.model, self.stats, limits.max_queue, on_said)
         """Of a model that makes texts."""
         self.submit: Callable[[Request], None] = self.lane.submit
         if guard is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from servable.domain.generation import Generator
 from servable.domain.model import Model
-from servable.engine.generations import Generations, Speaker, Threads
+from servable.engine.generations import Generations, Speaker
+from servable.engine.making import Threads
 from servable.engine.process.client import RemoteModel
 from servable.engine.process.speaker import RemoteSpeaker
+from servable.engine.said import OnSaid
 from servable.engine.stats import Stats
 
 
-def generations_of(model: Model, stats: Stats, most: int) -> Generations | None:
+def generations_of(model: Model, stats: Stats, most: int, on_said: OnSaid | None = None) -> Generations | None:
     """The way to this model's texts, with at most so many under way or waiting; None if it makes none."""
     speaker: Speaker
     if isinstance(model, RemoteModel):
@@ -21,4 +23,4 @@ def generations_of(model: Model, stats: Stats, most: int) -> Generations | None:
         speaker = Threads(model)
     else:
         return None
-    return Generations(speaker, stats, most)
+    return Generations(speaker, stats, most, on_said)

@@ -15,7 +15,7 @@ import msgspec
 
 from servable.domain.generation import Generator, Piece, Prompt
 from servable.domain.problem import Problem
-from servable.engine.generations import Making
+from servable.engine.making import Making
 from servable.engine.process import frames
 from servable.errors import ServableError
 

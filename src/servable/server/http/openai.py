@@ -22,7 +22,7 @@ from servable.engine.serving import Serving
 from servable.errors import InvalidInput, ServableError, Unsupported, UsageError
 from servable.server.http.events import EventStream
 from servable.server.http.guard import caller_of
-from servable.server.http.infer import asked
+from servable.server.http.infer import Asked, asked
 from servable.server.http.parts import Handlers, Parts
 from servable.server.http.replies import GONE, body_of, reply, unless_gone
 from servable.wire import openai, openai_embeddings
@@ -55,12 +55,13 @@ class _Texts:
         """A text, whole or as it is made."""
         parts = self._parts
         wanted = read(await body_of(request, parts.settings), parts.settings.max_tokens)
-        request_id, header = self._said(request)
-        serving = self._serving(request, wanted.model, request_id)
+        request_id, headers = self._said(request)
+        serving = self._serving(request, wanted.model, request_id, headers)
         generations = _generations(serving)
-        within_s = parts.inference.deadline(Options(), header) if header else parts.settings.text_deadline_s
+        told = headers.deadline
+        within_s = parts.inference.deadline(Options(), told) if told else parts.settings.text_deadline_s
         written = openai.Answer(wanted, request_id, int(time()), _named(serving))
-        pieces = generations.ask(wanted.prompt, within_s)
+        pieces = generations.ask(wanted.prompt, within_s, request_id)
         try:
             if not wanted.stream:
                 return reply(await unless_gone(request, _whole(pieces, written)))
@@ -74,8 +75,8 @@ class _Texts:
     async def embeddings(self, request: Request) -> Response:
         parts = self._parts
         wanted = openai_embeddings.asked_of(await body_of(request, parts.settings))
-        request_id, header = self._said(request)
-        serving = self._serving(request, wanted.model, request_id)
+        request_id, headers = self._said(request)
+        serving = self._serving(request, wanted.model, request_id, headers)
         fields = openai_embeddings.vectors_of(serving.signature)
         if fields is None:
             raise Unsupported(
@@ -84,19 +85,19 @@ class _Texts:
             )
         batch = openai_embeddings.batch_of(wanted, fields, serving.signature)
         options = Options(id=request_id)
-        within_s = parts.inference.deadline(options, header)
+        within_s = parts.inference.deadline(options, headers.deadline)
         try:
             answer = await unless_gone(request, parts.inference.ask(serving, batch, options, within_s))
         except ClientDisconnect:
             return Response(status_code=GONE)
         return reply(openai_embeddings.encode(answer, wanted, fields, _named(serving)))
 
-    def _said(self, request: Request) -> tuple[str, bytes]:
-        """The request's id, and what its header says of time."""
+    def _said(self, request: Request) -> tuple[str, Asked]:
+        """The request's id, and what its headers say."""
         headers = asked(request.headers.raw)
-        return headers.request_id.decode("latin-1")[:256] or self._parts.inference.new_id(), headers.deadline
+        return headers.request_id.decode("latin-1")[:256] or self._parts.inference.new_id(), headers
 
-    def _serving(self, request: Request, model: str, request_id: str) -> Serving:
+    def _serving(self, request: Request, model: str, request_id: str, headers: Asked) -> Serving:
         """The model that the body names: in no path, so the key is asked about it here."""
         try:
             ref = Ref.parse(model)
@@ -104,7 +105,8 @@ class _Texts:
             raise InvalidInput(f"model: {error.message}") from error
         peer = request.client.host if request.client else ""
         self._parts.access.permit(caller_of(request), ref.name, f"POST {request.url.path}", peer)
-        return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id)
+        unit = headers.unit.decode("latin-1")[:256]
+        return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id, unit)
 
 
 def _generations(serving: Serving) -> Generations:
