@@ -133,10 +133,11 @@ async def test_an_answer_is_judged_too_and_handed_over() -> None:
     host = await hosted(records)
     request = await ask(host, [100, 1], [51, 1])
     assert request.result()["y"].tolist() == [-51.0, 2.0]
+    assert request.answer is not None
+    assert request.answer.parameters == {"rule.far": "fallback to simple:1 rows 0"}
     request = await ask(host, [100, 101, 1], [50, 51, 1])
     assert request.answer is not None
-    assert request.answer.parameters is not None
-    assert request.answer.parameters["rule.big"] == "clip rows 1"
+    assert request.answer.parameters == {"rule.far": "fallback to simple:1 rows 1"}  # as it came, not clipped
     request = await ask(host, [110, 99], [50, 45])
     assert request.result()["y"].tolist() == [150.0, 144.0]
     await host.drain(5)

@@ -6,7 +6,7 @@ The same rows of a manifest hold for every door, for bulk jobs and at the edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -176,6 +176,6 @@ def ranges(rows: Array | Sequence[int]) -> str:
     return ",".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else f"{part[0]}" for part in parts)
 
 
-def told(fired: Sequence[Fired]) -> dict[str, str]:
+def told(fired: Iterable[Fired]) -> dict[str, str]:
     """What an answer's parameters say of the rules that fired: `rule.NAME` to action and rows."""
     return {f"rule.{each.rule.name}": str(each) for each in fired}

@@ -104,7 +104,7 @@ class Guard:
         whole.put_fixed(self._fixed)
         named = whole.versions(every)
         columns = whole.columns(self.signature.outputs)
-        return Guarded(Batch(columns, batch.rows, told(named) or None), named, whole.refused())
+        return Guarded(Batch(columns, batch.rows, told(whole.acted(named)) or None), named, whole.refused())
 
     def answer(
         self,

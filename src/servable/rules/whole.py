@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -89,6 +89,20 @@ class Whole:
     def versions(self, fired: Iterable[Fired]) -> tuple[Fired, ...]:
         """The same with the version of each fallback that answered."""
         return tuple(each._replace(to=self._versions.get(each.rule.fallback, "")) for each in fired)
+
+    def acted(self, fired: Iterable[Fired]) -> Iterator[Fired]:
+        """Each rule with the rows where it had its way: another may have decided over some of those where it fired."""
+        for each in fired:
+            action = each.rule.action
+            if action in DECIDING:
+                number = next(at for at, decider in enumerate(self._deciders) if decider.rule is each.rule)
+                rows = each.rows[self._by[each.rows] == number]
+            elif action == "clip":
+                rows = each.rows[self._by[each.rows] < 0]
+            else:
+                rows = each.rows
+            if len(rows):
+                yield each._replace(rows=rows)
 
     def _column(self, field: Field) -> Array:
         parts = [(rows, columns[field.name]) for rows, columns in self._parts if field.name in columns]
