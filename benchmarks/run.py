@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks import report
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure
-from benchmarks.figures import all_on, binary, grpc, latency, limits, peers, start
+from benchmarks.figures import all_on, binary, gate, grpc, latency, limits, peers, start
 from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share, describe
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -38,6 +38,7 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "binary": binary.binary,
     "grpc-mlserver": grpc.grpc_peer,
     "grpc-echo": grpc.grpc_echo,
+    "gate": gate.gate,
 }
 
 

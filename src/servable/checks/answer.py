@@ -104,8 +104,12 @@ def as_classes(answer: Answer, truth: Sequence[str]) -> Answer:
 
 def texts_of(values: Any) -> list[str]:
     """Classes as text, however they are stored: 1, 1.0 and "1" are one class, and so are True and "True"."""
+    known: dict[Any, str] = {}
     plain = np.asarray(values).tolist()
-    return [value.decode() if isinstance(value, bytes) else category_text(value) for value in plain]
+    for value in plain:
+        if value not in known:
+            known[value] = value.decode() if isinstance(value, bytes) else category_text(value)
+    return [known[value] for value in plain]
 
 
 def codes_of(values: Any, classes: Sequence[str]) -> Array:

@@ -38,10 +38,14 @@ class Slice(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """`table` holds all columns, `batch` those that the model takes, `truth` the label's values where there is one."""
+    """`table` holds all columns, `batch` those that the model takes, `truth` the label's values where there is one.
+
+    `sliced` keeps slices that were asked for.
+    """
 
     table: Any
     batch: Batch
+    sliced: dict[str, list[Slice]]
     truth: Any = None
     label: str = ""
 
@@ -53,7 +57,9 @@ class Examples(NamedTuple):
         if column not in self.table.columns:
             near = _nearest(column, map(str, self.table.columns))
             raise UsageError(f"there is no column {column!r} to slice by: {near}")
-        return list(_slices(self.table[column], column))
+        if column not in self.sliced:
+            self.sliced[column] = list(_slices(self.table[column], column))
+        return self.sliced[column]
 
 
 def read_examples(path: Path, signature: Signature, label: str | None) -> Examples:
@@ -78,7 +84,7 @@ def examples_of(table: Any, signature: Signature, label: str | None, source: str
     batch = signature.complete(to_batch(table[[name for name in table.columns if name in taken]], signature))
     if faults := [str(fault) for fault in signature.check(batch)]:
         raise InvalidInput(f"{source} breaks the model's contract: {'; '.join(faults)}", faults=faults)
-    return Examples(table, batch, None if label is None else table[label].to_numpy(), label or "")
+    return Examples(table, batch, {}, None if label is None else table[label].to_numpy(), label or "")
 
 
 def read_table(path: Path, signature: Signature) -> Any:

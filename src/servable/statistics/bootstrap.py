@@ -16,6 +16,8 @@ from servable.statistics.means import Array, Means
 DRAWS: Final = 1000
 FEW: Final = 64
 """Rows of at most so many kinds are drawn as counts of each kind: the same distribution, thousands of times quicker."""
+GROUPS: Final = 10_000
+"""More rows are put into so many groups at random, and drawn as groups: of means, the same spread to within 1 %."""
 AT_ONCE: Final = 1 << 17
 """Rows that are drawn together: as many as a processor's cache holds."""
 LOOKED_AT: Final = 1000
@@ -103,6 +105,10 @@ def _resampled(units: Array, draws: int, random: np.random.Generator) -> Array:
         kinds, times = np.unique(units, axis=0, return_counts=True)
     if len(kinds) <= FEW:
         return np.asarray(random.multinomial(count, times / count, draws) @ kinds)
+    if count > GROUPS:
+        groups = random.permutation(count) % GROUPS
+        units = np.column_stack([np.bincount(groups, column) for column in units.T])
+        count = GROUPS
     sums = np.empty((draws, units.shape[1]))
     together = max(1, AT_ONCE // count)
     for start in range(0, draws, together):
