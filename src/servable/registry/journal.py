@@ -60,8 +60,9 @@ class Journal:
         query = sa.select(*_BRIEF).where(_EVENTS.c.seq >= since).order_by(_EVENTS.c.seq)
         if name is not None:
             query = query.where(_EVENTS.c.name == name)
+        told: dict[str, dict[str, Any]] = {}  # most versions of a name have the same detail: it is read once
         with self.database.read() as connection:
-            return [] if connection is None else [_event(row) for row in connection.execute(query).all()]
+            return [] if connection is None else [_event(row, told) for row in connection.execute(query).all()]
 
     def bodies(self, name: str, kind: str) -> list[Event]:
         """Events of one kind of a name, in their order, as a whole."""
@@ -69,7 +70,7 @@ class Journal:
             return []  # among others, a table of schema 1: it has no bodies
         query = sa.select(_EVENTS).where(_EVENTS.c.name == name, _EVENTS.c.kind == kind).order_by(_EVENTS.c.seq)
         with self.database.read() as connection:
-            return [] if connection is None else [_event(row) for row in connection.execute(query).all()]
+            return [] if connection is None else [_event(row, {}) for row in connection.execute(query).all()]
 
     def append(self, events: list[Event]) -> None:
         """Add events, all or none; their `seq` is given here, whatever they say. On disk when this returns."""
@@ -77,10 +78,12 @@ class Journal:
             connection.execute(sa.insert(_EVENTS), [_row(event) for event in events])
 
 
-def _event(row: Any) -> Event:
+def _event(row: Any, told: dict[str, dict[str, Any]]) -> Event:
     seq, time, who, kind, name, version, alias, digest, detail, *body = row
-    told = msgspec.json.decode(detail) if detail != "{}" else {}
-    return Event(seq, time, who, kind, name, version, alias, digest, told, msgspec.json.decode(body[0]) if body else [])
+    if detail not in told:
+        told[detail] = msgspec.json.decode(detail)
+    whole = msgspec.json.decode(body[0]) if body else []
+    return Event(seq, time, who, kind, name, version, alias, digest, told[detail], whole)
 
 
 def _row(event: Event) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def version_told(version: Version, model: Model) -> dict[str, Any]:
     return {
         "name": version.name,
         "version": version.version,
-        "aliases": sorted(alias for alias, number in model.aliases.items() if number == version.version),
+        "aliases": sorted([alias for alias, number in model.aliases.items() if number == version.version]),
         "tags": version.tags,
         "digest": version.digest,
         "format": version.detail.get("format", ""),
