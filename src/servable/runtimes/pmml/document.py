@@ -85,7 +85,9 @@ def truth(text: str) -> bool:
 def unsupported(where: Element, what: str = "") -> IncompatibleModel:
     """The error for what is valid PMML, and not translated."""
     reason = f": {what}" if what else ""
-    return IncompatibleModel(f"{where} is not supported{reason}. Export the model without it, or as ONNX")
+    return IncompatibleModel(
+        f"{where} is not supported{reason}. Export the model without it or as ONNX, or pack it with --format pmml-jvm"
+    )
 
 
 def parse(data: bytes, name: str) -> Element:
