@@ -91,7 +91,7 @@ def test_expectations():
         "probability(benign) falls with worst area for 90%", "falls with worst area for 90%",
         "invariant to worst area within 0.01", "invariant to mean symmetry within 0.2 for 90%",
     )  # fmt: skip
-    assert [verdict.passed for verdict in found.values()][1:-1] == [True, False, True, False, False, True]
+    assert [verdict.passed for verdict in found.values()][1:7] == [True, False, True, False, False, True]
     assert found["invariant to worst area within 0.01"].evidence["rows"][0]["moved"] > 0.01
     falls = found["rises with worst area"].evidence["rows"][0]
     assert falls["from"] < falls["to"]
@@ -113,6 +113,13 @@ def test_cases_that_must_pass_decide():
     bad = ask(cancer(), cases=[Case(row, label="other")])["regression suite"]
     assert not bad.passed
     assert bad.evidence["failed"][0]["got"].startswith(f"it answers {right!r}")
+
+
+def test_where_nothing_is_demanded_the_usual_metrics_are_told():
+    told = ask(diabetes())["metrics"]
+    assert told.passed
+    assert {"rmse", "mae", "r2"} < set(told.numbers)
+    assert {"accuracy", "auc"} < set(ask(flowers())["metrics"].numbers)
 
 
 def test_what_was_not_shown_is_not_passed():

@@ -45,7 +45,7 @@ def test_a_worse_version_ends_with_1_and_the_files_say_why(command, registered, 
     assert "FAILED\taccuracy not worse\taccuracy is 0.0" in told.out
     suite = ET.parse(xml).getroot()  # noqa: S314 - written a moment ago
     assert suite.get("failures") == "1"
-    assert [case.get("name") for case in suite] == ["golden rows", "accuracy not worse", "calibration"]
+    assert [case.get("name") for case in suite] == ["golden rows", "accuracy not worse", "metrics", "calibration"]
     text = page.read_text()
     assert text.count("<svg") == 2
     assert "src=" not in text

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -24,6 +25,7 @@ from servable.domain.demand import BUDGETS, METRICS, Demand, Invariant, Monotone
 from servable.domain.verdict import Verdict
 from servable.errors import CheckFailed, ServableError, UsageError
 from servable.statistics.calibration import calibration
+from servable.statistics.interval import Interval
 from servable.statistics.mcnemar import mcnemar
 
 MARGIN: Final = 0.01
@@ -33,6 +35,7 @@ the label so much of the champion's.
 SURPRISING: Final = 0.05
 GOLDEN: Final = "golden rows"
 CALIBRATION: Final = "calibration"
+METRICS_TOLD: Final = "metrics"
 SHOWN: Final = {True: ("mae", "rmse", "r2"), False: ("accuracy", "balanced_accuracy", "f1", "auc", "log_loss")}
 """What is told of a model with labelled rows where nobody demands anything: of numbers, of classes."""
 
@@ -68,8 +71,11 @@ def answer(question: Question, model: Subject, champion: Subject | None = None) 
             return
     for demand in _demands(question, rows, against=theirs is not None):
         yield _judge(demand, question, model, rows, None if champion is None else champion.ref, theirs)
-    if rows is not None and rows.answer.calibrated:
-        yield _calibration(rows, question.seed)
+    if rows is not None:
+        if not any(isinstance(demand, Threshold) and demand.metric in METRICS for demand in question.demands):
+            yield _overview(rows, question.seed)
+        if rows.answer.calibrated:
+            yield _calibration(rows, question.seed)
     if question.cases:
         yield replay(question.cases, model)
 
@@ -160,16 +166,18 @@ def _golden(bundle: Bundle) -> Verdict:
     return Verdict(GOLDEN, passed=True, reason=told, numbers={"rows": float(rows.rows)})
 
 
-def overview(rows: Judged, seed: int = 0) -> list[dict[str, object]]:
-    """The usual metrics with their intervals, for people: decides nothing."""
-    found = []
+def _overview(rows: Judged, seed: int) -> Verdict:
+    """The usual metrics with their intervals, where nobody demands any: it is told, and decides nothing."""
+    found: dict[str, Interval] = {}
     for metric in SHOWN[rows.answer.numbers is not None]:
         try:
-            seen = interval(metric, rows, seed=seed)
-        except UsageError:
+            found[metric] = interval(metric, rows, seed=seed)
+        except UsageError:  # not one of this model's
             continue
-        found.append({"metric": metric, "value": seen.estimate, "low": seen.low, "high": seen.high})
-    return found
+    told = ", ".join(f"{metric} {seen}" for metric, seen in found.items())
+    numbers = {metric: seen.estimate for metric, seen in found.items() if not math.isnan(seen.estimate)}
+    reason = f"nothing is demanded of them on {len(rows)} rows: {told}"
+    return Verdict(METRICS_TOLD, passed=True, reason=reason, numbers=numbers | {"rows": float(len(rows))})
 
 
 def known_rows(bundle: Bundle, examples: Examples | None) -> Batch:

@@ -28,6 +28,10 @@ JUST: Final = 0.01
 """Just outside is this share of the range."""
 STRANGE: Final = "a value never seen"
 DATES: Final = ("1900-01-01", "2100-01-01")
+TEXTS: Final = {
+    "is empty": "", "is a blank": " ", "is 10,000 letters long": "a" * 10_000, "is signs": "!?%&\t\n",
+    "is of other scripts": "αλφα 文字 🙂",
+}  # fmt: skip
 NEIGHBOURS: Final = 3
 """A column may be taken for one of so many that follow it."""
 MOST_PAIRS: Final = 120
@@ -56,6 +60,9 @@ def edges(ground: Ground) -> Iterator[Edge]:
             yield from _numbers(ground, known)
         elif known.seen.kind == "categorical":
             yield from _categories(ground, known)
+        elif known.seen.kind == "text":
+            for told, text in TEXTS.items():
+                yield _fixed(ground, "extreme", known, told, text)
         elif known.seen.kind == "date":
             for date in DATES:
                 yield _fixed(ground, "extreme", known, f"is {date}", date)

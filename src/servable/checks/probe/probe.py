@@ -17,13 +17,14 @@ from servable.checks.measure import Judged, judged
 from servable.checks.probe.company import company
 from servable.checks.probe.edges import edges
 from servable.checks.probe.finding import Finding
-from servable.checks.probe.ground import Ground, ground_of
+from servable.checks.probe.ground import MOST_COLUMNS, Ground, ground_of
 from servable.checks.probe.guards import guarded
 from servable.checks.probe.regions import Region, errors_of, weak_regions
 from servable.checks.probe.search import Asked, Search
 from servable.checks.probe.small import small_changes
 from servable.checks.subject import Subject
 from servable.domain.batch import Batch
+from servable.domain.columns import columns
 from servable.domain.rule import Rule
 from servable.domain.verdict import Verdict
 
@@ -32,8 +33,8 @@ ROWS: Final = 200
 BUDGET_S: Final = 60.0
 """Of a slow model fewer rows are asked, so that all edges take about this long."""
 FEWEST: Final = 8
-TRIALS: Final = 1000
-"""About as many calls with all rows does a probe make."""
+TRIALS: Final = (100, 22)
+"""About as many calls with all rows does a probe make, and as many more for each column."""
 REGIONS: Final = "weak regions"
 
 
@@ -64,9 +65,9 @@ class Probed(NamedTuple):
             named = len({finding.columns for finding in mine})
             reason = mine[0].sentence + (f"; and {named - 1} more" if named > 1 else "")
         elif asked.kept_out == asked.rows:
-            reason = f"the contract and the rules keep all {asked.rows} rows from the model"
+            reason = f"the contract and the rules keep out, or flag, all {asked.rows} rows"
         elif asked.kept_out:
-            reason += f" or kept out ({asked.kept_out})"
+            reason += f", or kept out or flagged ({asked.kept_out})"
         numbers = {"asked": float(asked.rows), "kept_out": float(asked.kept_out), "findings": float(len(mine))}
         evidence: dict[str, Any] = {"findings": [finding.evidence(self.ground) for finding in mine]} if mine else {}
         return Verdict(kind, passed=not mine, reason=reason, numbers=numbers, evidence=evidence)
@@ -132,4 +133,6 @@ def _affordable(model: Subject, rows: Batch) -> int:
     start = perf_counter()
     model.answer(some)
     seconds = (perf_counter() - start) / some.rows
-    return int(np.clip(BUDGET_S / TRIALS / max(seconds, 1e-9), FEWEST, ROWS))
+    wide = len(columns(some, model.bundle.signature.inputs))
+    trials = TRIALS[0] + TRIALS[1] * min(wide, MOST_COLUMNS)
+    return int(np.clip(BUDGET_S / trials / max(seconds, 1e-9), FEWEST, ROWS))

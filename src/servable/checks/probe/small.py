@@ -24,9 +24,9 @@ from servable.domain.columns import columns
 KIND: Final = "small change"
 WHAT: Final = "jumps"
 HAIR: Final = 0.01
-BASES: Final = 15
+ONE_IN: Final = 13
 GRID: Final = 65
-"""Values of a column that are tried on the typical row and BASES others."""
+"""Values of a column that are tried on the typical row, and on one in so many others."""
 
 
 def small_changes(search: Search) -> Iterator[Finding | None]:
@@ -42,7 +42,7 @@ def small_changes(search: Search) -> Iterator[Finding | None]:
 def _steepest(search: Search, known: Known, hair: float) -> Finding | None:
     """Where a few rows jump as this column goes from its lowest to its highest value."""
     ground = search.ground
-    bases = Batch.join([ground.typical, ground.rows.slice(0, min(BASES, ground.rows.rows))])
+    bases = Batch.join([ground.typical, ground.rows.slice(0, ground.rows.rows // ONE_IN)])
     values = np.linspace(known.low or 0.0, known.high or 0.0, GRID)
     told = _along(search, bases, known.name, np.tile(values, (bases.rows, 1)))
     if told is None:
