@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
     from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
+    from servable.offline.lookup import Lookup
     from servable.registry.registry import Registry
     from servable.release.acts import Acts
-    from servable.server.access.access import Principal
+    from servable.server.access.access import Access, Principal
     from servable.server.door import Door
     from servable.server.http.parts import BodyHandler, Offer, Parts
+    from servable.server.http.shortcut import Shortcuts
 
 MANIFEST: Final = "manifest.toml"
 
@@ -168,7 +170,8 @@ def build_door(start: Start, channel: Channel) -> Door:
     inference = Inference(router, access, settings)
     hosts = Hosts(settings)
     parts = Parts(router, host, access, repository, inference, settings, repository.doors)
-    rest = RestDoor(parts, shelves(parts))
+    lookup = _lookup(parts)
+    rest = RestDoor(parts, shelves(parts, lookup))
     grpc = None
     if start.grpc_fds:
         from servable.server.grpc.door import GrpcDoor
@@ -178,7 +181,7 @@ def build_door(start: Start, channel: Channel) -> Door:
         start,
         channel,
         host,
-        DoorState(inference, hosts, settings),
+        DoorState(inference, hosts, settings, None if lookup is None else _shortcuts(lookup, access, settings)),
         rest.app,
         grpc,
         report.snapshot,
@@ -186,7 +189,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     )
 
 
-def shelves(parts: Parts) -> list[Offer]:
+def shelves(parts: Parts, lookup: Lookup | None = None) -> list[Offer]:
     """What the shelves answer over HTTP, each given the parts of the door that it needs.
 
     A shelf's `routes.py` gives pairs of an Endpoint and its handler, and does not know the server.
@@ -196,7 +199,7 @@ def shelves(parts: Parts) -> list[Offer]:
 
     pairs = [
         *_online(parts, lambda request: caller_of(request).name),
-        *_offline(parts),
+        *(() if lookup is None else _offline(parts, lookup)),
         *_registry(parts.settings, caller_of),
         *_release(parts, lambda request: caller_of(request).name),
     ]
@@ -228,13 +231,11 @@ def _registry(settings: Settings, caller: Callable[[Request], Principal]) -> Ite
     return routes.routes(registry, caller)
 
 
-def _offline(parts: Parts) -> Iterable[tuple[Endpoint, BodyHandler]]:
-    """Tables of answers; none where no store for them is installed."""
+def _lookup(parts: Parts) -> Lookup | None:
+    """Tables of answers; None where no store for them is installed."""
     import orjson
 
-    from servable.offline import routes
     from servable.offline.lookup import Lookup
-    from servable.server.http.guard import caller_of
     from servable.stores.tables.open import open_tables
     from servable.wire.options import Options
 
@@ -243,15 +244,28 @@ def _offline(parts: Parts) -> Iterable[tuple[Endpoint, BodyHandler]]:
         inquiry = serving.codec.decode(orjson.dumps({"rows": rows}))
         return await parts.inference.ask(serving, inquiry.batch, Options())
 
+    try:
+        return Lookup(open_tables(parts.settings.home_path, parts.settings.tables), predict)
+    except MissingExtra:
+        return None
+
+
+def _offline(parts: Parts, lookup: Lookup) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    from servable.offline import routes
+    from servable.server.http.guard import caller_of
+
     def permit(request: Request, model: str) -> None:
         peer = request.client.host if request.client else ""
         parts.access.permit(caller_of(request), model, f"{request.method} {request.url.path}", peer)
 
-    try:
-        tables = open_tables(parts.settings.home_path, parts.settings.tables)
-    except MissingExtra:
-        return []
-    return routes.routes(Lookup(tables, predict), permit)
+    return routes.routes(lookup, permit)
+
+
+def _shortcuts(lookup: Lookup, access: Access, settings: Settings) -> Shortcuts:
+    from servable.offline import routes
+    from servable.server.http.shortcut import Shortcut, Shortcuts
+
+    return Shortcuts([Shortcut(*row) for row in routes.shortcuts(lookup)], access, settings)
 
 
 def _release(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[Endpoint, BodyHandler]]:

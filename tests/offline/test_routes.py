@@ -39,14 +39,20 @@ def fill(home, *, table="churn", url="", count=100, model="scaler", **more):
 
 
 def tables(parts):
-    return [Offer(*pair) for pair in app._offline(parts)]
+    return [Offer(*pair) for pair in app._offline(parts, app._lookup(parts))]
 
 
-@pytest.fixture
-def door(tmp_path):
+def quick(parts):
+    return app._shortcuts(app._lookup(parts), parts.access, parts.settings)
+
+
+@pytest.fixture(params=["shortcut", "ordinary"])
+def door(request, tmp_path):
     fill(tmp_path, fresh_s=60.0)
     fill(tmp_path, table="live", on_miss="predict")
-    with served(tmp_path, {"scaler": {"1": scaler(tmp_path / "scaler.onnx")}}, offers=tables) as door:
+    models = {"scaler": {"1": scaler(tmp_path / "scaler.onnx")}}
+    short = quick if request.param == "shortcut" else None
+    with served(tmp_path, models, offers=tables, shortcuts=short) as door:
         yield door
 
 
@@ -156,7 +162,7 @@ def test_a_table_is_its_models(tmp_path):
     mine, _ = keys.create("ada", ["invoker"], ["scaler"], None)
     viewer, _ = keys.create("bob", ["viewer"], ["*"], None)
     models = {"scaler": {"1": scaler(tmp_path / "scaler.onnx")}}
-    with served(tmp_path, models, offers=tables, require_key=True) as door:
+    with served(tmp_path, models, offers=tables, shortcuts=quick, require_key=True) as door:
         ada, bob = ({"authorization": f"Bearer {secret}"} for secret in (mine, viewer))
         assert door.get("/v2/tables/churn/rows/1").status_code == 401
         assert door.get("/v2/tables/churn/rows/1", headers=ada).status_code == 200

@@ -26,6 +26,7 @@ from servable.server.http.infer import Inference
 from servable.server.http.parts import Offer, Parts
 from servable.server.http.protocol import DoorProtocol, DoorState
 from servable.server.http.rest import RestDoor
+from servable.server.http.shortcut import Shortcuts
 from servable.server.report import Report
 from servable.settings import Settings
 from tests.server.declared import Files
@@ -64,6 +65,7 @@ def served(
     offers: Iterable[Offer] | Callable[[Parts], Iterable[Offer]] = (),
     routes: Iterable[BaseRoute] = (),
     endpoints: Iterable[Endpoint] = (),
+    shortcuts: Callable[[Parts], Shortcuts] | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
     """A door with these models: name to version to file. `require_key=True` asks for the keys in `home`.
@@ -73,7 +75,8 @@ def served(
     chosen = Settings(home=str(home), **settings)
     ready = threading.Event()
     made: list[Served | BaseException] = []
-    thread = threading.Thread(target=_run, args=(chosen, models, offers, tuple(routes), tuple(endpoints), made, ready))
+    rows = (offers, tuple(routes), tuple(endpoints), shortcuts)
+    thread = threading.Thread(target=_run, args=(chosen, models, *rows, made, ready))
     thread.start()
     ready.wait(60)
     if not made or isinstance(made[0], BaseException):
@@ -93,11 +96,12 @@ def _run(
     offers: Iterable[Offer] | Callable[[Parts], Iterable[Offer]],
     routes: Sequence[BaseRoute],
     endpoints: Sequence[Endpoint],
+    shortcuts: Callable[[Parts], Shortcuts] | None,
     made: list[Any],
     ready: threading.Event,
 ) -> None:
     try:
-        asyncio.run(_serve(settings, models, offers, routes, endpoints, made, ready))
+        asyncio.run(_serve(settings, models, offers, routes, endpoints, shortcuts, made, ready))
     except BaseException as error:
         made.insert(0, error)
         ready.set()
@@ -110,6 +114,7 @@ async def _serve(
     offers: Iterable[Offer] | Callable[[Parts], Iterable[Offer]],
     routes: Sequence[BaseRoute],
     endpoints: Sequence[Endpoint],
+    shortcuts: Callable[[Parts], Shortcuts] | None,
     made: list[Any],
     ready: threading.Event,
 ) -> None:
@@ -127,7 +132,7 @@ async def _serve(
     parts = Parts(router, host, access, repository, inference, settings, doors)
     rest = RestDoor(parts, tuple(offers(parts) if callable(offers) else offers), routes, endpoints)
     door = Served(host, repository, access, rest, settings.home_path)
-    state = DoorState(inference, Hosts(settings), settings)
+    state = DoorState(inference, Hosts(settings), settings, None if shortcuts is None else shortcuts(parts))
     config = uvicorn.Config(
         rest.app,
         port=0,

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from servable.domain.batch import Batch
-from servable.errors import InvalidInput, NotFound, TooLarge
+from servable.errors import InvalidInput, NotFound, ServableError, TooLarge
 from servable.stores.tables import keys
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.layout import Layout
@@ -73,6 +73,8 @@ class Lookup:
         self._predict = predict
         self._now = now
         self._heads: dict[tuple[str, int], _Head] = {}
+        self._kinds: dict[str, Generation] = {}
+        """Of each table, the generation that was read last: the next one has the same kind of key, nearly always."""
 
     async def one(self, table: str, key: str, permit: Callable[[str], None]) -> bytes:
         """The answer to one key. `permit` is called with the model's name, and raises. Raises NotFound."""
@@ -82,13 +84,33 @@ class Lookup:
 
     def now(self, table: str, key: str, permit: Callable[[str], None]) -> bytes:
         """The same, at once where the store makes nobody wait."""
-        generation = self.tables.live(table)
-        permit(generation.model)
-        found = self.tables.read(table, [keys.encode_one(key, generation.key)])
+        known = self._kinds.get(table) or self.tables.live(table)
+        found = self.tables.read(table, (keys.encode_one(key, known.key),))
+        if found.generation is not known:
+            self._kinds[table] = found.generation
+            if found.generation.key != known.key:
+                return self.now(table, key, permit)
+        permit(found.generation.model)
         answer = self._one(key, found)
         if answer is None:
             raise missed(key, found.generation)
         return answer
+
+    def quick(self, table: str) -> bool:
+        """Whether look-ups in this table never wait: for another machine, or for a model."""
+        if self.tables.blocking:
+            return False
+        try:
+            return self.tables.live(table).on_miss == "refuse"
+        except ServableError:
+            return False
+
+    def many_now(self, table: str, asked: Asked, permit: Callable[[str], None]) -> bytes:
+        """`many`, for a table that is `quick`."""
+        generation = self.tables.live(table)
+        permit(generation.model)
+        found = self.tables.read(table, keys.encode_all(asked.keys, generation.key))
+        return self._many(found, _rows(self._head(found.generation).layout, found))
 
     async def many(self, table: str, asked: Asked, permit: Callable[[str], None]) -> bytes:
         """The answers to many keys, in their order: `rows`, null for a miss."""
@@ -99,11 +121,14 @@ class Lookup:
             found = await asyncio.to_thread(self.tables.read, table, encoded)
         else:
             found = self.tables.read(table, encoded)
-        head = self._head(found.generation)
-        rows = _rows(head.layout, found)
+        rows = _rows(self._head(found.generation).layout, found)
         computed = 0
         if generation.on_miss == "predict" and None in rows:
             computed = await self._compute(found.generation, asked, encoded, rows)
+        return self._many(found, rows, computed)
+
+    def _many(self, found: Found, rows: list[Row | None], computed: int = 0) -> bytes:
+        head = self._head(found.generation)
         more = b',"computed":%d' % computed if computed else b""
         return b'%b%b%b,"rows":%b}' % (head.json, self._age(found.generation), more, orjson.dumps(rows))
 
@@ -131,9 +156,8 @@ class Lookup:
         if answer is None:
             return None
         head = self._head(found.generation)
-        (row,) = head.layout.rows((answer,))
         age = self._age(found.generation)
-        return b'%b%b,"key":%b,"row":%b}' % (head.json, age, orjson.dumps(key), orjson.dumps(row))
+        return b'%b%b,"key":%b,"row":%b}' % (head.json, age, orjson.dumps(key), head.layout.json(answer))
 
     async def _compute(
         self, generation: Generation, asked: Asked, encoded: Sequence[bytes], rows: list[Row | None]

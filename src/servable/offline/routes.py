@@ -6,7 +6,7 @@ A table is its model's: whoever may not ask the model may not ask the table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
 
 import orjson
@@ -37,6 +37,10 @@ TABLES: Final = Endpoint("GET", "/v2/tables", "viewer", "tables", "All tables")
 Permit = Callable[[Request, str], None]
 """Raises Forbidden unless whoever sent the request may ask this model."""
 Handler = Callable[[Request, bytes], Awaitable[Response]]
+Quick = Callable[[Sequence[str]], bool]
+"""Takes the values in the path."""
+Now = Callable[[Sequence[str], bytes, Callable[[str], None]], bytes]
+"""Takes these, the body, and what raises unless the caller may ask the model of that name."""
 
 
 def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]:
@@ -78,6 +82,24 @@ def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]
         return _json(orjson.dumps({"tables": told}))
 
     yield from ((ROW, row), (LOOKUP, many), (CHANGES, changes), (TABLE, table), (TABLES, tables))
+
+
+def shortcuts(lookup: Lookup) -> Iterator[tuple[Endpoint, Quick, Now]]:
+    """The look-ups that wait for nobody: when they do not, and what answers them."""
+
+    def row(path: Sequence[str], body: bytes, permit: Callable[[str], None]) -> bytes:  # noqa: ARG001 - it has none
+        return lookup.now(path[0], path[1], permit)
+
+    def many(path: Sequence[str], body: bytes, permit: Callable[[str], None]) -> bytes:
+        return lookup.many_now(path[0], Asked.read(body), permit)
+
+    def quick(path: Sequence[str]) -> bool:
+        return lookup.quick(path[0])
+
+    def never_waits(path: Sequence[str]) -> bool:  # noqa: ARG001 - it is the same for all
+        return not lookup.tables.blocking
+
+    yield from ((ROW, never_waits, row), (LOOKUP, quick, many))
 
 
 def _json(body: bytes) -> Response:

@@ -1,4 +1,4 @@
-"""Exchange: one inference request on a connection, its place in the order of answers, and its answer as HTTP/1.1."""
+"""Exchange: a request that the fast protocol answers, its place in the order of answers, and its answer as HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Final
 
 from servable.engine.request import Request
-from servable.server.http.infer import JSON, Answer
+from servable.server.http.infer import JSON, Answer, Asked
 
 _STATUS_LINES: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
 
@@ -15,12 +15,20 @@ _STATUS_LINES: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.enco
 class Exchange:
     """`flush` is the connection's: it sends every answer whose turn has come."""
 
-    __slots__ = ("_flush", "body", "keep_alive", "name", "reply", "request", "version")
+    __slots__ = ("_flush", "body", "keep_alive", "name", "reply", "request", "shortcut", "version")
 
-    def __init__(self, flush: Callable[[], None], name: str, version: str | None) -> None:
+    def __init__(
+        self,
+        flush: Callable[[], None],
+        name: str,
+        version: str | None,
+        shortcut: Callable[[Asked, bytes], Answer] | None = None,
+    ) -> None:
+        """A model that is asked; or, without a name, a `shortcut` that answers."""
         self._flush = flush
         self.name = name
         self.version = version
+        self.shortcut = shortcut
         self.body: list[bytes] = []
         self.keep_alive = True
         self.request: Request | None = None

@@ -28,10 +28,18 @@ class Head(NamedTuple):
     length: int
 
 
+class Headers(NamedTuple):
+    """The headers below a request's line that the parser has found good: what they say, and the body's length."""
+
+    asked: Asked
+    length: int
+
+
 class Heads:
     """Of the requests whose connection stays open and whose body comes whole: nothing else is remembered."""
 
     def __init__(self) -> None:
+        self._headers: dict[bytes, Headers] = {}
         self._urls: dict[bytes, tuple[str, str | None] | None] = {}
         self._heads: dict[bytes, Head] = {}
 
@@ -56,6 +64,26 @@ class Heads:
         if head is None or len(data) != end + head.length:
             return None
         return head, data[end:]
+
+    def find_below(self, data: bytes) -> tuple[bytes, bytes, Headers, bytes] | None:
+        """Method and URL, if all below the request's line is known, and the body, if the data is just these."""
+        line_end, end = data.find(b"\r\n"), data.find(END) + 4
+        headers = self._headers.get(data[line_end:end])
+        if headers is None or len(data) != end + headers.length:
+            return None
+        words = data[:line_end].split(b" ")
+        if len(words) != 3 or words[2] != b"HTTP/1.1":
+            return None
+        return words[0], words[1], headers, data[end:]
+
+    def remember_below(self, data: bytes, headers: Headers) -> None:
+        """Keep the headers of a request that came alone, whole, and in this one piece, whatever its line said."""
+        line_end, end = data.find(b"\r\n"), data.find(END) + 4
+        if len(data) != end + headers.length or end > LONGEST_BYTES:
+            return
+        if len(self._headers) >= KNOWN_HEADS:
+            self._headers.clear()
+        self._headers[data[line_end:end]] = headers
 
     def remember(self, data: bytes, head: Head) -> None:
         """Keep the head of a request that came alone, whole, and in this one piece."""

@@ -1,6 +1,7 @@
 """The HTTP door: uvicorn's own protocol, extended.
 
-A request for an inference route never becomes an ASGI scope: it is answered here, by `Inference`, without a task.
+A request for an inference route never becomes an ASGI scope: it is answered here, by `Inference`, without a task; so
+is one that has a shortcut (`shortcut.py`).
 Everything else is plain ASGI, and uvicorn's. What uvicorn lacks is added for both: limits on header, body and
 connections, and receive, idle and write timeouts (kept by one sweep a second, not by a timer a request).
 """
@@ -20,9 +21,10 @@ from uvicorn.server import ServerState
 
 from servable.server.access.hosts import Hosts
 from servable.server.http.exchange import Exchange, render
-from servable.server.http.heads import Head, Heads
+from servable.server.http.heads import Head, Headers, Heads
 from servable.server.http.infer import Answer, Asked, Inference, asked
 from servable.server.http.policy import Patience, Phase, patience
+from servable.server.http.shortcut import Shortcuts
 from servable.settings import Settings
 
 PIPELINED: Final = 64
@@ -32,8 +34,11 @@ PIPELINED: Final = 64
 class DoorState:
     """What all connections of a door share."""
 
-    def __init__(self, inference: Inference, hosts: Hosts, settings: Settings) -> None:
+    def __init__(
+        self, inference: Inference, hosts: Hosts, settings: Settings, shortcuts: Shortcuts | None = None
+    ) -> None:
         self.inference = inference
+        self.shortcuts = shortcuts
         self.hosts = hosts
         self.settings = settings
         self.draining = False
@@ -101,11 +106,25 @@ class DoorProtocol(HttpToolsProtocol):
 
         It stands between two messages then, and need not know of this one.
         """
-        found = self.door.heads.find(data)
-        if found is None or self.pipeline or self._ordinary_busy():
+        if self.pipeline or self._ordinary_busy():
             return False
+        found = self.door.heads.find(data)
+        if found is None:
+            return self.door.shortcuts is not None and self._answer_shortcut(self.door.shortcuts, data)
         head, body = found
         self._ask(Exchange(self.flush, head.name, head.version), head.asked, body)
+        return True
+
+    def _answer_shortcut(self, shortcuts: Shortcuts, data: bytes) -> bool:
+        """The same for a request that has a shortcut, and of which only the first line is new."""
+        found = self.door.heads.find_below(data)
+        if found is None:
+            return False
+        method, url, headers, body = found
+        shortcut = shortcuts.find(method, url)
+        if shortcut is None:
+            return False
+        self._ask(Exchange(self.flush, "", None, shortcut), headers.asked, body)
         return True
 
     def shutdown(self) -> None:
@@ -177,12 +196,11 @@ class DoorProtocol(HttpToolsProtocol):
                     403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden"
                 )
                 return
-        route = self.door.heads.route(self.url)
-        fast = not from_page and self.parser.get_method() == b"POST" and not self.parser.should_upgrade()
+        fast = not from_page and not self.parser.should_upgrade()
         # Behind an ordinary request that is still being answered, an inference takes the ordinary way too: answers keep
         # their order.
-        if fast and route is not None and not self._ordinary_busy() and not self.pipeline:
-            self._receiving = Exchange(self.flush, *route)
+        if fast and not self._ordinary_busy() and not self.pipeline and (exchange := self._fast()) is not None:
+            self._receiving = exchange
             if self.expect_100_continue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
@@ -192,6 +210,14 @@ class DoorProtocol(HttpToolsProtocol):
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
         super().on_headers_complete()
+
+    def _fast(self) -> Exchange | None:
+        """The exchange of a request that is answered here; None for any other."""
+        method = self.parser.get_method()
+        if method == b"POST" and (route := self.door.heads.route(self.url)) is not None:
+            return Exchange(self.flush, *route)
+        shortcut = None if self.door.shortcuts is None else self.door.shortcuts.find(method, self.url)
+        return None if shortcut is None else Exchange(self.flush, "", None, shortcut)
 
     def _ordinary_busy(self) -> bool:
         """Whether an ordinary request is being answered."""
@@ -231,13 +257,19 @@ class DoorProtocol(HttpToolsProtocol):
         exchange.body.clear()
         said = asked(self.headers)
         if exchange.keep_alive and not self.expect_100_continue:
-            self.door.heads.remember(self._fresh, Head(exchange.name, exchange.version, said, len(body)))
+            if exchange.shortcut is None:
+                self.door.heads.remember(self._fresh, Head(exchange.name, exchange.version, said, len(body)))
+            else:
+                self.door.heads.remember_below(self._fresh, Headers(said, len(body)))
         self._ask(exchange, said, body)
 
     def _ask(self, exchange: Exchange, said: Asked, body: bytes) -> None:
         self._exchanges.append(exchange)
         if len(self._exchanges) >= PIPELINED:
             self.flow.pause_reading()
+        if exchange.shortcut is not None:
+            exchange.respond(exchange.shortcut(said, body))
+            return
         request = self.door.inference.start(exchange.name, exchange.version, said, body, exchange.respond)
         if exchange.reply is None:
             exchange.request = request

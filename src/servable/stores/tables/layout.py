@@ -37,6 +37,7 @@ class Layout:
         self._loose = [field for field in columns if field not in fixed]
         self._dtype = np.dtype([(field.name, field.dtype.newbyteorder("<"), field.shape[1:]) for field in fixed])
         self._size = self._dtype.itemsize
+        self._deep = any(len(field.shape) > 2 or field.datatype == "FP16" for field in fixed)
 
     def pack(self, batch: Batch) -> Array | list[bytes]:
         """One answer for each row: an array where all have the same length, which `tolist` makes bytes of."""
@@ -65,6 +66,31 @@ class Layout:
             raise CorruptModel(f"an answer in the table cannot be read: {error}; make the table anew") from error
         names = [field.name for field in self.columns]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def json(self, answer: bytes) -> bytes:
+        """One row as JSON, as `rows` has it. Raises CorruptModel."""
+        try:
+            values = self._values(answer)
+        except (ValueError, msgspec.DecodeError) as error:
+            raise CorruptModel(f"an answer in the table cannot be read: {error}; make the table anew") from error
+        return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+
+    def _values(self, answer: bytes) -> dict[str, Any]:
+        """Numpy's own scalars and vectors: a float32 is written as short as it can be."""
+        if self._loose or self._deep:
+            return self.rows((answer,))[0]
+        if len(answer) != self._size:
+            raise ValueError(f"expected {self._size} bytes, got {len(answer)}")
+        row = np.frombuffer(answer, self._dtype)[0]
+        found: dict[str, Any] = {}
+        for field in self.columns:
+            value = row[field.name]
+            if field.features:
+                value = dict(zip(field.features, value, strict=True))
+            elif field.shape[1:] == (1,):
+                value = value[0]
+            found[field.name] = value
+        return found
 
     def _columns(self, answers: Sequence[bytes]) -> list[list[Any]]:
         size = self._size
