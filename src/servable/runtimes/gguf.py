@@ -59,7 +59,6 @@ class GgufRuntime:
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Generator:
         options = {name: _whole(bundle, name) for name in LARGEST if name in bundle.manifest.options}
-        read(bundle.model_path)
         engine = _engine(bundle, options, device)
         return GgufModel(engine, options.get("slots", SLOTS), options.get("max_tokens", TOKENS))
 
@@ -191,6 +190,7 @@ def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
     params.n_gpu_layers = 0 if device == "cpu" else -1
     params.cache_ram_mib = 0  # no prompt of one caller is kept once another's has taken its place
     params.ui = False
+    params.warmup = False  # the first text does it
     params.n_threads_http = 1
     params.verbosity = QUIET
     with tempfile.TemporaryDirectory(prefix="llm-") as folder:
@@ -202,7 +202,7 @@ def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
                 f"llama.cpp {xllamacpp.__version__} cannot load {bundle.manifest.model!r}: it is damaged, of an "
                 "architecture that this version does not know, or larger than the memory there is"
             ) from error
-    # Its loop must have turned before it can be ended: one that is told to end as it starts never hears it.
+    # Also, its loop must have turned before it can be ended: one that is told to end as it starts never hears it.
     engine.handle_completions({"prompt": " ", "max_tokens": 1})
     return engine
 

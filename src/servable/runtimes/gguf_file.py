@@ -21,6 +21,7 @@ MOST_AXES: Final = 4
 ALIGNMENT: Final = 32
 
 _NUMBERS: Final = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_LENGTH: Final = struct.Struct("<Q")
 _TEXT: Final = 8
 _LIST: Final = 9
 _KEPT: Final = 64
@@ -94,13 +95,15 @@ class _Reader:
         if kind != _LIST:
             return self._number(kind)
         kind, length = self._number(4), self._number(10)
-        if length > len(self._data) or kind == _LIST:
+        if length > len(self._data) or (kind not in _NUMBERS and kind != _TEXT):
             raise self._broken(f"a list claims {length} items of kind {kind}")
         if kind in _NUMBERS and length > _KEPT:
             self._skip(length * struct.calcsize(_NUMBERS[kind]))
             return None
-        items = [self._value(kind) for _ in range(length)]
-        return items if length <= _KEPT else None
+        if length > _KEPT:
+            self._skip_texts(length)
+            return None
+        return [self._value(kind) for _ in range(length)]
 
     def _number(self, kind: int) -> Any:
         code = _NUMBERS.get(kind)
@@ -118,6 +121,19 @@ class _Reader:
         start = self._at
         self._skip(length)
         return bytes(self._data[start : self._at]).decode("utf-8", "replace")
+
+    def _skip_texts(self, count: int) -> None:
+        """Pass over so many texts: a vocabulary has a hundred thousand."""
+        data, at, end = self._data, self._at, len(self._data)
+        length_at = _LENGTH.unpack_from
+        try:
+            for _ in range(count):
+                at += 8 + length_at(data, at)[0]
+        except struct.error:
+            raise self._broken("it ends in the middle of its head") from None
+        if at > end:
+            raise self._broken("it ends in the middle of its head")
+        self._at = at
 
     def _skip(self, size: int) -> None:
         if size > len(self._data) - self._at:
