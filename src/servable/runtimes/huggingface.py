@@ -19,6 +19,7 @@ from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, MissingExtra, ModelFailed
+from servable.runtimes import verified
 from servable.runtimes.classes import LABEL, PREDICTION, PROBABILITIES, softmax
 from servable.runtimes.huggingface_folder import Folder, is_model_folder, judge
 
@@ -55,7 +56,8 @@ class HuggingFaceRuntime:
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":
             raise EnvironmentFault(f"Hugging Face models run on 'cpu' here, not on {device!r}: convert to ONNX")
-        return HuggingFaceModel(judge(bundle.model_path), bundle)
+        with verified.copied(bundle) as folder:
+            return HuggingFaceModel(judge(folder), folder, bundle)
 
 
 class HuggingFaceModel:
@@ -63,8 +65,8 @@ class HuggingFaceModel:
 
     concurrent = False
 
-    def __init__(self, folder: Folder, bundle: Bundle) -> None:
-        self._torch, self._tokenizer, self._model = _loaded(folder, bundle.model_path)
+    def __init__(self, folder: Folder, path: Path, bundle: Bundle) -> None:
+        self._torch, self._tokenizer, self._model = _loaded(folder, path)
         self._torch.set_num_threads(int(bundle.manifest.options.get("threads", 1)))
         self._folder = folder
         self._outputs = [field.name for field in bundle.signature.outputs]

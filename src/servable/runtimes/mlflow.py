@@ -5,6 +5,7 @@ Other MLflow folders hold a model of a format that is served as such: `mlflow_fo
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, MissingExtra, ModelFailed
-from servable.runtimes import consent, versions
+from servable.runtimes import consent, verified, versions
 from servable.runtimes.classes import PREDICTION
 from servable.runtimes.estimator import labels, output_fields
 from servable.runtimes.frame import Columns, FrameMaker
@@ -62,7 +63,9 @@ class MLflowRuntime:
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
         consent.demand(bundle, WHAT)
-        return _Function(_loaded(bundle.model_path), bundle.signature)
+        with ExitStack() as kept:
+            function = _loaded(kept.enter_context(verified.copied(bundle)))
+            return _Function(function, bundle.signature, kept.pop_all())
 
 
 class _Function:
@@ -70,8 +73,10 @@ class _Function:
 
     concurrent = False
 
-    def __init__(self, function: Any, signature: Signature) -> None:
+    def __init__(self, function: Any, signature: Signature, kept: ExitStack) -> None:
+        """`kept`: the copy of its files, which its code may open at any time."""
         self._function = function
+        self._kept = kept
         self._frames = FrameMaker(_columns(signature), signature)
         self._outputs = signature.outputs
 
@@ -85,6 +90,7 @@ class _Function:
 
     def close(self) -> None:
         self._function = None
+        self._kept.close()
 
 
 def _loaded(path: Path) -> Any:
