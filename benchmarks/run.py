@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks import report
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure
-from benchmarks.figures import all_on, binary, gate, grpc, latency, limits, peers, start
+from benchmarks.figures import all_on, binary, formats, gate, grpc, latency, limits, peers, start
 from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share, describe
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -38,6 +38,8 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "binary": binary.binary,
     "grpc-mlserver": grpc.grpc_peer,
     "grpc-echo": grpc.grpc_echo,
+    "pickled": formats.pickled,
+    "pmml": formats.pmml,
     "gate": gate.gate,
 }
 

@@ -1,0 +1,114 @@
+"""What a format costs: a pickled forest through its ONNX conversion, a PMML forest through its translation."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+import servable
+from benchmarks import ours
+from benchmarks.bench import Bench, rate_of
+from benchmarks.case import DISTINCT, Case
+from benchmarks.figure import Figure, thousands
+from benchmarks.figures.peers import Missing, running
+from benchmarks.peers import mlserver_sklearn
+
+PMML: Final = Path(__file__).resolve().parent.parent.parent / "tests" / "data" / "pmml"
+TREES: Final = 100
+
+
+def pickled(bench: Bench) -> list[Figure]:
+    """Requests a second for the same joblib file: packed here, opened by MLServer's own runtime there."""
+    peer = mlserver_sklearn.PEER
+    name = f"requests/s of a pickled random forest against {peer.name}"
+    bench.tell(f"{peer.name}: install and start")
+    with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
+        mine, theirs = _forest(Path(text))
+        try:
+            with running(peer, theirs) as other, ours.serve(mine) as server:
+                traffic = server.traffic(mine)
+                bench.warm(traffic, other.traffic)
+                pairs = bench.turns(lambda: bench.load(traffic), lambda: bench.load(other.traffic))
+        except Missing as problem:
+            return [Figure(name, at_least=peer.goal, missing=str(problem))]
+    rates = [thousands(rate_of(loads)) for loads in ([one for one, _ in pairs], [one for _, one in pairs])]
+    ratios = tuple(one.rate / other.rate for one, other in pairs)
+    return [Figure(name, ratios, at_least=peer.goal, absolute=" to ".join(rates))]
+
+
+def pmml(bench: Bench) -> list[Figure]:
+    """Rows a second of a PMML forest in process, 64 rows a call, against pypmml's JVM. Each is given the form that it
+    takes quickest: arrays by name here, JSON there.
+    """
+    import pandas as pd
+    import pypmml
+
+    name = "rows/s of a PMML forest in process against pypmml"
+    told = json.loads((PMML / "forest_cancer.json").read_text())
+    table = pd.DataFrame(told["inputs"])
+    table = table.loc[np.arange(64) % len(table)].reset_index(drop=True)
+    with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
+        path = Path(text) / "forest.pmml"
+        path.write_bytes(gzip.decompress((PMML / "forest_cancer.pmml.gz").read_bytes()))
+        theirs = pypmml.Model.load(str(path))
+        try:
+            with servable.load(path) as mine:
+                _agree(mine.predict(table), theirs.predict(table))
+                columns = {field.name: table[[field.name]].to_numpy(field.dtype) for field in mine.signature.inputs}
+                columns = {name: column.reshape(_shape(mine, name)) for name, column in columns.items()}
+                rows = table.to_json(orient="split", index=False)
+                pairs = bench.turns(
+                    lambda: _rate(lambda: mine.predict(columns), bench.seconds),
+                    lambda: _rate(lambda: theirs.predict(rows), bench.seconds),
+                )
+        finally:
+            pypmml.PMMLContext.shutdown()
+    rates = [thousands(float(np.median(rates))) for rates in zip(*pairs, strict=True)]
+    return [Figure(name, tuple(one / other for one, other in pairs), at_least=20, absolute=" to ".join(rates))]
+
+
+def _forest(folder: Path) -> tuple[Case, Case]:
+    """A random forest on the breast-cancer data as a joblib file, and packed from it; each with its own outputs."""
+    import joblib
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.ensemble import RandomForestClassifier
+
+    data, target = load_breast_cancer(return_X_y=True)
+    data = data.astype(np.float32)
+    forest = RandomForestClassifier(TREES, random_state=0, n_jobs=1).fit(data, target)
+    joblib.dump(forest, folder / "model.joblib")
+    servable.pack(folder / "model.joblib", sample=data, allow_unsafe=True, to="onnx", output=folder / "forest")
+    parts = tuple(data[at : at + 1] for at in range(DISTINCT))
+    labels = forest.predict(data[:DISTINCT])
+    mine = Case(folder / "forest", "input", parts, tuple({"label": np.array([label])} for label in labels))
+    theirs = replace(mine, model=folder / "model.joblib", expected=tuple({"predict": [label]} for label in labels))
+    return mine, theirs
+
+
+def _agree(mine: Any, theirs: Any) -> None:
+    shared = [name for name in theirs.columns if name in mine.columns]
+    if not shared:
+        raise ValueError(f"no output in common: {list(mine.columns)} and {list(theirs.columns)}")
+    for name in shared:
+        np.testing.assert_allclose(mine[name].astype(float), theirs[name].astype(float), atol=1e-6)
+
+
+def _shape(predictor: Any, name: str) -> tuple[int, ...]:
+    """One value a row, with as many axes as the input has."""
+    return (-1, *(1 for _ in predictor.signature.input(name).shape[1:]))
+
+
+def _rate(call: Any, seconds: float) -> float:
+    """Rows a second, 64 a call."""
+    calls, start = 0, perf_counter()
+    while (spent := perf_counter() - start) < seconds:
+        call()
+        calls += 1
+    return calls * 64 / spent
