@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import pandas as pd
 import pytest
 from sklearn import metrics
 
 from servable.checks.case import Case
+from servable.checks.examples import examples_of
 from servable.checks.gate import Question, answer, demands_of
 from servable.domain.demand import parse
 from servable.errors import UsageError
@@ -113,6 +115,22 @@ def test_cases_that_must_pass_decide():
     bad = ask(cancer(), cases=[Case(row, label="other")])["regression suite"]
     assert not bad.passed
     assert bad.evidence["failed"][0]["got"].startswith(f"it answers {right!r}")
+
+
+def test_rows_that_belong_together_say_less():
+    """Each row ten times over is no more evidence than each row once."""
+    real = cancer()
+    table = pd.concat([real.kept.assign(patient=range(len(real.kept)))] * 10)
+    copies = examples_of(table, real.bundle.signature, real.label)
+    demands = tuple(map(parse, ("accuracy>=0.9", "auc>=0.9", "f1>=0.9")))
+    asked = {"once": (None, real.examples), "copies": (None, copies), "patients": ("patient", copies)}
+    widths = {}
+    for name, (cluster, examples) in asked.items():
+        found = answer(Question(demands, examples, cluster=cluster), real.subject)
+        widths[name] = {v.check: v.numbers["high"] - v.numbers["low"] for v in found if "limit" in v.numbers}
+    for check, once in widths["once"].items():
+        assert widths["copies"][check] < 0.5 * once
+        assert widths["patients"][check] == pytest.approx(once, rel=0.25)
 
 
 def test_where_nothing_is_demanded_the_usual_metrics_are_told():

@@ -116,6 +116,19 @@ def test_delong_difference():
     assert 0.93 <= share(held) <= 0.97
 
 
+def test_delong_where_rows_are_not_independent():
+    """Four rows of each of 160 customers, who are what they are: their scores share a part."""
+    random = np.random.default_rng(29)
+    clusters = np.repeat(np.arange(160), 4)
+    truth = clusters % 2 == 0
+    expected = NORMAL.cdf(1.0 / np.sqrt(2))
+    shared, own = random.normal(size=(RUNS, 160))[:, clusters], random.normal(size=(RUNS, 640))
+    scores = truth + np.sqrt(0.5) * shared + np.sqrt(0.5) * own
+    found = [delong.auc(truth, score) for score in scores]
+    assert 0.93 <= share([holds(each.interval(clusters=clusters), expected) for each in found]) <= 0.97
+    assert share([holds(each.interval(), expected) for each in found]) < 0.85
+
+
 @pytest.mark.parametrize(("rows", "gap"), [(2000, 0.0), (500, 0.05), (2000, 0.05), (2000, 0.1)])
 def test_calibration_error(rows, gap):
     random = np.random.default_rng(23)

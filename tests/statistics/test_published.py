@@ -73,7 +73,7 @@ def test_delong_error_is_that_of_the_definition():
     truth, score = np.repeat([True, False], [30, 50]), RANDOM.normal(size=80)
     placed = (score[truth][:, None] > score[~truth][None, :]).astype(float)
     variance = placed.mean(1).var(ddof=1) / 30 + placed.mean(0).var(ddof=1) / 50
-    assert delong.auc(truth, score).error == pytest.approx(np.sqrt(variance))
+    assert delong.auc(truth, score).error() == pytest.approx(np.sqrt(variance))
 
 
 def test_auc_of_one_kind_of_row_is_unknown():

@@ -54,12 +54,20 @@ class Examples(NamedTuple):
 
     def slices(self, column: str) -> list[Slice]:
         """The rows by their value of a column: each value, or of many numbers each quarter. Raises UsageError."""
+        if column not in self.sliced:
+            self.sliced[column] = list(_slices(self._column(column, "slice by"), column))
+        return self.sliced[column]
+
+    def clusters(self, column: str) -> Array:
+        """A code for each value of a column, one a row; missing is one of them. Raises UsageError."""
+        texts = np.asarray(texts_of(self._column(column, "find clusters by").to_numpy()))
+        return np.asarray(np.unique(texts, return_inverse=True)[1])
+
+    def _column(self, column: str, purpose: str) -> Any:
         if column not in self.table.columns:
             near = _nearest(column, map(str, self.table.columns))
-            raise UsageError(f"there is no column {column!r} to slice by: {near}")
-        if column not in self.sliced:
-            self.sliced[column] = list(_slices(self.table[column], column))
-        return self.sliced[column]
+            raise UsageError(f"there is no column {column!r} to {purpose}: {near}")
+        return self.table[column]
 
 
 def read_examples(path: Path, signature: Signature, label: str | None) -> Examples:

@@ -41,7 +41,9 @@ SHOWN: Final = {True: ("mae", "rmse", "r2"), False: ("accuracy", "balanced_accur
 
 
 class Question(NamedTuple):
-    """What the gate is asked. `by` are columns to slice by, besides those that a demand names itself."""
+    """What the gate is asked. `by` are columns to slice by, besides those that a demand names itself; rows of one value
+    of `cluster` are not independent of each other.
+    """
 
     demands: tuple[Demand, ...] = ()
     examples: Examples | None = None
@@ -49,6 +51,7 @@ class Question(NamedTuple):
     by: tuple[str, ...] = ()
     margin: float | None = None
     seed: int = 0
+    cluster: str | None = None
 
 
 def demands_of(bundle: Bundle, texts: Sequence[str] = ()) -> tuple[Demand, ...]:
@@ -62,8 +65,10 @@ def answer(question: Question, model: Subject, champion: Subject | None = None) 
     examples, rows, theirs = question.examples, None, None
     if examples is not None and examples.truth is not None:
         try:
-            rows = judged(model.answer(examples.batch), examples.truth)
-            theirs = None if champion is None else judged(champion.answer(examples.batch), examples.truth)
+            clusters = None if question.cluster is None else examples.clusters(question.cluster)
+            rows = judged(model.answer(examples.batch), examples.truth, clusters)
+            if champion is not None:
+                theirs = judged(champion.answer(examples.batch), examples.truth, clusters)
         except UsageError:
             raise
         except ServableError as error:

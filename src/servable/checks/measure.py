@@ -30,28 +30,32 @@ TWO: Final = 2
 
 
 class Judged(NamedTuple):
-    """Answers beside the truth: codes of `answer.classes`, which hold what the truth has too, or numbers."""
+    """Answers beside the truth: codes of `answer.classes`, which hold what the truth has too, or numbers.
+
+    `clusters`, where rows are not independent (several of one customer), are codes, one a row.
+    """
 
     answer: Answer
     truth: Array
+    clusters: Array | None = None
 
     def of(self, rows: Array) -> Judged:
         """Of some rows."""
-        return Judged(self.answer.of(rows), self.truth[rows])
+        return Judged(self.answer.of(rows), self.truth[rows], None if self.clusters is None else self.clusters[rows])
 
     def __len__(self) -> int:
         return len(self.truth)
 
 
-def judged(answer: Answer, truth: Any) -> Judged:
+def judged(answer: Answer, truth: Any, clusters: Array | None = None) -> Judged:
     """Answers and the label's values on one scale. Raises UsageError where they do not speak of the same."""
     values = np.asarray(truth)
     if answer.numbers is not None and values.dtype.kind == "f":
-        return Judged(answer, values.astype(np.float64))
+        return Judged(answer, values.astype(np.float64), clusters)
     texts = texts_of(values)
     seen = sorted(set(texts))
     if answer.numbers is not None and values.dtype.kind in "iu" and (len(seen) > TWO or not _probable(answer.numbers)):
-        return Judged(answer, values.astype(np.float64))
+        return Judged(answer, values.astype(np.float64), clusters)
     answer = as_classes(answer, seen)
     if not set(seen) & set(answer.classes):
         told = ", ".join(map(repr, seen[:5]))
@@ -63,12 +67,12 @@ def judged(answer: Answer, truth: Any) -> Judged:
             scores = np.concatenate([scores, np.zeros((len(scores), len(more)))], axis=1)
         # A class that the model does not know: it is wrong about each of its rows.
         answer = answer._replace(classes=answer.classes + more, scores=scores)
-    return Judged(answer, codes_of(texts, answer.classes))
+    return Judged(answer, codes_of(texts, answer.classes), clusters)
 
 
 def measured(metric: str, rows: Judged, of: str = "") -> Means | delong.Auc:
     """The statistic. Raises UsageError for a metric that does not fit the answers."""
-    answer, truth = rows
+    answer, truth = rows.answer, rows.truth
     if metric in OF_NUMBERS:
         if answer.numbers is None:
             raise _unfit(metric, "numbers, and the model answers with classes", "accuracy, auc or f1")
@@ -105,10 +109,10 @@ def interval(metric: str, rows: Judged, of: str = "", *, seed: int = 0) -> Inter
         return calibration(*outcome(rows, of), seed=seed).error
     statistic = measured(metric, rows, of)
     if isinstance(statistic, delong.Auc):
-        return statistic.interval()
-    if statistic.proportion is not None:
+        return statistic.interval(clusters=rows.clusters)
+    if statistic.proportion is not None and rows.clusters is None:
         return wilson(*statistic.proportion)
-    return bca(statistic, seed=seed)
+    return bca(statistic, seed=seed, clusters=rows.clusters)
 
 
 class Gap(NamedTuple):
@@ -124,15 +128,16 @@ def gap(metric: str, first: Judged, second: Judged, limit: float, of: str = "", 
         raise UsageError(f"{metric} is held against a number, like '{metric}<=0.05', not against a champion")
     one, other = measured(metric, first, of), measured(metric, second, of)
     if isinstance(one, delong.Auc) and isinstance(other, delong.Auc):
-        found, _ = delong.difference(one, other)
-        error = delong.Auc(0.0, one.influence - other.influence).error
+        found, _ = delong.difference(one, other, clusters=first.clusters)
+        error = delong.Auc(0.0, one.influence - other.influence).error(first.clusters)
         if error == 0:
             return Gap(found, 0.0 if found.estimate > limit else 1.0)
         return Gap(found, NORMAL.cdf((limit - found.estimate) / error))
     assert isinstance(one, Means)  # noqa: S101 - a metric is of one kind
     assert isinstance(other, Means)  # noqa: S101 - as above
     better = difference(other, one) if METRICS[metric] == "lower" else difference(one, other)
-    return Gap(bca(better, seed=seed), at_most(draw(better, seed=seed), limit))
+    drawn = draw(better, seed=seed, clusters=first.clusters)
+    return Gap(bca(better, seed=seed, clusters=first.clusters), at_most(drawn, limit))
 
 
 def outcome(rows: Judged, of: str = "") -> tuple[Array, Array]:

@@ -39,6 +39,9 @@ def check(
     by: Annotated[
         list[str] | None, typer.Option(help="Hold metrics against their limits in each slice too.", metavar="COLUMN")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Rows of one value of it belong together: customers, days.", metavar="COLUMN")
+    ] = None,
     seed: Seed = 0,
     add_case: Annotated[
         Path | None, typer.Option(help="Add cases to the regression suite first: json, jsonl.", metavar="FILE")
@@ -78,7 +81,7 @@ def check(
             examples = read_data(model, data, label)
             champion = _champion(stack, place, target, against)
             asked = gate.Question(
-                gate.demands_of(model.bundle, texts), examples, suite.cases(), tuple(by or ()), margin, seed
+                gate.demands_of(model.bundle, texts), examples, suite.cases(), tuple(by or ()), margin, seed, cluster
             )
             verdicts += told(gate.answer(asked, model, champion), model, champion, examples, 2 if champion else 1)
     report = Report(target, verdicts, time.perf_counter() - started, data, seed)

@@ -21,21 +21,24 @@ class Auc(NamedTuple):
     estimate: float
     influence: Array
 
-    @property
-    def error(self) -> float:
-        """The standard error."""
-        return float(np.sqrt(np.sum(self.influence**2))) / max(len(self.influence), 1)
+    def error(self, clusters: Array | None = None) -> float:
+        """The standard error. Rows of one cluster (codes, one a row) are not independent: their influences add up.
 
-    def interval(self, level: float = LEVEL) -> Interval:
+        Source for clusters: N. A. Obuchowski, Biometrics 53 (1997).
+        """
+        together = self.influence if clusters is None else np.bincount(clusters, self.influence)
+        return float(np.sqrt(np.sum(together**2))) / max(len(self.influence), 1)
+
+    def interval(self, level: float = LEVEL, clusters: Array | None = None) -> Interval:
         """On the scale of log odds, which keeps it between 0 and 1."""
-        return logit(self.estimate, self.error, level) if np.isfinite(self.estimate) else UNKNOWN
+        return logit(self.estimate, self.error(clusters), level) if np.isfinite(self.estimate) else UNKNOWN
 
 
 def auc(positive: Array, score: Array) -> Auc:
     """`positive` is whether each row is one, `score` what it was given. NaN where all rows are of one kind.
 
     >>> found = auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
-    >>> found.estimate, round(found.error, 4)
+    >>> found.estimate, round(found.error(), 4)
     (0.75, 0.3536)
     """
     positive = np.asarray(positive, bool)
@@ -68,12 +71,12 @@ def mean_auc(truth: Array, scores: Array) -> Auc:
     )
 
 
-def difference(first: Auc, second: Auc, level: float = LEVEL) -> tuple[Interval, float]:
+def difference(first: Auc, second: Auc, level: float = LEVEL, clusters: Array | None = None) -> tuple[Interval, float]:
     """First less second on the same rows, and the two-sided p-value of there being none."""
     gap = first.estimate - second.estimate
     if not np.isfinite(gap):
         return UNKNOWN, float("nan")
-    error = Auc(gap, first.influence - second.influence).error
+    error = Auc(gap, first.influence - second.influence).error(clusters)
     if error == 0.0:
         return Interval(gap, gap, gap), 1.0 if gap == 0 else 0.0
     return normal(gap, error, level), 2 * NORMAL.cdf(-abs(gap) / error)
