@@ -137,3 +137,37 @@ def test_a_model_that_is_fallen_back_to_is_served_as_well():
     assert [one.name for one in served] == ["churn", "plain"]
     gone = catalog.after([Event(0, 0.0, "ada", "deleted", "plain", 1)])
     assert [one.name for one in with_fallbacks(gone, wanted(gone, Ref.parse("churn")))] == ["churn"]
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "loaded"),
+    [
+        (["plain"], {"churn": ["1"], "plain": ["2", "3"]}),
+        (["plain:1"], {"churn": ["1"], "plain": ["1"]}),
+        (["plain@best", "plain"], {"churn": ["1"], "plain": ["2", "3"]}),
+        (["plain:1", "plain:3"], {"churn": ["1"], "plain": ["1", "3"]}),
+        (["nobody", "plain:9", "plain@nothing"], {"churn": ["1"]}),
+        (["churn"], {"churn": ["1"]}),
+    ],
+)
+def test_what_rules_hand_rows_over_to_is_served_as_well(fallbacks, loaded):
+    def came(name, number, **detail):
+        return Event(0, 0.0, "ada", "registered", name, number, digest=f"{name}{number}", detail=detail)
+
+    catalog = Catalog.of([
+        came("churn", 1, fallbacks=fallbacks),
+        *(came("plain", number) for number in (1, 2, 3)),
+        Event(0, 0.0, "ada", "aliased", "plain", 2, "best"),
+    ])  # fmt: skip
+    served = with_fallbacks(catalog, wanted(catalog, Ref.parse("churn")))
+    found = {one.name: [version.version for version in one.versions] for one in served}
+    assert found == loaded
+
+
+def test_fallbacks_of_fallbacks_are_served_too_and_circles_end():
+    events = [
+        Event(0, 0.0, "ada", "registered", name, 1, digest=name, detail={"fallbacks": [other]})
+        for name, other in (("a", "b"), ("b", "c:1"), ("c", "a"))
+    ]
+    catalog = Catalog.of(events)
+    assert {one.name for one in with_fallbacks(catalog, wanted(catalog, Ref.parse("a")))} == {"a", "b", "c"}

@@ -41,6 +41,11 @@ class Version(msgspec.Struct, frozen=True):
         """What its manifest demands of the gate."""
         return tuple(self.detail.get("checks", ()))
 
+    @property
+    def fallbacks(self) -> tuple[str, ...]:
+        """The Refs that its rules hand rows over to."""
+        return tuple(self.detail.get("fallbacks", ()))
+
 
 class Model(msgspec.Struct, frozen=True):
     """A name with all its versions, oldest first, its aliases (alias to version), and what was noted about it."""

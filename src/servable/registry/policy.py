@@ -48,11 +48,36 @@ def wanted(catalog: Catalog, ref: Ref | None) -> tuple[Wanted, ...]:
 
 
 def with_fallbacks(catalog: Catalog, served: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
-    """The same, and the models of other names that their Routes fall back to, as far as there are any."""
-    names = {one.name for one in served}
-    others = {Ref.parse(one.route.fallback).name for one in served if one.route.fallback is not None}
-    more = [catalog.model(name) for name in sorted(others - names) if name in catalog.living]
-    return (*served, *(_all_of(model, released(model).route) for model in more))
+    """The same, and what their Routes and their rules fall back to, and so on, as far as it is there."""
+    found = {one.name: one for one in served}
+    unread = list(served)
+    while unread:
+        one = unread.pop()
+        texts = [text for version in one.versions for text in version.fallbacks]
+        refs = map(Ref.parse, texts if one.route.fallback is None else [*texts, one.route.fallback])
+        for ref in sorted(
+            refs, key=lambda ref: ref.version or ref.alias or ""
+        ):  # bare names first: they say what is live
+            grown = _grown(catalog, found.get(ref.name), ref)
+            if grown is not None and grown != found.get(ref.name):
+                found[ref.name] = grown
+                unread.append(grown)
+    return tuple(found.values())
+
+
+def _grown(catalog: Catalog, one: Wanted | None, ref: Ref) -> Wanted | None:
+    """What is served of a name, with what a Ref means of it; None if there is no such thing."""
+    model = catalog.living.get(ref.name)
+    if model is None:
+        return None
+    if ref.version is None and ref.alias is None:
+        return one or wanted(catalog, ref)[0]
+    number = ref.version or model.aliases.get(ref.alias or "")
+    if number is None or model.version(number) is None:
+        return one
+    if one is None:
+        return _only(model, {number}, Route(number))
+    return _only(model, {number, *(version.version for version in one.versions)}, one.route)
 
 
 def released(model: Model) -> Release:

@@ -36,6 +36,8 @@ class Registry(Reading):
             raise UsageError(f"{str(folder)!r} is a bare model, not a bundle: pack it first  (servable pack)")
         stated = bundle.manifest
         detail = {"format": stated.format, "libraries": dict(stated.libraries), "checks": list(stated.checks)}
+        if fallbacks := sorted({rule.fallback for rule in stated.rules if rule.fallback}):
+            detail["fallbacks"] = fallbacks
         with self._journal.hold():
             model = self.catalog().models.get(bundle.name)
             same = [version for version in (model.living if model else ()) if version.digest == bundle.digest]
@@ -70,9 +72,10 @@ class Registry(Reading):
                 self._append("aliased", name, version, alias=alias, detail=detail)
             return found
 
-    def promote(self, ref: Ref, alias: str = CHAMPION, override_reason: str | None = None) -> Version:
+    def promote(self, ref: Ref | str, alias: str = CHAMPION, override_reason: str | None = None) -> Version:
         """Let an alias point at the version that a Ref means. Raises as `alias` does."""
-        return self.alias(ref.name, alias, self.catalog().find(ref).version, override_reason)
+        found = self.catalog().find(Ref.of(ref))
+        return self.alias(found.name, alias, found.version, override_reason)
 
     def unalias(self, name: str, alias: str) -> None:
         """Take an alias away. Raises NotFound."""
@@ -80,20 +83,20 @@ class Registry(Reading):
             found = self.catalog().find(Ref(name, alias=alias))
             self._append("unaliased", name, found.version, alias=alias)
 
-    def tag(self, ref: Ref, tags: Mapping[str, str]) -> Version:
+    def tag(self, ref: Ref | str, tags: Mapping[str, str]) -> Version:
         """Set tags of a version, words for people to find it by. Raises NotFound, UsageError."""
         for key in tags:
             if not key or len(key) > 128 or not key.isprintable():
                 raise UsageError(f"tag {key!r}: expected a word of at most 128 characters")
-        return self._tag(ref, dict(tags))
+        return self._tag(Ref.of(ref), dict(tags))
 
-    def untag(self, ref: Ref, keys: Sequence[str]) -> Version:
+    def untag(self, ref: Ref | str, keys: Sequence[str]) -> Version:
         """Take tags away. Raises NotFound, which lists those there are."""
-        known = self.catalog().find(ref).tags
+        known = self.catalog().find(Ref.of(ref)).tags
         for key in keys:
             if key not in known:
                 raise NotFound(f"{ref} has no tag {key!r} (there are: {', '.join(known) or 'none'})")
-        return self._tag(ref, dict.fromkeys(keys))
+        return self._tag(Ref.of(ref), dict.fromkeys(keys))
 
     def _tag(self, ref: Ref, changes: Mapping[str, str | None]) -> Version:
         with self._journal.hold():
@@ -103,14 +106,14 @@ class Registry(Reading):
             self._append("tagged", found.name, found.version, detail=dict(changes))
             return self.catalog().find(Ref(found.name, found.version))
 
-    def record_verdicts(self, ref: Ref, verdicts: Sequence[Verdict], source: str = GATE) -> Version:
+    def record_verdicts(self, ref: Ref | str, verdicts: Sequence[Verdict], source: str = GATE) -> Version:
         """Write down what checks said of a version. Those of the source `gate` decide whether it may be champion: all
         must have passed, and there must be one. Raises NotFound.
         """
         detail = {"source": source, "passed": bool(verdicts) and all(verdict.passed for verdict in verdicts)}
         body = [msgspec.to_builtins(verdict) for verdict in verdicts]
         with self._journal.hold():
-            found = self.catalog().find(ref)
+            found = self.catalog().find(Ref.of(ref))
             self._append("judged", found.name, found.version, detail=detail, body=body)
             return self.catalog().find(Ref(found.name, found.version))
 
@@ -123,7 +126,7 @@ class Registry(Reading):
             self.catalog().model(name)
             self._append("noted", name, "0", detail={"what": what, "facts": dict(facts)})
 
-    def sign(self, ref: Ref, key: Path) -> str:
+    def sign(self, ref: Ref | str, key: Path) -> str:
         """Sign a version's bundle with a private key (Ed25519, a PEM file), once it is proven undamaged.
 
         The public key, in base64. Raises NotFound, BundleError, UsageError, MissingExtra.
@@ -134,12 +137,13 @@ class Registry(Reading):
             self._append("signed", version.name, version.version, detail={"key": public})
         return public
 
-    def delete(self, ref: Ref, *, purge: bool = False) -> list[Version]:
+    def delete(self, ref: Ref | str, *, purge: bool = False) -> list[Version]:
         """Take a version out, or of a bare name all; those taken out. Their numbers are never given again.
 
         Their files stay, as a running server may still need them, unless `purge` says otherwise; files that another
         version shares stay in any case. Raises NotFound, and Conflict for a version that an alias points at.
         """
+        ref = Ref.of(ref)
         with self._journal.hold():
             catalog = self.catalog()
             model = catalog.model(ref.name)
