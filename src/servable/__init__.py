@@ -14,17 +14,19 @@ if TYPE_CHECKING:
     from servable.bundles.pack import pack
     from servable.client import AsyncClient, Client
     from servable.registry.load import load
+    from servable.registry.registry import Registry
     from servable.runtimes.python_model import PythonModel
 
 _HOMES = {
     "pack": "servable.bundles.pack",
     "load": "servable.registry.load",
+    "Registry": "servable.registry.registry",
     "Client": "servable.client",
     "AsyncClient": "servable.client",
     "PythonModel": "servable.runtimes.python_model",
 }
 
-__all__ = ["AsyncClient", "Client", "PythonModel", "__version__", "load", "pack"]
+__all__ = ["AsyncClient", "Client", "PythonModel", "Registry", "__version__", "load", "pack"]
 
 
 def __getattr__(name: str) -> Any:

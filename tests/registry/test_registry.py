@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import servable
 from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
 from servable.errors import CheckFailed, Conflict, DigestMismatch, EnvironmentFault, NotFound, UsageError
@@ -236,3 +237,12 @@ def test_a_journal_with_another_past_is_read_anew(three, tmp_path):
     for number in range(4):
         other.register(bundle_at(tmp_path / f"other{number}", "other", factor=number))
     assert list(three.catalog().models) == ["other"]
+
+
+def test_in_python_a_ref_may_be_text(three, tmp_path):
+    registry = servable.Registry(str(tmp_path / "home"), "eve")
+    assert registry.promote("scaler:2").version == "2"
+    assert registry.open("scaler@champion")[0].version == "2"
+    assert registry.tag("scaler:1", {"a": "b"}).tags == {"a": "b"}
+    assert registry.verdicts("scaler") == []
+    assert [version.version for version in registry.delete("scaler:3")] == ["3"]

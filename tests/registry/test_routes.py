@@ -7,10 +7,12 @@ import tarfile
 
 import pytest
 
+import servable
 from servable.bundles.archive import archive
 from servable.domain.endpoint import Role
 from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
+from servable.errors import Conflict, NotFound, UsageError
 from servable.registry.registry import Registry
 from servable.registry.routes import routes
 from servable.server.access.keys import Keys
@@ -26,7 +28,7 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def door(home, tmp_path_factory):
+def opened(home, tmp_path_factory):
     keys = Keys(home)
     secrets = {role: keys.create(role, [role])[0] for role in ("viewer", "invoker", "deployer")}
     secrets["other"] = keys.create("other", ["deployer"], models=["fraud*"])[0]
@@ -35,12 +37,18 @@ def door(home, tmp_path_factory):
         registry.register(bundle_at(tmp_path_factory.mktemp("b") / "b", factor=factor))
     offers = [Offer(*pair) for pair in routes(lambda: registry, caller_of)]
     with served(home, {}, offers=offers, require_key=True) as open_door:
+        yield open_door, secrets
 
-        def ask(method: str, path: str, role: Role | str = "deployer", **more):
-            headers = {"authorization": f"Bearer {secrets[role]}", "content-type": "application/json"}
-            return open_door.http.request(method, f"{open_door.url}/admin/models{path}", headers=headers, **more)
 
-        yield ask
+@pytest.fixture(scope="module")
+def door(opened):
+    open_door, secrets = opened
+
+    def ask(method: str, path: str, role: Role | str = "deployer", **more):
+        headers = {"authorization": f"Bearer {secrets[role]}", "content-type": "application/json"}
+        return open_door.http.request(method, f"{open_door.url}/admin/models{path}", headers=headers, **more)
+
+    return ask
 
 
 def test_what_is_registered_is_told(door):
@@ -151,3 +159,29 @@ def test_a_version_is_taken_out(door, home, tmp_path):
     assert door("DELETE", "/gone/versions/1").json() == [{"name": "gone", "version": "1"}]
     assert door("GET", "/gone").status_code == 404
     assert door("GET", "/gone/history").json()[-1]["what"] == "deleted"
+
+
+def test_the_clients_registry_does_the_same(opened, tmp_path):
+    door, secrets = opened
+    folder = bundle_at(tmp_path / "b", "afar", factor=7)
+    with servable.Client(door.url, key=secrets["deployer"]) as client:
+        registry = client.registry
+        assert registry.register(folder, "afar")["digest"] == digest_of(folder)
+        assert registry.register(folder, "afar")["version"] == "1"
+        assert registry.promote("afar:1", "best")["aliases"] == ["best"]
+        assert registry.promote("afar@best")["aliases"] == ["best", "champion"]
+        assert registry.tag("afar@best", {"a": "b", "c": "d"})["tags"] == {"a": "b", "c": "d"}
+        assert registry.tag("afar:1", {"a": None})["tags"] == {"c": "d"}
+        registry.unalias("afar", "best")
+        assert registry.model("afar")["aliases"] == {"champion": "1"}
+        assert "afar" in {model["name"] for model in registry.models()}
+        assert registry.verdicts("afar:1") == []
+        with pytest.raises(Conflict, match="point the alias elsewhere"):
+            registry.delete("afar:1")
+        registry.unalias("afar", "champion")
+        registry.delete("afar:1")
+        assert registry.history("afar")[-1]["what"] == "deleted"
+        with pytest.raises(UsageError, match="names no version"):
+            registry.version("afar")
+        with pytest.raises(NotFound):
+            registry.version("afar:1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from servable.client import exchange
+from servable.client.registered import Registered
 from servable.errors import MissingExtra
 
 
@@ -23,6 +24,8 @@ class Client:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=exchange.base_url(url), headers=headers, timeout=timeout_s)
         self._known: dict[str, dict[str, Any]] = {}
+        self.registry = Registered(self._http)
+        """The server's registry: versions, aliases, tags, verdicts."""
 
     def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
         """The model's answer: for a DataFrame a DataFrame, for arrays by input name arrays by output name.

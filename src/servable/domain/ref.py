@@ -32,6 +32,11 @@ class Ref(msgspec.Struct, frozen=True):
         return f"{self.name}@{self.alias}" if self.alias is not None else self.name
 
     @staticmethod
+    def of(ref: Ref | str) -> Ref:
+        """A Ref, or the words for one. Raises UsageError."""
+        return Ref.parse(ref) if isinstance(ref, str) else ref
+
+    @staticmethod
     def parse(text: str) -> Ref:
         """Read a Ref. Raises UsageError that shows the three forms."""
         name, separator, rest = text, "", ""

@@ -22,11 +22,11 @@ from servable.registry.event import Event, Judgement
 from servable.registry.journal import Journal
 from servable.registry.policy import Wanted, wanted
 from servable.registry.present import Present
+from servable.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from servable.domain.bundle import Bundle
     from servable.registry.storage import Storage
-    from servable.settings import Settings
 
 FILE: Final = "registry.db"
 BUNDLES: Final = "bundles"
@@ -37,7 +37,7 @@ class Reading:
 
     def __init__(
         self,
-        home: Path,
+        home: Path | str,
         who: str | None = None,
         now: Callable[[], float] = time.time,
         *,
@@ -47,7 +47,7 @@ class Reading:
         """`who` is written beside every act; of itself the name of the user. `database` and `bundles` are URLs of where
         events and bundles lie that are shared by machines.
         """
-        self.home = home = home.absolute()
+        self.home = home = Path(home).expanduser().absolute()
         self._who = who or _user()
         self._now = now
         self._journal = Journal.at(database, home / FILE)
@@ -55,8 +55,9 @@ class Reading:
         self._bundles = bundles
 
     @classmethod
-    def of(cls, settings: Settings, who: str | None = None) -> Self:
-        """The registry that the settings name."""
+    def of(cls, settings: Settings | None = None, who: str | None = None) -> Self:
+        """The registry that the settings name; of None, those of the environment."""
+        settings = load_settings() if settings is None else settings
         return cls(settings.home_path, who, database=settings.registry_url, bundles=settings.bundles_url)
 
     @property
@@ -85,12 +86,12 @@ class Reading:
         """What a server of `ref` should load; of None: every name. Raises NotFound, CheckFailed."""
         return wanted(self.catalog(), ref)
 
-    def verdicts(self, ref: Ref, source: str | None = None) -> list[Judgement]:
+    def verdicts(self, ref: Ref | str, source: str | None = None) -> list[Judgement]:
         """What checks said of a version (of a bare name: the newest), oldest first; of one source, or of all.
 
         A number that was not finite reads as NaN. Raises NotFound.
         """
-        version = self.catalog().find(ref)
+        version = self.catalog().find(Ref.of(ref))
         return [
             _judgement(event)
             for event in self._journal.bodies(version.name, "judged")
@@ -104,14 +105,14 @@ class Reading:
         """
         return self._storage().fetch(version.digest) if self._bundles else self.home / BUNDLES / version.digest
 
-    def open(self, ref: Ref) -> tuple[Version, Bundle]:
+    def open(self, ref: Ref | str) -> tuple[Version, Bundle]:
         """The version that a Ref means, with its bundle: every file is read and proven against its digest.
 
         Raises NotFound, and BundleError with what is below it for a bundle that is damaged or gone.
         """
         from servable.bundles.open import open_bundle
 
-        version = self.catalog().find(ref)
+        version = self.catalog().find(Ref.of(ref))
         folder = self.folder(version)
         if not folder.is_dir():
             raise NotFound(f"the bundle of {version.name}:{version.version} is gone from {folder}: pack it again")
