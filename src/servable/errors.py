@@ -105,6 +105,7 @@ class Refused(ServableError):
 
     status = 422
     code = "refused"
+    fired: Sequence[Any] = ()
 
     def __init__(self, message: str, *, fired: Sequence[Any] = (), **detail: Any) -> None:
         super().__init__(message, **detail)

@@ -191,6 +191,7 @@ WRONG = [
     ([Rule("r", column="region", low=1)], "rule 'r': column 'region' is BYTES: expected a column of numbers"),
     ([Rule("r", column="region", allowed=("a", 1))], "rule 'r': 'allowed' holds 1: expected texts"),
     ([Rule("r", column="count", allowed=("a",))], "rule 'r': 'allowed' holds 'a': expected whole numbers (INT32)"),
+    ([Rule("r", column="count", allowed=(1, 2**40))], "'allowed' holds 1099511627776, which INT32 cannot hold"),
     ([Rule("r", column="count", present=True)], "rule 'r': column 'count' is INT32, which is never missing"),
     ([Rule("r", column="count", high=5, action="clip", to=1.5)], "'to' is 1.5: expected a whole number"),
     ([Rule("r", column="age", high=5, action="clip", to=6)], "'to' is 6, which is out of bounds itself"),

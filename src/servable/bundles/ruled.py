@@ -74,12 +74,23 @@ def with_rules(draft: Draft, rules: Rules, *, calibrate: Any = None, label: str 
 
 
 def ruled(
-    bundle: Bundle, rules: Rules, output: Path | None, *, calibrate: Any = None, label: str | None = None
+    bundle: Bundle,
+    rules: Rules,
+    output: Path,
+    *,
+    calibrate: Any = None,
+    label: str | None = None,
+    parent: str | None = None,
 ) -> Bundle:
-    """A bundle like another, with these rules, in the folder `output`. Raises as `with_rules`, Conflict."""
+    """A bundle like another, with these rules, in the folder `output`; `parent` is the version that it comes from, for
+    its lineage. Raises as `with_rules`, Conflict.
+    """
     files: dict[str, bytes | Path] = {file.path: bundle.folder / file.path for file in bundle.manifest.files}
     draft = with_rules(Draft(bundle.manifest, files), rules, calibrate=calibrate, label=label)
-    return write_bundle(output or bundle.folder.parent, draft.manifest, draft.files, by_digest=output is None)
+    stated = draft.manifest
+    if parent is not None:
+        stated = msgspec.structs.replace(stated, lineage={**stated.lineage, "parent": parent})
+    return write_bundle(output, stated, draft.files)
 
 
 def _answered(bundle: Bundle, calibrate: Any, label: str | None) -> tuple[Batch, Array]:

@@ -47,7 +47,7 @@ def suggest(ref: Target, home: Home = None, as_json: AsJson = False) -> None:
     from servable.errors import UsageError
     from servable.rules.suggest import suggest as suggested
 
-    bundle = _bundle(ref, home)
+    bundle, _ = _bundle(ref, home)
     profile = read_profile(bundle)
     if profile is None:
         raise UsageError(f"{ref} was packed without a sample: nothing is known of its training data. Pack it with one")
@@ -79,7 +79,7 @@ def judge(
         tried = ref
         if rules is not None:
             tried = str(Path(folder) / "bundle")
-            ruled(_bundle(ref, home), rules, Path(tried), calibrate=calibrate, label=label)
+            ruled(_bundle(ref, home)[0], rules, Path(tried), calibrate=calibrate, label=label)
         with working(f"judging {source.name}"):
             told, count = _tried(tried, source, home)
     if as_json:
@@ -106,7 +106,9 @@ def apply(
     from servable.bundles.ruled import ruled
 
     with tempfile.TemporaryDirectory(prefix="servable-rules-") as folder, working(f"giving {ref} its rules"):
-        bundle = ruled(_bundle(ref, home), rules, output or Path(folder) / "bundle", calibrate=calibrate, label=label)
+        old, version_of = _bundle(ref, home)
+        place = output or Path(folder) / "bundle"
+        bundle = ruled(old, rules, place, calibrate=calibrate, label=label, parent=version_of)
         version = None if output is not None else registry_at(home).register(bundle.folder)
     where = f"{bundle.name}:{version.version}" if version else str(output)
     if as_json:
@@ -115,15 +117,16 @@ def apply(
         print(f"{where}  ({len(bundle.manifest.rules)} rules)")
 
 
-def _bundle(ref: str, home: str | None) -> Bundle:
-    """What the Ref, or the path, names."""
+def _bundle(ref: str, home: str | None) -> tuple[Bundle, str]:
+    """What the Ref, or the path, names; and what its version is called, or at a path its digest."""
     from servable.app import resolve
     from servable.bundles.open import open_bundle
     from servable.settings import load_settings
 
     plan = resolve(load_settings({"home": home}), [ref])
     target = next(target for target in plan.targets if target.version == plan.routes[target.name].live)
-    return open_bundle(target.source, name=target.name)
+    bundle = open_bundle(target.source, name=target.name)
+    return bundle, bundle.digest if target.digest is None else f"{target.name}:{target.version}"
 
 
 def _tried(ref: str, source: Path, home: str | None) -> tuple[list[dict[str, Any]], int]:

@@ -148,7 +148,7 @@ class _Course:
             standing = self._guarding.find(ref)
             if standing is None:
                 raise NotReady(
-                    f"a rule hands rows over to {ref!r}, which is not served here: register it, or serve it beside this model",
+                    f"a rule hands rows over to {ref!r}, which is not served here: register it, or serve it as well",
                     retry_after_s=5.0,
                 )
             part.distance += request.distance if isinstance(request, Part) else 0

@@ -54,7 +54,10 @@ def compiled(rules: Sequence[Rule], signature: Signature, calibration: Calibrati
         raise BadRule(f"rule {rules[0].name!r}: this model has no rows, and rules judge rows")
     found = calibration or Calibration()
     around = _around(rules, signature, found)
-    outside = contract(signature, rules, around)
+    try:
+        outside = contract(signature, rules, around)
+    except ValueError as error:
+        raise BadRule(str(error)) from error
     places = places_of(outside)
     tests: list[Test] = []
     answers = {}

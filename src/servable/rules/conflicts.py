@@ -28,12 +28,19 @@ def check_allowed(rule: Rule, field: Field) -> None:
             raise ValueError(
                 f"'allowed' holds {value!r}: expected {'texts' if text else 'whole numbers'} ({field.datatype})"
             )
+        if not isinstance(value, str) and field.dtype.kind in "iu" and not _holds(field, value):
+            raise ValueError(f"'allowed' holds {value}, which {field.datatype} cannot hold")
         if field.categories and str(value) not in map(str, field.categories):
             near = difflib.get_close_matches(str(value), [str(category) for category in field.categories], 1)
             hint = f": did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"'allowed' holds {value!r}, which the model does not take{hint}")
     if rule.to is not None and rule.to not in rule.allowed:
         raise ValueError(f"'to' is {rule.to!r}, which is not among 'allowed'")
+
+
+def _holds(field: Field, value: int) -> bool:
+    limits = np.iinfo(field.dtype)
+    return bool(limits.min <= value <= limits.max)
 
 
 def check_put(rule: Rule, field: Field) -> None:
