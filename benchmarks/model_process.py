@@ -27,7 +27,8 @@ from benchmarks.figure import Figure
 from benchmarks.machine import tree
 from servable.domain.batch import Batch
 from servable.engine.executor import Outcome
-from servable.engine.process.client import RemoteExecutor, RemoteModel
+from servable.engine.process.client import RemoteExecutor
+from servable.engine.process.remote import RemoteModel
 from servable.engine.request import Request
 from tests.custom import custom
 from tests.engine.process.started import model_process

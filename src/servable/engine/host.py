@@ -16,7 +16,7 @@ from servable.domain.route import Route
 from servable.engine.lane import Limits
 from servable.engine.loading import Loaded
 from servable.engine.plan import Plan, State, Target
-from servable.engine.process.client import RemoteModel
+from servable.engine.process.remote import RemoteModel
 from servable.engine.routing.counts import RouteCounts
 from servable.engine.routing.front import Front
 from servable.engine.serving import Serving

@@ -12,7 +12,7 @@ from servable.domain.signature import Signature
 from servable.engine.executor import Executor
 from servable.engine.lane import Lane, Limits, OnOver, Screen
 from servable.engine.loading import Loaded
-from servable.engine.process.client import RemoteModel
+from servable.engine.process.remote import RemoteModel
 from servable.engine.request import Request
 from servable.engine.stats import Stats
 

@@ -6,7 +6,7 @@ from servable.domain.generation import Generator
 from servable.domain.model import Model
 from servable.engine.generations import Generations, Speaker
 from servable.engine.making import Threads
-from servable.engine.process.client import RemoteModel
+from servable.engine.process.remote import RemoteModel
 from servable.engine.process.speaker import RemoteSpeaker
 from servable.engine.said import OnSaid
 from servable.engine.stats import Stats

@@ -25,8 +25,9 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.engine.executor import Outcome
 from servable.engine.plan import Target
-from servable.engine.process.client import RemoteExecutor, RemoteModel
+from servable.engine.process.client import RemoteExecutor
 from servable.engine.process.messages import Down, Load, Pulse, Up
+from servable.engine.process.remote import RemoteModel
 from servable.engine.request import Request
 from servable.errors import ModelFailed, ServableError
 

@@ -10,6 +10,7 @@ import re
 from typing import Any, Final
 
 from servable.errors import UnsafeModel
+from servable.runtimes.json_walk import objects
 
 _MODULES: Final = re.compile(
     r"keras(\.src)?(\.(layers|models|initializers|regularizers|constraints|optimizers|losses|metrics|activations"
@@ -27,14 +28,7 @@ _PLAIN_CALLS: Final = re.compile(
 
 def judge(config: Any, name: str) -> None:
     """Raise UnsafeModel unless every object that the configuration names is Keras's own and no code."""
-    waiting = [config]
-    while waiting:
-        entry = waiting.pop()
-        if isinstance(entry, list):
-            waiting.extend(entry)
-        if not isinstance(entry, dict):
-            continue
-        waiting.extend(entry.values())
+    for entry in objects(config):
         kind = entry.get("class_name")
         if kind in _CODE:
             raise UnsafeModel(_refusal(name, f"a {kind} layer or object, which is code"))

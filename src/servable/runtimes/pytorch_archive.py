@@ -16,6 +16,7 @@ import msgspec
 
 from servable.errors import CorruptModel, IncompatibleModel, UnsafeModel
 from servable.runtimes.content import BROKEN_ZIP
+from servable.runtimes.json_walk import objects
 
 _PARTS: Final = re.compile(
     r"models/model\.json|data/(weights|constants)/model_(weights|constants)_config\.json|data/weights/weight_\d+"
@@ -65,20 +66,13 @@ def judge(data: bytes, name: str) -> str:
         raise CorruptModel(f"{name!r} is a broken or cut off exported program: {error}") from error
     _judge_graph(model, name)
     for config in configs:
-        if _holds(config, "use_pickle", True):
+        if any(entry.get("use_pickle") is True for entry in objects(config)):
             raise UnsafeModel(_refusal(name, "weights or constants that are pickled"))
     return str(model.get("torch_version", "")).partition("+")[0] if isinstance(model, dict) else ""
 
 
 def _judge_graph(model: Any, name: str) -> None:
-    waiting = [model]
-    while waiting:
-        entry = waiting.pop()
-        if isinstance(entry, list):
-            waiting.extend(entry)
-        if not isinstance(entry, dict):
-            continue
-        waiting.extend(entry.values())
+    for entry in objects(model):
         target = entry.get("target")
         if isinstance(target, str) and "inputs" in entry:
             if target.startswith("torch.ops.") and not _OPERATORS.fullmatch(target) and "aten" not in target:
@@ -107,14 +101,6 @@ def _plain(text: str) -> bool:
         if word is not None and word not in _NAMES and not _SYMBOL.fullmatch(word):
             return False
     return True
-
-
-def _holds(entry: Any, key: str, value: Any) -> bool:
-    if isinstance(entry, list):
-        return any(_holds(each, key, value) for each in entry)
-    return isinstance(entry, dict) and (
-        entry.get(key) is value or any(_holds(each, key, value) for each in entry.values())
-    )
 
 
 def _refusal(name: str, what: str) -> str:

@@ -12,7 +12,7 @@ from servable import __version__
 from servable.domain.field import Field
 from servable.engine.plan import State
 from servable.engine.policy import LARGEST
-from servable.engine.process.client import RemoteModel
+from servable.engine.process.remote import RemoteModel
 from servable.engine.serving import Serving
 
 EXTENSIONS: Final = (

@@ -20,8 +20,8 @@ from servable.domain.bundle import Bundle
 from servable.engine.loading import Loaded, load
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
-from servable.engine.process.client import RemoteModel
 from servable.engine.process.messages import Hosted, Launch
+from servable.engine.process.remote import RemoteModel
 from servable.errors import BundleError, DigestMismatch, NotReady, ServableError
 from servable.runtimes.find import runtime
 from servable.server.control import Channel, ChannelClosed, Want

@@ -12,7 +12,8 @@ import pytest
 
 from servable.domain.batch import Batch
 from servable.engine.executor import Outcome
-from servable.engine.process.client import RemoteExecutor, RemoteModel
+from servable.engine.process.client import RemoteExecutor
+from servable.engine.process.remote import RemoteModel
 from servable.engine.request import Request
 from servable.errors import ModelFailed
 from tests.custom import custom

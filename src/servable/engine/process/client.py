@@ -1,5 +1,5 @@
 """The door's end of a model process: the executor that a lane hands its calls to, and what it does when the process
-dies.
+dies. `remote.py` is the model that has one, or several.
 
 A call is written from the event loop and its answer read there: no thread. While the process restarts, the call waits;
 one that died with the process is tried once more, alone; an input that killed it twice is refused.
@@ -13,16 +13,15 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 from servable.domain.batch import Batch
-from servable.domain.record import Records
 from servable.engine.executor import Outcome, Returned
 from servable.engine.process import frames
 from servable.engine.process.line import Line
 from servable.engine.process.poison import Suspects
 from servable.engine.request import Request
-from servable.errors import DeadlineExceeded, ModelFailed, NotReady, ServableError, Unsupported
+from servable.errors import DeadlineExceeded, ModelFailed, NotReady, ServableError
 
 GRACE_S: Final = 1.0
 """A call may outlive the last deadline among its requests by this much, or by EXPECTED times what it should take."""
@@ -34,70 +33,15 @@ DOWN_S: Final = 1.0
 logger = logging.getLogger("servable.engine")
 
 
-class Teacher(Protocol):
-    """A door's way to have a model learn."""
+class Terms(NamedTuple):
+    """What an executor knows of its model. `kill(pid)` has a process ended that hangs: another follows at its
+    address.
+    """
 
-    def keep(self, records: Records) -> None:
-        """Rows that were predicted, whose outcomes may come."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class RemoteModel:
-    """A model in a process of its own, or in several, as the door holds it. Lanes ask it through its executors."""
-
-    concurrent = False
-
-    def __init__(
-        self,
-        name: str,
-        addresses: Sequence[str],
-        kill: Callable[[int], None],
-        *,
-        stuck_after_s: float,
-        max_answer_bytes: int,
-        layers: tuple[str, ...] = (),
-        generates: bool = False,
-    ) -> None:
-        """Where its processes listen, the layers of their sandboxes, and whether they make texts.
-
-        `kill(pid)` has one ended that hangs; another follows at its address.
-        """
-        self.name = name
-        self.addresses = addresses
-        self.layers = layers
-        self.generates = generates
-        self.kill = kill
-        self.stuck_after_s = stuck_after_s
-        self.max_answer_bytes = max_answer_bytes
-        self._executors: list[RemoteExecutor] = []
-        self.teacher: Teacher | None = None
-        """The door's way to have it learn, of one that does."""
-
-    def predict(self, batch: Batch) -> Batch:
-        raise Unsupported(f"{self.name} lives in a process of its own ({batch.rows} rows): ask its lane")
-
-    @property
-    def keep(self) -> Callable[[Records], None] | None:
-        """Takes the records of what was predicted, where it learns from them."""
-        return None if self.teacher is None else self.teacher.keep
-
-    def close(self) -> None:
-        """The executor has hung up; so does who teaches."""
-        if self.teacher is not None:
-            self.teacher.close()
-
-    def executors(self) -> list[RemoteExecutor]:
-        """One to each process, for as many lanes, on their event loop."""
-        self._executors = [RemoteExecutor(self, address) for address in self.addresses]
-        return self._executors
-
-    def note(self, address: str, reason: str, retry_after_s: float) -> None:
-        """The supervisor says that the process at this address, if it is one of ours, does not come back soon."""
-        for executor in self._executors:
-            if executor.address == address:
-                executor.note(reason, retry_after_s)
+    name: str
+    kill: Callable[[int], None]
+    stuck_after_s: float
+    max_answer_bytes: int
 
 
 class _Call:
@@ -119,9 +63,9 @@ class RemoteExecutor:
 
     bounded = True
 
-    def __init__(self, model: RemoteModel, address: str) -> None:
+    def __init__(self, terms: Terms, address: str) -> None:
         self.address = address
-        self._model = model
+        self._terms = terms
         self._loop = asyncio.get_running_loop()
         self._line: Line | None = None
         self._pid = 0
@@ -209,7 +153,7 @@ class RemoteExecutor:
         self._began = now
         deadline = max(call.requests[index].deadline for index in which)
         grace_s = max(GRACE_S, EXPECTED * call.expected_s)
-        self._limit = min(deadline + grace_s, now + self._model.stuck_after_s)
+        self._limit = min(deadline + grace_s, now + self._terms.stuck_after_s)
         # One timer for many calls: it looks anew when it fires, and is only replaced where it would come too late.
         if self._timer is None or self._limit < self._fires:
             self._wake_at(self._limit, now)
@@ -241,7 +185,7 @@ class RemoteExecutor:
             sock.close()
             self._loop.call_later(RECONNECT_S, self._connect)
             return
-        self._line = Line(sock, self._heard, self._lost, self._model.max_answer_bytes)
+        self._line = Line(sock, self._heard, self._lost, self._terms.max_answer_bytes)
 
     def _heard(self, kind: int, number: int, head: memoryview, body: memoryview) -> None:
         if kind == frames.WELCOME:
@@ -254,7 +198,7 @@ class RemoteExecutor:
             try:
                 self._settle(self._call, self._outcome(self._line, kind, head, body))
             except frames.BadFrame as error:
-                logger.error("%s: its model process sent %s: it is ended", self._model.name, error)  # noqa: TRY400 - its error
+                logger.error("%s: its model process sent %s: it is ended", self._terms.name, error)  # noqa: TRY400 - its error
                 self._end()
 
     @staticmethod
@@ -307,7 +251,7 @@ class RemoteExecutor:
         if now < self._limit:
             self._wake_at(self._limit, now)
             return
-        logger.error("%s: a call did not end in time: its model process is ended", self._model.name)
+        logger.error("%s: a call did not end in time: its model process is ended", self._terms.name)
         self._end()
 
     def _wake_at(self, when: float, now: float) -> None:
@@ -318,7 +262,7 @@ class RemoteExecutor:
 
     def _end(self) -> None:
         """Have the process killed. Whatever it may still say is not heard: a late answer is nobody's."""
-        self._model.kill(self._pid)
+        self._terms.kill(self._pid)
         self._part(begun=True)
 
 
