@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from servable.checks.case import Case, Near, read_cases
+from servable.checks.production import with_records
 from servable.checks.replay import replay
 from servable.checks.suite import Suite
 from servable.errors import BundleError, NotFound, UsageError
@@ -103,6 +106,26 @@ def test_a_number_is_no_label():
     row = diabetes().kept.drop(columns=["progression"]).iloc[0].astype(float).to_dict()
     assert "use 'between'" in replay([Case(row, label="high")], diabetes().subject).reason
     assert replay([Case(row, between=(0, 1000))], diabetes().subject).passed
+
+
+def test_recorded_predictions_become_cases():
+    """As a server writes them: a matrix without names, and columns with missing values."""
+    row = diabetes().kept.drop(columns=["progression"]).iloc[0].astype(float)
+    record = {"id": "r1", "model": "diabetes", "inputs": {"input": [row.tolist(), row.tolist()]}, "between": [0, 400]}
+    lines = "\n".join(json.dumps(each) for each in (record, {"row": row.to_dict(), "note": "by hand"}))
+    first, second, third = read_cases(with_records(lines, diabetes().bundle.signature), "records")
+    assert first == second
+    assert (first.source, first.note, first.must_pass) == ("production", "prediction r1", True)
+    assert first.row == row.to_dict()
+    assert third.note == "by hand"
+    assert replay([first, third], diabetes().subject).passed
+    texts = {"id": "r2", "inputs": {name: [[value]] for name, value in ROW.items()} | {"Age": [[None]]}}
+    (case,) = read_cases(with_records(json.dumps(texts), passengers().bundle.signature), "records")
+    assert case.row == ROW | {"Age": None}
+    assert not case.must_pass
+    assert replay([case], passengers().subject).passed
+    with pytest.raises(UsageError, match="record 'r2' holds no inputs of this model"):
+        with_records(json.dumps(texts), diabetes().bundle.signature)
 
 
 def test_a_row_of_another_model_is_told():

@@ -44,7 +44,8 @@ def check(
     ] = None,
     seed: Seed = 0,
     add_case: Annotated[
-        Path | None, typer.Option(help="Add cases to the regression suite first: json, jsonl.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Add cases, or recorded predictions, to the suite first.", metavar="FILE"),
     ] = None,
     remove_case: Annotated[str | None, typer.Option(help="Take one out of the suite first.", metavar="ID")] = None,
     cases: Annotated[bool, typer.Option("--cases", help="List the regression suite, and end.")] = False,
@@ -66,7 +67,7 @@ def check(
     if remove_case is not None:
         suite.remove(remove_case)
     if add_case is not None:
-        _add(suite, add_case)
+        _add(suite, add_case, target)
     if cases:
         _list(suite.cases(), as_json=as_json)
         return
@@ -124,13 +125,17 @@ def _demands(path: Path | None) -> list[str]:
     return [text for line in lines if (text := line.partition("#")[0].strip())]
 
 
-def _add(suite: Suite, path: Path) -> None:
+def _add(suite: Suite, path: Path, target: Target) -> None:
+    from servable.bundles.open import open_bundle
     from servable.checks.case import read_cases
+    from servable.checks.production import with_records
 
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror}") from error
+    if '"inputs"' in text:
+        text = with_records(text, open_bundle(Path(target.source), name=target.name).signature)
     fresh = suite.add(read_cases(text, path.name))
     say(f"{len(fresh)} cases added to the regression suite of {suite.path.stem}, which has {len(suite.cases())}")
 

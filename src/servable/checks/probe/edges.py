@@ -17,10 +17,13 @@ UNITS: Final[dict[str, Callable[[Array], Array]]] = {
     "÷ 1000": lambda values: values / 1000,
     "× 100": lambda values: values * 100,
     "÷ 100": lambda values: values / 100,
-    "°C as °F": lambda values: values * 1.8 + 32,
-    "°F as °C": lambda values: (values - 32) / 1.8,
 }
-"""Grams for kilograms, metres for millimetres, shares for percents, cents for euros, and two thermometers."""
+"""Grams for kilograms, metres for millimetres, shares for percents, cents for euros."""
+DEGREES: Final[dict[str, tuple[Callable[[Array], Array], float, float]]] = {
+    "°C as °F": (lambda values: values * 1.8 + 32, -90.0, 60.0),
+    "°F as °C": (lambda values: (values - 32) / 1.8, -130.0, 140.0),
+}
+"""Two thermometers, for columns whose values could be weather."""
 HUGE: Final = 1e15
 FAR: Final = 10.0
 """An extreme lies this many ranges outside of what was seen."""
@@ -85,6 +88,9 @@ def _numbers(ground: Ground, known: Known) -> Iterator[Edge]:
         yield _computed(ground, "sign", known, "has the other sign", np.negative)
     for told, unit in UNITS.items():
         yield _computed(ground, "wrong unit", known, told, unit)
+    for told, (unit, coldest, hottest) in DEGREES.items():
+        if not whole and coldest <= low and high <= hottest:
+            yield _computed(ground, "wrong unit", known, told, unit)
 
 
 def _categories(ground: Ground, known: Known) -> Iterator[Edge]:

@@ -107,7 +107,9 @@ def _typical(seen: Column, values: Array, field: Field) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    plain = value.item() if hasattr(value, "item") else value
+    # A float32 as the shortest text that reads back to it, not as its float64 neighbour.
+    plain = float(str(value)) if isinstance(value, (np.float16, np.float32)) else value
+    plain = plain.item() if hasattr(plain, "item") else plain
     if isinstance(plain, float) and math.isnan(plain):
         return None
     return plain.decode(errors="replace") if isinstance(plain, bytes) else plain

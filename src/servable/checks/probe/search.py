@@ -66,7 +66,7 @@ class Search:
         assert answer is not None  # noqa: S101 - none failed
         before = self.before.of(index)
         odd = policy.odd_rows(before, answer, self.scale)
-        if edge.kind not in JUDGED_BY_FLIPS or odd["flips"].mean() < policy.FLIPPED:
+        if edge.kind not in JUDGED_BY_FLIPS or len(index) < policy.FEW or odd["flips"].mean() < policy.FLIPPED:
             del odd["flips"]
         for what in policy.WORST_FIRST:
             if what in odd and odd[what].any():
