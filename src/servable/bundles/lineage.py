@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from servable import __version__
 from servable.bundles.sample import Sample, is_frame
+from servable.version import __version__
 
 PATIENCE_S: Final = 10.0
 """For git to tell a revision."""

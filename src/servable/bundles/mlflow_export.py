@@ -15,7 +15,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from servable import __version__
 from servable.bundles.golden import golden_rows
 from servable.bundles.mlflow_origin import FACTS, origin
 from servable.bundles.profile import read_reference
@@ -27,6 +26,7 @@ from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import Conflict, MissingExtra
 from servable.runtimes.mlflow_folder import BUNDLE, FILE
+from servable.version import __version__
 
 FUNCTION: Final = "servable.bundles.mlflow_function"
 EXAMPLE: Final = "input_example.json"

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from servable import __version__
+from servable.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

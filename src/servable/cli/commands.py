@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from servable import __version__
+from servable.version import __version__
 
 COMMANDS: Final = (
     "demo",

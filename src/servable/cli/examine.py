@@ -20,9 +20,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from servable import __version__
 from servable.errors import ServableError
 from servable.settings import Settings
+from servable.version import __version__
 
 OLDEST_PYTHON: Final = (3, 11)
 FEW_FILES: Final = 4096

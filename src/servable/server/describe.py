@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from servable import __version__
 from servable.domain.field import Field
 from servable.engine.plan import State
 from servable.engine.policy import LARGEST
 from servable.engine.process.remote import RemoteModel
 from servable.engine.serving import Serving
+from servable.version import __version__
 
 EXTENSIONS: Final = (
     "classification",

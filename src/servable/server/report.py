@@ -10,8 +10,8 @@ import sys
 import time
 from typing import Any, Protocol
 
-from servable import __version__
 from servable.engine.host import Host
+from servable.version import __version__
 
 
 class Counted(Protocol):

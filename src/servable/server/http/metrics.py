@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from servable import __version__
 from servable.engine.stats import BOUNDS_S, NS
 from servable.server.http.exposition import Buckets, Page, cumulative
 from servable.server.http.route_metrics import add_routes
+from servable.version import __version__
 
 MOST_VERSIONS: Final = 1000
 """Versions shown; further ones are only counted in `servable_versions_not_shown`."""

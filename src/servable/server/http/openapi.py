@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from servable import __version__
 from servable.domain.endpoint import ANY, OPEN, Endpoint
 from servable.domain.ref import NAME
 from servable.server.http.schemas import BINARY, SCHEMAS
+from servable.version import __version__
 
 VERSION: Final = "3.1.0"
 
