@@ -62,6 +62,7 @@ def test_a_packed_model_has_its_rules_and_its_intervals(packed: Bundle) -> None:
         rows = DIABETES[320:].drop(columns="target")
         answers = model.predict(rows[rows.bmi < 0.1])
         assert list(answers.columns) == ["prediction", "prediction_interval_low", "prediction_interval_high"]
+        assert answers.attrs["rule.wide"].startswith("flag rows 0-")
         outcomes = DIABETES.target[320:][rows.bmi < 0.1]
         covered = (answers.prediction_interval_low <= outcomes) & (outcomes <= answers.prediction_interval_high)
         assert covered.mean() > 0.8

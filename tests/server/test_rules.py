@@ -9,12 +9,15 @@ from pathlib import Path
 import grpc
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 import tritonclient.grpc.aio as triton_grpc
 import tritonclient.http as triton
 
+import servable
 from servable.bundles.open import open_bundle
 from servable.bundles.ruled import ruled
+from servable.errors import Refused
 from tests.packed import bundle_at
 from tests.server import grpc_served
 from tests.server.rest_served import Served, served
@@ -76,6 +79,19 @@ def test_binary_tensors(door: Served) -> None:
             assert answer.get_response()["parameters"] == TOLD
     finally:
         client.close()
+
+
+def test_our_own_client(door: Served) -> None:
+    with servable.Client(door.url) as client:
+        outputs = client.predict("guarded", {"x": np.array(ROWS, np.float32)})
+        assert outputs["y"].tolist() == ANSWERS
+        assert outputs.parameters == TOLD
+        assert client.predict("guarded", {"x": np.ones((1, 2), np.float32)}).parameters == {}
+        framed = client.predict("guarded", pd.DataFrame(ROWS, columns=["a", "b"], dtype=np.float32))
+        assert framed.attrs == TOLD
+        with pytest.raises(Refused, match="rule 'first': no debts") as refused:
+            client.predict("guarded", {"x": np.array([[-1, 0]], np.float32)})
+        assert refused.value.detail["rules"][0]["rows"] == "0"
 
 
 def test_v1(door: Served) -> None:

@@ -128,7 +128,7 @@ def _absent(table: Any, field: Field) -> Array:
 
 def to_frame(answer: Batch, signature: Signature, like: Any) -> Any:
     """The outputs as a DataFrame with the index of `like`: a column an output, or one for each of its numbers
-    (`probabilities_yes`).
+    (`probabilities_yes`). What rules did is in its `attrs`.
     """
     columns: dict[str, Any] = {}
     for field in signature.outputs:
@@ -140,4 +140,6 @@ def to_frame(answer: Batch, signature: Signature, like: Any) -> Any:
             columns.update({f"{field.name}_{name}": array[:, at] for at, name in enumerate(names)})
         else:
             columns[field.name] = list(array)
-    return like.__class__(columns, index=like.index)
+    frame = like.__class__(columns, index=like.index)
+    frame.attrs.update(answer.parameters or {})
+    return frame

@@ -74,14 +74,21 @@ def request(
     return Call(f"{model_path(ref)}/infer", {LENGTH: str(len(head))}, b"".join((head, *parts)))
 
 
-def answer(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Array]:
+class Outputs(dict[str, Array]):
+    """Arrays by output name. `parameters` are the answer's: what rules did, who stood in for whom; mostly empty."""
+
+    parameters: dict[str, Any]
+
+
+def answer(status: int, headers: Mapping[str, str], body: bytes) -> Outputs:
     """The outputs by name. Raises the error that the server told, as the ServableError of its code."""
     if status != 200:
         raise failure(status, body)
     length = int(headers.get(LENGTH, len(body)))
     document = orjson.loads(body[:length])
     tail = memoryview(body)[length:]
-    outputs = {}
+    outputs = Outputs()
+    outputs.parameters = document.get("parameters", {})
     position = 0
     for tensor in document["outputs"]:
         size = tensor["parameters"]["binary_data_size"]
@@ -128,8 +135,10 @@ def failure(status: int, body: bytes) -> ServableError:
     return ServableError(message, status=status, **told)
 
 
-def frame_of(outputs: Mapping[str, Array], index: Any) -> pd.DataFrame:
-    """Outputs as a DataFrame with the rows' own index: a vector is a column, a matrix one column a position."""
+def frame_of(outputs: Outputs, index: Any) -> pd.DataFrame:
+    """Outputs as a DataFrame with the rows' own index: a vector is a column, a matrix one column a position. Their
+    parameters are in its `attrs`.
+    """
     import pandas as pd
 
     columns: dict[str, Any] = {}
@@ -139,7 +148,9 @@ def frame_of(outputs: Mapping[str, Array], index: Any) -> pd.DataFrame:
         else:
             flat = array.reshape(len(array), -1)
             columns |= {f"{name}_{position}": flat[:, position] for position in range(flat.shape[1])}
-    return pd.DataFrame(columns, index=index)
+    frame = pd.DataFrame(columns, index=index)
+    frame.attrs.update(outputs.parameters)
+    return frame
 
 
 def _of_mapping(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Array]:
