@@ -88,7 +88,9 @@ def _forest(folder: Path) -> tuple[Case, Case]:
     parts = tuple(data[at : at + 1] for at in range(DISTINCT))
     labels = forest.predict(data[:DISTINCT])
     mine = Case(folder / "forest", "input", parts, tuple({"label": np.array([label])} for label in labels))
-    theirs = replace(mine, model=folder / "model.joblib", expected=tuple({"predict": [label]} for label in labels))
+    theirs = replace(
+        mine, model=folder / "model.joblib", expected=tuple({"predict": np.array([label])} for label in labels)
+    )
     return mine, theirs
 
 
