@@ -34,6 +34,7 @@ class Front:
             if version in versions
         ]
         self._route = route
+        self._choose = route.chooser()
         names = (route.live,) if route.canary is None else (route.live, route.canary)
         chosen = {version: versions[version] for version in names if version in versions}
         spares = {version: _spares(route, serving, versions, counts, find) for version, serving in chosen.items()}
@@ -49,8 +50,7 @@ class Front:
     def choose(self, request_id: str, unit: str) -> Serving:
         """What answers this request, of this unit if it names one. A canary that is not there is not chosen."""
         named = self._named if unit else self._drawn
-        chosen = named.get(self._route.choose(unit or request_id))
-        return named[self._route.live] if chosen is None else chosen
+        return named.get(self._choose(unit or request_id)) or named[self._route.live]
 
     def close(self) -> None:
         """Another takes its place."""

@@ -7,7 +7,7 @@ Copies wait in a bounded list, go to the shadow's lane together, and take no mor
 from __future__ import annotations
 
 import asyncio
-from time import monotonic, perf_counter, process_time
+from time import monotonic, perf_counter
 from typing import Final
 
 from servable.engine.request import Request
@@ -15,9 +15,10 @@ from servable.engine.routing.comparison import compare
 from servable.engine.routing.counts import ShadowCounts
 from servable.engine.routing.policy import rest_s
 from servable.engine.serving import Serving
+from servable.engine.stats import NS
 from servable.errors import Unavailable
 
-MOST_WAITING: Final = 512
+MOST_WAITING: Final = 256
 """Requests that may wait to be copied."""
 MOST_BYTES: Final = 32 * 1024 * 1024
 """And the size of their inputs."""
@@ -47,7 +48,6 @@ class Mirror:
         self._under_way = 0
         self._spent_s = 0.0
         self._compute_ns = shadow.stats.compute_ns
-        self._looked = (perf_counter(), process_time())
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -57,14 +57,17 @@ class Mirror:
 
     def copy(self, request: Request) -> None:
         """Let the shadow have what this request asks, once it is answered."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._counts.dropped += 1
+            return
         size = sum([array.nbytes for array in request.batch.columns.values()])
-        if len(self._waiting) >= MOST_WAITING or self._bytes + size > MOST_BYTES:
+        if self._bytes + size > MOST_BYTES:
             self._counts.dropped += 1
             return
         self._waiting.append(request)
         self._bytes += size
         if self._timer is None and not self._closed:
-            self._timer = self._loop.call_later(PAUSE_S, self._turn)
+            self._timer = self._loop.call_later(PAUSE_S, self._wake)
 
     def close(self) -> None:
         """No more copies. What waits is let go."""
@@ -73,14 +76,19 @@ class Mirror:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _turn(self) -> None:
+    def _wake(self) -> None:
+        """Let the loop turn once, to see how busy it is."""
+        self._loop.call_soon(self._turn, perf_counter())
+
+    def _turn(self, woken: float) -> None:
         """Send what is answered and fits one call, unless the last is still under way; then rest."""
         began = perf_counter()
         self._timer = None
         if not self._under_way:
             self._send()
-        if self._waiting or self._under_way:
-            self._timer = self._loop.call_later(max(PAUSE_S, self._rest_s(began)), self._turn)
+        if (self._waiting or self._under_way) and not self._closed:
+            rest = max(PAUSE_S, rest_s(self._took_s(began), began - woken))
+            self._timer = self._loop.call_later(rest, self._wake)
 
     def _send(self) -> None:
         rows, cap = 0, self._shadow.lane.cap
@@ -116,12 +124,9 @@ class Mirror:
             counts.add(compare(original.result(), copy.result()))
         self._spent_s += perf_counter() - began
 
-    def _rest_s(self, began: float) -> float:
-        """By what this turn, the comparisons and the shadow's calls took since the last one."""
-        now, cpu = perf_counter(), process_time()
+    def _took_s(self, began: float) -> float:
+        """What this turn, the comparisons and the shadow's calls have taken since the last one."""
         compute_ns = self._shadow.stats.compute_ns
-        spent_s = now - began + self._spent_s + (compute_ns - self._compute_ns) / 1e9
-        looked, used = self._looked
-        busy = min((cpu - used) / max(now - looked, 1e-6), 1.0)
-        self._spent_s, self._compute_ns, self._looked = 0.0, compute_ns, (now, cpu)
-        return rest_s(spent_s, busy)
+        spent_s = perf_counter() - began + self._spent_s + (compute_ns - self._compute_ns) / NS
+        self._spent_s, self._compute_ns = 0.0, compute_ns
+        return spent_s

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-LEAST_SHARE: Final = 0.04
-"""Of a door's time, what shadows may take even when it has none to spare."""
+BUSY_SHARE: Final = 0.03
+"""Of a door's time, what a shadow may take even when there is none to spare."""
 IDLE_SHARE: Final = 0.5
-"""Of the time that a door does not need itself, what shadows may take."""
+"""And while the door waits for requests."""
+BUSY_TURN_S: Final = 0.0002
+"""A turn of the loop that takes longer has served others."""
 
 
 class Tolerance(NamedTuple):
@@ -49,11 +51,10 @@ def pause_s(times: int, tolerance: Tolerance) -> float:
     return min(tolerance.first_s * 2.0 ** min(times - 1, 64), tolerance.longest_s)
 
 
-def rest_s(spent_s: float, busy: float) -> float:
-    """How long a shadow rests after it took so many seconds, in a process that was busy for this share of the time.
+def rest_s(spent_s: float, turn_s: float) -> float:
+    """How long a shadow rests after it took so many seconds, where a turn of the loop takes so long.
 
-    >>> round(rest_s(0.001, busy=1.0), 3), round(rest_s(0.001, busy=0.0), 3)
-    (0.024, 0.001)
+    >>> round(rest_s(0.003, turn_s=0.002), 3), rest_s(0.003, turn_s=0.00002)
+    (0.097, 0.003)
     """
-    share = max(LEAST_SHARE, IDLE_SHARE * (1 - busy))
-    return spent_s * (1 / share - 1)
+    return spent_s * (1 / (BUSY_SHARE if turn_s > BUSY_TURN_S else IDLE_SHARE) - 1)

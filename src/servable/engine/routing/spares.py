@@ -107,6 +107,12 @@ class Spares:
         on_done(request)
 
 
+def answerer(asked: Serving, answer: Batch) -> dict[str, str]:
+    """Who answered, by name and version, as JSON tells it: the version that was asked, or the one that stood in."""
+    name, _, version = (answer.parameters or {}).get("fallback", "").partition(":")
+    return {"model_name": name if version else asked.name, "model_version": version or asked.version}
+
+
 def stands_in(spare: Signature, asked: Signature) -> list[str]:
     """Why a version with the first contract cannot answer for one with the second; empty: it can."""
     inputs = {field.name: field for field in asked.inputs}

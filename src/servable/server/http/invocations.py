@@ -15,6 +15,7 @@ from starlette.responses import Response
 from servable.domain.batch import Batch
 from servable.domain.field import Fault
 from servable.domain.ref import Ref
+from servable.engine.routing.spares import answerer
 from servable.engine.serving import Serving
 from servable.errors import InvalidInput, NotReady, ServableError, UnsupportedMedia, UsageError
 from servable.server.http.guard import caller_of
@@ -50,7 +51,7 @@ class _Platforms:
         body = await body_of(request, parts.settings)
         headers = asked(request.headers.raw)
         request_id = headers.request_id.decode("latin-1")[:256] or parts.inference.new_id()
-        serving = self._serving(request, request_id)
+        serving = self._serving(request, request_id, headers.unit.decode("latin-1")[:256])
         try:
             batch, options = self._decode(request, body, serving)
         except ServableError as error:
@@ -67,9 +68,9 @@ class _Platforms:
             return Response(dataframes.to_csv(answer, serving.signature), headers=beside, media_type="text/csv")
         told: dict[str, Any] = tensorflow_v1.encode(answer, serving.signature, by_rows=serving.signature.batched)
         told["predictions"] = told.pop("outputs", None) or told["predictions"]
-        return reply({**told, "id": options.id, "model_name": serving.name, "model_version": serving.version})
+        return reply({**told, "id": options.id, **answerer(serving, answer)})
 
-    def _serving(self, request: Request, request_id: str) -> Serving:
+    def _serving(self, request: Request, request_id: str, unit: str) -> Serving:
         """The model of the header, else the only one. Its name is in no path, so the key is asked about it here."""
         names = [name for name in sorted(self._parts.host.table) if caller_of(request).sees(name)]
         wanted = request.headers.get(TARGET, "")
@@ -86,7 +87,7 @@ class _Platforms:
             raise InvalidInput(f"header {TARGET}: {error.message}") from error
         peer = request.client.host if request.client else ""
         self._parts.access.permit(caller_of(request), ref.name, f"POST {PATH}", peer)
-        return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id)
+        return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id, unit)
 
     def _decode(self, request: Request, body: bytes, serving: Serving) -> tuple[Batch, Options]:
         signature, most = serving.signature, self._parts.settings.max_elements

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from servable.domain.field import Field
 from servable.engine.plan import State
+from servable.engine.routing.spares import answerer
 from servable.engine.serving import Serving
 from servable.errors import NotFound, NotReady, ServableError, Unsupported
 from servable.server.http.guard import caller_of
@@ -101,7 +102,7 @@ class _V1:
         name, version = request.path_params["model"], request.path_params.get("version")
         headers = asked(request.headers.raw)
         request_id = headers.request_id.decode("latin-1")[:256] or parts.inference.new_id()
-        serving, ask = self._decode(name, version, request_id, body)
+        serving, ask = self._decode(name, version, request_id, headers.unit.decode("latin-1")[:256], body)
         options = ask.options if ask.options.id else ask.options._replace(id=request_id)
         within_s = parts.inference.deadline(options, headers.deadline)
         try:
@@ -109,14 +110,14 @@ class _V1:
         except ClientDisconnect:
             return Response(status_code=GONE)
         told = tensorflow_v1.encode(answer, serving.signature, by_rows=ask.by_rows)
-        return reply({**told, "id": options.id, "model_name": serving.name, "model_version": serving.version})
+        return reply({**told, "id": options.id, **answerer(serving, answer)})
 
-    def _decode(self, name: str, version: str | None, request_id: str, body: bytes) -> tuple[Serving, Ask]:
+    def _decode(self, name: str, version: str | None, request_id: str, unit: str, body: bytes) -> tuple[Serving, Ask]:
         """By the version that the request's own id chooses, once the body has told it."""
-        serving = self._parts.router.pick(name, version, request_id)
+        serving = self._parts.router.pick(name, version, request_id, unit)
         try:
             ask = tensorflow_v1.decode(body, serving.signature, self._parts.settings.max_elements)
-            chosen = self._parts.router.pick(name, version, ask.options.id) if ask.options.id else serving
+            chosen = self._parts.router.pick(name, version, ask.options.id, unit) if ask.options.id else serving
             if chosen is not serving:
                 serving, ask = chosen, tensorflow_v1.decode(body, chosen.signature, self._parts.settings.max_elements)
         except ServableError as error:
