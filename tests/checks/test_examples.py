@@ -84,7 +84,13 @@ def test_answers_are_told_by_their_shape():
 
 @pytest.mark.parametrize(
     ("truth", "scale", "kind"),
-    [([0, 1], 1, "classes"), ([0.0, 1.5], 20, "numbers"), ([True, False], 1, "classes"), ([7, 9, 11], 20, "numbers")],
+    [
+        ([0, 1], 1, "classes"),
+        ([0.0, 1.0], 1, "classes"),
+        ([0.0, 1.5], 20, "numbers"),
+        ([True, False], 1, "classes"),
+        ([7, 9, 11], 20, "numbers"),
+    ],
 )
 def test_a_number_is_a_probability_where_the_label_has_two_classes(truth, scale, kind):
     found = judged(Answer(numbers=np.linspace(0.1, 0.9, len(truth)) * scale), np.array(truth))

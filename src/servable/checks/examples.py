@@ -92,7 +92,7 @@ def examples_of(table: Any, signature: Signature, label: str | None, source: str
     batch = signature.complete(to_batch(table[[name for name in table.columns if name in taken]], signature))
     if faults := [str(fault) for fault in signature.check(batch)]:
         raise InvalidInput(f"{source} breaks the model's contract: {'; '.join(faults)}", faults=faults)
-    return Examples(table, batch, {}, None if label is None else table[label].to_numpy(), label or "")
+    return Examples(table, batch, {}, None if label is None else _values(table[label]), label or "")
 
 
 def read_table(path: Path, signature: Signature) -> Any:
@@ -108,8 +108,9 @@ def read_table(path: Path, signature: Signature) -> Any:
     options: dict[str, Any] = {}
     if path.suffix.lower() == ".csv":
         options = {"dtype": dict.fromkeys(texts, str), "keep_default_na": True}
-    elif path.suffix.lower() == ".jsonl":
-        options = {"lines": True}
+    elif path.suffix.lower() in {".json", ".jsonl"}:
+        # JSON says itself what is text.
+        options = {"lines": path.suffix.lower() == ".jsonl", "dtype": False}
     try:
         return getattr(pd, reader)(path, **options)
     except ImportError as error:
@@ -118,6 +119,13 @@ def read_table(path: Path, signature: Signature) -> Any:
         raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     except Exception as error:
         raise UsageError(f"{str(path)!r} does not hold rows: {error}") from error
+
+
+def _values(series: Any) -> Array:
+    """The label's values; numbers as numpy has them, however the table stores them."""
+    if series.dtype.kind in "iuf" and not isinstance(series.dtype, np.dtype):
+        return np.asarray(series.to_numpy(np.float64 if series.dtype.kind == "f" else np.int64))
+    return np.asarray(series.to_numpy())
 
 
 def _slices(series: Any, column: str) -> Iterator[Slice]:

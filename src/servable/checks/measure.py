@@ -50,11 +50,10 @@ class Judged(NamedTuple):
 def judged(answer: Answer, truth: Any, clusters: Array | None = None) -> Judged:
     """Answers and the label's values on one scale. Raises UsageError where they do not speak of the same."""
     values = np.asarray(truth)
-    if answer.numbers is not None and values.dtype.kind == "f":
-        return Judged(answer, values.astype(np.float64), clusters)
     texts = texts_of(values)
     seen = sorted(set(texts))
-    if answer.numbers is not None and values.dtype.kind in "iu" and (len(seen) > TWO or not _probable(answer.numbers)):
+    probable = len(seen) <= TWO and answer.numbers is not None and _probable(answer.numbers)
+    if answer.numbers is not None and values.dtype.kind in "fiu" and not probable:
         return Judged(answer, values.astype(np.float64), clusters)
     answer = as_classes(answer, seen)
     if not set(seen) & set(answer.classes):
