@@ -22,6 +22,7 @@ COMMANDS: Final = (
     "predict",
     "batch",
     "table",
+    "schedule",
     "check",
     "probe",
     "rules",

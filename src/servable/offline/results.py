@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from servable.offline.keying import packed
 from servable.offline.piece import arrow
 from servable.offline.whole import Whole, disk
 from servable.stores.tables.layout import Layout
+
+GROUP_ROWS: Final = 1 << 17
+"""Rows of one group of a Parquet file."""
 
 
 class Answers(Whole):
@@ -61,21 +64,46 @@ class Frames(Whole):
     def __init__(self, folder: Path, name: str, outputs: Sequence[Field]) -> None:
         super().__init__(folder / f"part-{name}.parquet")
         self._outputs = outputs
+        self._held: list[Any] = []
         self._writer: Any = None
 
     def write(self, block: Any, answer: Batch) -> None:
         """Rows, and the answer to each."""
-        from pyarrow import parquet
-
         columns, names = list(map(_readable, block.columns)), list(block.schema.names)
         for name, array in flat(answer, self._outputs):
             columns.append(arrow().array(array))
             names.append(f"{name}_answer" if name in names else name)
-        table = arrow().Table.from_arrays(columns, names)
+        self.made = True
+        self._held.append(arrow().Table.from_arrays(columns, names))
+        if sum(table.num_rows for table in self._held) >= GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what is held as one group of rows: small ones would cost their readers."""
+        from pyarrow import parquet
+
+        if not self._held:
+            return
+        pa = arrow()
+        table = pa.concat_tables(self._held)
+        self._held = []
+        # Numbers of a model seldom repeat: a dictionary or bounds of them cost more than the rest of the writing.
+        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+        bounded = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
         with disk(self.path):
             if self._writer is None:
-                self._writer = parquet.ParquetWriter(str(self.begin()), table.schema, compression="zstd")
+                self._writer = parquet.ParquetWriter(
+                    str(self.begin()),
+                    table.schema,
+                    compression="snappy",
+                    use_dictionary=texts or False,
+                    write_statistics=bounded or False,
+                )
             self._writer.write_table(table)
+
+    def finish(self) -> int:
+        self._flush()
+        return super().finish()
 
     def close(self) -> None:
         if self._writer is not None:

@@ -112,6 +112,11 @@ class Work:
 
 
 def publish(tables: Tables, generation: Generation, keep: int) -> None:
-    """Let readers see it, and let go of what is more than `keep` generations."""
+    """Let readers see it, and let go of what is more than `keep` generations, first of those that were rolled back."""
+    known = [one.number for one in tables.generations(generation.table)]
+    before = tables.live(generation.table).number if generation.table in tables.names() else 0
     tables.switch(generation.table, generation.number)
+    for number in known:
+        if before < number < generation.number:
+            tables.drop(generation.table, number)
     retain(tables, generation.table, keep)

@@ -1,0 +1,196 @@
+"""Bulk jobs and tables: rows a second beside onnxruntime in this process, memory, look-ups, the switch, Redis.
+
+`python -m benchmarks.bulk` prints one line a figure, with its goal. ROWS (1,000,000 of itself) is how many rows the
+Parquet file holds; the goals are stated for 10,000,000.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from benchmarks import models
+from benchmarks.figure import Figure
+from servable.bundles.open import open_bundle
+from servable.domain.batch import Batch
+from servable.engine.plan import Target
+from servable.offline.job import Wish, run
+from servable.offline.lookup import Asked, Lookup
+from servable.stores.tables.generation import Generation
+from servable.stores.tables.keys import encode
+from servable.stores.tables.layout import Layout
+from servable.stores.tables.open import open_tables
+from tests.stores.tables import places
+
+ROWS: Final = int(os.environ.get("ROWS", "1000000"))
+REPEATS: Final = int(os.environ.get("REPEATS", "3"))
+GROUP: Final = 131_072
+CORES: Final = len(os.sched_getaffinity(0))
+
+
+def night(path: Path) -> None:
+    """ROWS rows like those of the breast-cancer data, with a key."""
+    from sklearn.datasets import load_breast_cancer
+
+    x = load_breast_cancer().data.astype(np.float32)
+    draw = np.random.default_rng(0)
+    writer = None
+    for start in range(0, ROWS, GROUP):
+        count = min(GROUP, ROWS - start)
+        values = x[draw.integers(0, len(x), count)] * draw.normal(1, 0.05, (count, 30)).astype(np.float32)
+        columns = {"id": pa.array(np.arange(start, start + count))}
+        table = pa.table(columns | {f"f{at}": pa.array(values[:, at]) for at in range(30)})
+        writer = writer or parquet.ParquetWriter(path, table.schema)
+        writer.write_table(table, row_group_size=GROUP)
+    if writer is not None:
+        writer.close()
+
+
+def plain(path: Path) -> float:
+    """Rows a second of onnxruntime in this process, on as many threads as there are cores, nothing read or written."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = CORES
+    options.log_severity_level = 3
+    session = ort.InferenceSession(str(models.trees()), options)
+    table = parquet.ParquetFile(path).read_row_group(0)
+    rows = np.column_stack([table.column(f"f{at}").to_numpy() for at in range(30)])
+    parts = [np.ascontiguousarray(rows[start : start + 16_384]) for start in range(0, len(rows), 16_384)]
+    session.run(None, {"x": parts[0]})
+    start = time.perf_counter()
+    done = 0
+    while done < min(ROWS, 2_000_000):
+        for part in parts:
+            session.run(None, {"x": part})
+            done += len(part)
+    return done / (time.perf_counter() - start)
+
+
+def job(path: Path, home: Path, **wish: Any) -> float:
+    """Rows a second of a job, from the call to the verdict."""
+    target = Target("trees", "1", str(models.trees()))
+    tables = open_tables(home)
+    start = time.perf_counter()
+    run(
+        Wish(str(path), key="id", workers=CORES, **wish),
+        target,
+        open_bundle(models.trees(), name="trees"),
+        home,
+        tables,
+    )
+    seconds = time.perf_counter() - start
+    tables.close()
+    return ROWS / seconds
+
+
+def rates(folder: Path, path: Path) -> list[Figure]:
+    """Jobs against onnxruntime, in turns."""
+    to_parquet, to_lmdb, absolute = [], [], []
+    for _ in range(REPEATS):
+        bare = plain(path)
+        first = job(path, folder / "home", output=str(folder / "out"))
+        second = job(path, folder / "home", table="trees")
+        to_parquet.append(first / bare)
+        to_lmdb.append(second / bare)
+        absolute.append(f"{first:,.0f} and {second:,.0f} to {bare:,.0f} rows/s")
+    told = f"{ROWS:,} rows, {CORES} cores; {absolute[-1]}"
+    return [
+        Figure("a bulk job into Parquet against onnxruntime alone", tuple(to_parquet), at_least=0.8, absolute=told),
+        Figure("a bulk job into LMDB against onnxruntime alone", tuple(to_lmdb), at_least=0.6, absolute=told),
+    ]
+
+
+def memory(folder: Path, path: Path) -> Figure:
+    """The most that a job and its workers hold together: PSS of the whole tree."""
+    from benchmarks.machine import tree
+
+    command = [
+        sys.executable, "-m", "servable", "batch", str(models.trees()), "--input", str(path), "--key", "id",
+        "--table", "memory", "--home", str(folder / "home"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    most = 0.0
+    while process.poll() is None:
+        total = 0
+        for pid in tree(process.pid):
+            try:
+                rollup = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+            except OSError:
+                continue
+            total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss_Anon:"))
+        most = max(most, total / 1024)
+        time.sleep(0.1)
+    told = f"{ROWS:,} rows, {CORES} workers, memory of their own (pages of files can go at any time)"
+    return Figure("memory of a bulk job, at most", (most,), "MiB", at_most=500, absolute=told)
+
+
+def lookups(folder: Path) -> list[Figure]:
+    """Look-ups in the table that the job has made, keys at random."""
+    tables = open_tables(folder / "home")
+    draw = np.random.default_rng(1)
+    keys = [[key] for key in encode(draw.integers(0, ROWS, 50_000))]
+    one = seconds(lambda: [tables.read("trees", key) for key in keys]) / len(keys)
+    lookup = Lookup(tables)
+    bodies = [b'{"keys":%b}' % str(draw.integers(0, ROWS, 100).tolist()).encode() for _ in range(300)]
+    many = seconds(lambda: [lookup.many_now("trees", Asked.read(body), lambda _: None) for body in bodies]) / 30_000
+    numbers = [one.number for one in tables.generations("trees")][-2:]
+    switches = [seconds(partial(tables.switch, "trees", number)) for number in numbers * 5]
+    tables.close()
+    return [
+        Figure("a look-up in process, LMDB", (one * 1e3,), "ms", at_most=0.005, absolute=f"{one * 1e6:.2f} µs"),
+        Figure("keys a second, 100 a look-up, JSON to JSON", (1 / many,), "rows/s", at_least=300_000),
+        Figure("switching a generation", tuple(second * 1e3 for second in switches), "ms", at_most=50),
+    ]
+
+
+def redis(folder: Path) -> Figure:
+    """Rows a second into Redis, from arrays to the finished generation."""
+    count = 200_000
+    with places.redis(folder) as url:
+        tables = open_tables(folder, url)
+        generation = open_tables(folder / "home").live("trees")
+        layout = Layout(generation.columns)
+        batch = Batch({field.name: np.zeros((16_384, *field.shape[1:]), field.dtype) for field in generation.columns})
+        start = time.perf_counter()
+        with tables.begin(Generation("r", "trees", "1", "d", 0.0, "integer", generation.columns)) as writer:
+            for at in range(0, count, 16_384):
+                writer.write(encode(np.arange(at, at + 16_384)), layout.encode(batch))
+            rows = writer.finish().rows
+        rate = rows / (time.perf_counter() - start)
+        tables.close()
+    return Figure("rows a second into Redis", (rate,), "rows/s", at_least=100_000)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    """Measure all; 1 if a goal is missed."""
+    with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
+        folder = Path(text)
+        path = folder / "night.parquet"
+        night(path)
+        figures = [*rates(folder, path), memory(folder, path), *lookups(folder), redis(folder)]
+    for figure in figures:
+        verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
+        print(f"{figure.seen:12,.4f} {figure.unit}  {figure.goal():18} {verdict:7} {figure.name} ({figure.absolute})")
+    return 1 if any(figure.passed is False for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Runner: looks what is due, takes it if nobody else has, runs it, and writes down what became of it.
+
+Each run is a process of its own, `servable batch`, so that nothing of one is left for the next. While it works its
+lease is renewed; who dies loses the lease, and another runner ends the job with `--resume`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+from servable.offline.schedule.history import LEASE_S, Happened, History, Taken, What
+from servable.offline.schedule.plan import Schedule
+from servable.offline.schedule.policy import due
+
+LOOK_S: Final = 1.0
+LONGEST_TOLD: Final = 500
+
+
+class Runner:
+    """Of the schedules of one file. `home` is passed on to the jobs."""
+
+    def __init__(
+        self, schedules: Mapping[str, Schedule], history: History, home: str, now: Callable[[], float]
+    ) -> None:
+        self._schedules = schedules
+        self._history = history
+        self._home = home
+        self._now = now
+
+    def look(self) -> Iterator[Happened]:
+        """Run all that is due, one after another; what became of each."""
+        for name, schedule in self._schedules.items():
+            last = self._history.seen(name)
+            found = due(schedule.following, last, self._now(), schedule.missed)
+            if self._history.orphaned(name):
+                taken = self._history.take(name, last)
+            elif found is None:
+                continue
+            elif found.act == "skip":
+                self._history.skip(name, found.time)
+                continue
+            else:
+                taken = self._history.take(name, found.time)
+            if taken is not None:
+                yield self._run(taken, schedule.batch)
+
+    def watch(self, over: threading.Event) -> Iterator[Happened]:
+        """Look on, until it is over."""
+        while not over.wait(LOOK_S):
+            yield from self.look()
+
+    def _run(self, taken: Taken, words: Sequence[str]) -> Happened:
+        more = ["--resume"] if taken.again else []
+        command = [sys.executable, "-m", "servable", "batch", *words, *more, "--home", self._home]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        ended = threading.Event()
+
+        def renew() -> None:
+            while not ended.wait(LEASE_S / 3):
+                self._history.note(taken, "renewed")
+
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
+        try:
+            said, _ = process.communicate()
+        finally:
+            process.kill()
+            ended.set()
+            renewing.join()
+        what: What = "done" if process.returncode == 0 else "failed"
+        lines = said.decode(errors="replace").strip().splitlines() or [f"ended with {process.returncode}"]
+        told = lines[0][:LONGEST_TOLD]
+        self._history.note(taken, what, told)
+        return Happened(self._now(), taken.name, taken.due, what, "", told)

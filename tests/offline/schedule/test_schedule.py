@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from servable.errors import UsageError
+from servable.offline.schedule.history import LEASE_S, History
+from servable.offline.schedule.plan import Schedule, load_schedules
+from servable.offline.schedule.runner import Runner
+from tests.offline.files import csv_files, held_at
+from tests.packed import scaler
+from tests.stores.tables import places
+
+
+class Clock:
+    def __init__(self, now=1_000_000_000.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+def at(*when):
+    return datetime(*when, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "after", "expected"),
+    [
+        (Schedule((), cron="30 2 * * *"), at(2026, 1, 1), at(2026, 1, 1, 2, 30)),
+        (Schedule((), cron="30 2 * * *"), at(2026, 1, 1, 2, 30), at(2026, 1, 2, 2, 30)),
+        (Schedule((), cron="30 2 * * *", timezone="Europe/Vienna"), at(2026, 7, 1), at(2026, 7, 1, 0, 30)),
+        (Schedule((), cron="30 2 * * *", timezone="Europe/Vienna"), at(2026, 12, 1), at(2026, 12, 1, 1, 30)),
+        (Schedule((), cron="0 0 29 2 *"), at(2026, 1, 1), at(2028, 2, 29)),
+        (Schedule((), every="90s"), 100.0, 180.0),
+    ],
+)
+def test_when_it_is_due(schedule, after, expected):
+    assert schedule.following(after) == expected
+
+
+@pytest.mark.parametrize("url", ["", "postgresql"])
+def test_one_runner_takes_each_run_and_another_takes_over_from_the_dead(tmp_path, url):
+    clock = Clock()
+    with places.postgresql(tmp_path) as server:
+        first, second = (History(server if url else "", tmp_path, who, clock) for who in ("a", "b"))
+        begun = first.seen("n")
+        assert (begun, second.seen("n")) == (clock.now, clock.now)
+        taken = first.take("n", begun + 60)
+        assert taken == ("n", begun + 60, False)
+        assert second.take("n", begun + 60) is None
+        clock.now += LEASE_S - 1
+        first.note(taken, "renewed")
+        clock.now += LEASE_S - 1
+        assert (second.orphaned("n"), second.take("n", begun + 120)) == (False, None)
+        clock.now += 2
+        assert second.orphaned("n")
+        again = second.take("n", begun + 120)
+        assert again == ("n", begun + 60, True)
+        second.note(again, "done", "all")
+        assert first.take("n", begun + 60) is None
+        assert [(one.what, one.who) for one in first.all("n")] == [("done", "b"), ("started", "b"), ("started", "a")]
+
+
+def test_due_jobs_are_run_missed_ones_caught_up_or_skipped(tmp_path):
+    home, clock = tmp_path / "home", Clock()
+    model, source = scaler(tmp_path / "scaler.onnx"), csv_files(tmp_path / "in")
+    words = (str(model), "--input", str(source), "--key", "id", "--table")
+    schedules = {
+        "good": Schedule((*words, "t"), every="1h"),
+        "bad": Schedule((*words, "../t"), every="1h"),
+        "late": Schedule((*words, "late"), every="1h", missed="skip"),
+    }
+    runner = Runner(schedules, History("", home, "me", clock), str(home), clock)
+    assert list(runner.look()) == []
+    clock.now += 5 * 3600
+    assert [(one.name, one.what) for one in runner.look()] == [("good", "done"), ("bad", "failed")]
+    assert list(runner.look()) == []
+    history = {one.name: one for one in reversed(History("", home, "me", clock).all())}
+    assert "30 of 30 rows answered" in history["good"].told
+    assert "cannot name a table" in history["bad"].told
+    assert history["late"].what == "skipped"
+    assert len(held_at(home, "t")) == 30
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no schedule"),
+        ("[", "not a valid TOML"),
+        ("[a]\nbatch = ['x']", "cron or every, one of them"),
+        ("[a]\nbatch = ['x']\ncron = '61 * * * *'", "cron = '61"),
+        ("[a]\nbatch = ['x']\nevery = 'often'", "expected a length of time"),
+        ("[a]\nbatch = ['x']\ncron = '* * * * *'\ntimezone = 'Mars'", "such as Europe/Vienna"),
+        ("[a]\ncron = '* * * * *'", "batch"),
+        ("[a]\nbatch = ['x']\nevery = '1h'\nmissed = 'never'", "missed"),
+    ],
+)
+def test_what_cannot_be_meant_is_told(tmp_path, text, said):
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load_schedules(tmp_path / "s.toml")
