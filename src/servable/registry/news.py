@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from servable.errors import ServableError
 from servable.registry.catalog import Catalog
 from servable.registry.registry import Registry
 from servable.registry.release import NOTE
@@ -18,18 +19,23 @@ class News:
     """
 
     def __init__(self, registry: Registry) -> None:
+        """Made before the server reads what it shall serve: whatever changes after that is news."""
         self._registry = registry
-        self._known: dict[str, Any] | None = None
+        self._asked = False
+        try:
+            self._known = _declared(registry.catalog())
+        except ServableError:  # a server of files alone starts without a registry, and looks for it again
+            self._known = {}
 
     def names(self) -> set[str]:
-        """Those that changed since the last call. At the first call all that are being released: what changed between
-        the server's start and now is among them.
-        """
+        """Those that changed since the last call; at the first call also all that are being released."""
         now = _declared(self._registry.catalog())
         before, self._known = self._known, now
-        if before is None:
-            return {name for name, (_, release) in now.items() if release is not None}
-        return {name for name, facts in now.items() if facts != before.get(name, NOTHING)}
+        changed = {name for name, facts in now.items() if facts != before.get(name, NOTHING)}
+        if not self._asked:
+            self._asked = True
+            changed |= {name for name, (_, release) in now.items() if release is not None}
+        return changed
 
 
 def _declared(catalog: Catalog) -> dict[str, Any]:

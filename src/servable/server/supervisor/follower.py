@@ -51,14 +51,18 @@ class Follower:
             raise
 
     async def keep_on(self, declared: Declared) -> None:
-        """Look, again and again. Whatever goes wrong is logged, and the next look tries again."""
+        """Look, again and again. Whatever goes wrong is logged, once, and the next look tries again."""
+        told = ""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 for name in sorted(await asyncio.to_thread(declared.news)):
                     await self._follow(name)
+                told = ""
             except ServableError as error:
-                logger.warning("what is declared cannot be read: %s", error.message)
+                if error.message != told:
+                    logger.warning("what is declared cannot be read: %s; looking every second", error.message)
+                told = error.message
             except Exception:  # the wall: what stands, stands, and serves on
                 logger.exception("what is declared cannot be read")
 
