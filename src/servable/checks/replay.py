@@ -46,7 +46,7 @@ def replay(cases: Sequence[Case], model: Subject) -> Verdict:
             )  # fmt: skip
     must = [each for each in failed if each["must_pass"]]
     asked = sum(case.must_pass for case in cases)
-    reason = f"{asked - len(must)} of {asked} cases that must pass do"
+    reason = f"{asked - len(must)} of {asked} cases that must pass do" if asked else "no case must pass"
     if must:
         reason += f"; case {must[0]['id']} {must[0]['expected']}: {must[0]['got']}"
     if len(cases) > asked:
