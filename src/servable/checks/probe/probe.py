@@ -1,11 +1,11 @@
 """The probe: everything that is tried on a version, as one Verdict a kind, with the findings behind it.
 
-`look` is a generator: who asks can show how far it is. Equal questions and seeds find the same.
+Equal questions and seeds find the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
@@ -89,35 +89,22 @@ class Probed(NamedTuple):
         )  # fmt: skip
 
 
-def look(model: Subject, examples: Examples | None, seed: int = 0) -> Iterator[str | Probed]:
-    """What is being tried, and last of all what was found. Raises what the model raises on known rows, CheckFailed."""
+def probe(model: Subject, examples: Examples | None = None, seed: int = 0) -> Probed:
+    """Try everything. Raises what the model raises on known rows, CheckFailed where there are none."""
     rows = known_rows(model.bundle, examples)
     ground = ground_of(model.bundle, rows, _affordable(model, rows), seed)
     search = Search(ground, model)
     worst: dict[tuple[str, tuple[str, ...]], Finding] = {}
-    plan = list(edges(ground))
-    yield from sorted({edge.kind for edge in plan})
-    for source in (search.findings(plan), small_changes(search), company(search)):
-        for finding in source:
-            if finding is None:
-                continue
-            key = (finding.kind, finding.columns)
-            if key not in worst or finding.rank < worst[key].rank:
-                worst[key] = finding
-        yield ""
+    for finding in chain(search.findings(edges(ground)), small_changes(search), company(search)):
+        if finding is None:
+            continue
+        key = (finding.kind, finding.columns)
+        if key not in worst or finding.rank < worst[key].rank:
+            worst[key] = finding
     findings = sorted((guarded(finding, ground, rows) for finding in worst.values()), key=lambda each: each.rank)
     known = _judged(model, examples)
     regions = [] if known is None or examples is None else weak_regions(examples, errors_of(known))
-    classes = search.scale.classes
-    yield Probed(ground, tuple(findings), tuple(regions), search.asked, classes, known is not None)
-
-
-def probe(model: Subject, examples: Examples | None = None, seed: int = 0) -> Probed:
-    """The whole, at once."""
-    for step in look(model, examples, seed):
-        if isinstance(step, Probed):
-            return step
-    raise AssertionError("a probe ends with what it found")
+    return Probed(ground, tuple(findings), tuple(regions), search.asked, search.scale.classes, known is not None)
 
 
 def _judged(model: Subject, examples: Examples | None) -> Judged | None:
