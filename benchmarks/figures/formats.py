@@ -84,7 +84,9 @@ def _forest(folder: Path) -> tuple[Case, Case]:
     data = data.astype(np.float32)
     forest = RandomForestClassifier(TREES, random_state=0, n_jobs=1).fit(data, target)
     joblib.dump(forest, folder / "model.joblib")
-    servable.pack(folder / "model.joblib", sample=data, allow_unsafe=True, to="onnx", output=folder / "forest")
+    servable.pack(
+        folder / "model.joblib", name="forest", sample=data, allow_unsafe=True, to="onnx", output=folder / "forest"
+    )
     parts = tuple(data[at : at + 1] for at in range(DISTINCT))
     labels = forest.predict(data[:DISTINCT])
     mine = Case(folder / "forest", "input", parts, tuple({"label": np.array([label])} for label in labels))

@@ -67,7 +67,10 @@ def made(kind):
     return LGBMClassifier(n_estimators=3, verbose=-1).fit(FLOWERS.data, FLOWERS.target)
 
 
-@pytest.mark.parametrize("kind", ["xgboost", "lightgbm", "catboost"])
+@pytest.mark.parametrize(
+    "kind",
+    ["xgboost", pytest.param("lightgbm", marks=pytest.mark.faults), pytest.param("catboost", marks=pytest.mark.faults)],
+)
 def test_a_folder_of_trees_is_served_as_it_is(mlflow, signature, kind, tmp_path):
     fitted = made(kind)
     getattr(mlflow, kind).save_model(fitted, tmp_path / "iris", signature=signature, pip_requirements=[])

@@ -144,7 +144,7 @@ def test_the_version_inside_counts_too(tmp_path):
     evil = tmp_path / "evil.pkl"
     evil.write_bytes(pickle.dumps([{"_sklearn_version": "0.20.2"}, Touching(tmp_path / "touched")]))
     with pytest.raises(IncompatibleModel, match=r"scikit-learn 0\.20\.2, and scikit-learn \d"):
-        keep(evil, tmp_path / "bundle")
+        runtime("pickle").declared(evil)
     assert not (tmp_path / "touched").exists()
 
 
@@ -180,7 +180,7 @@ def test_transformers_that_come_first_and_modules_lie_beside_it(tmp_path):
 def test_what_is_no_estimator_is_refused(content, error, tmp_path):
     (tmp_path / "m.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(error, match="neither predict nor transform"):
-        keep(tmp_path / "m.pkl", tmp_path / "bundle")
+        runtime("pickle").declared(tmp_path / "m.pkl")
 
 
 def test_a_model_that_ends_its_process_ends_nothing_else(tmp_path):
@@ -199,7 +199,7 @@ def test_broken_files_give_one_line_each(tmp_path):
     for broken in (raw[: len(raw) // 2], bytes(flipped)):
         path.write_bytes(broken)
         with pytest.raises(ServableError) as caught:
-            keep(path, tmp_path / "bundle")
+            runtime("pickle").declared(path)
         assert "\n" not in caught.value.message
     for empty in (b"", b"\x80", b"not a model"):
         path.write_bytes(empty)

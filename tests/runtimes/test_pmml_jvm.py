@@ -50,6 +50,7 @@ def test_what_translation_does_not_know_is_packed_for_a_jvm(tmp_path):
         assert model.predict(Batch({"age": np.empty((0, 1))}, 0)).rows == 0
 
 
+@pytest.mark.faults
 def test_it_agrees_with_the_translation(tmp_path):
     path = tmp_path / "forest.pmml"
     path.write_bytes(gzip.decompress((SOURCE / "forest_cancer.pmml.gz").read_bytes()))

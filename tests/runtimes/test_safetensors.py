@@ -8,6 +8,9 @@ from sklearn.datasets import load_iris
 
 import servable
 from servable.bundles.open import open_bundle
+from servable.domain.batch import Batch
+from servable.domain.runtime import Inspection
+from servable.domain.signature import Signature
 from servable.errors import BundleError, CorruptModel, UnknownFormat, UnsafeModel, UsageError
 from servable.runtimes.find import recognise, runtime
 from servable.runtimes.python import run_source
@@ -37,6 +40,12 @@ def files(tmp_path):
     net = run_source(NET.encode(), tmp_path / "net.py").Net().eval()
     save_file(net.state_dict(), tmp_path / "net.safetensors")
     return tmp_path / "net.safetensors", tmp_path / "net.py", net
+
+
+def declared(files):
+    """What packing asks, in this process."""
+    known = Inspection(Signature((), ()), options={"include": [files[1].name]})
+    return runtime("safetensors").declared(files[0], known, Batch({"input": FLOWERS.data.to_numpy(float)}))
 
 
 def test_it_answers_as_the_module_does(files, tmp_path):
@@ -87,22 +96,27 @@ def test_without_consent_nothing_is_run(files, tmp_path):
         ("def build():\n    return 7", "expected a torch.nn.Module"),
         ("def build(:", "not valid Python"),
         (NET.replace("8", "9"), "does not fit the module"),
-        (NET + "\nraise SystemExit(3)", "exit code"),
     ],
 )
-def test_python_that_builds_no_such_module_is_told(files, tmp_path, source, reason):
+def test_python_that_builds_no_such_module_is_told(files, source, reason):
     files[1].write_text(source)
     with pytest.raises((BundleError, UsageError), match=reason):
+        declared(files)
+
+
+def test_python_that_ends_its_process_ends_nothing_else(files, tmp_path):
+    files[1].write_text(NET + "\nimport os; os._exit(3)")
+    with pytest.raises(CorruptModel, match="exit code 3"):
         servable.pack(files[0], sample=FLOWERS.data, include=[files[1]], allow_unsafe=True, output=tmp_path / "bundle")
 
 
-def test_broken_weights_give_one_line_each(files, tmp_path):
-    weights, source, _ = files
+def test_broken_weights_give_one_line_each(files):
+    weights = files[0]
     raw = weights.read_bytes()
     for broken in (raw[: len(raw) // 2], raw[:200] + raw[210:]):
         weights.write_bytes(broken)
         with pytest.raises((CorruptModel, UnknownFormat, UsageError)) as caught:
-            servable.pack(weights, sample=FLOWERS.data, include=[source], allow_unsafe=True, output=tmp_path / "b")
+            declared(files)
         assert "\n" not in caught.value.message
     weights.write_bytes(b"")
     with pytest.raises(UnknownFormat, match="empty"):
