@@ -10,8 +10,11 @@ from sklearn import metrics
 from servable.checks.case import Case
 from servable.checks.examples import examples_of
 from servable.checks.gate import Question, answer, demands_of
+from servable.checks.subject import Subject
 from servable.domain.demand import parse
+from servable.domain.rule import Rule
 from servable.errors import UsageError
+from servable.rules.guard import Guard
 from tests.checks.models import cancer, diabetes, flowers, passengers
 
 
@@ -138,6 +141,14 @@ def test_where_nothing_is_demanded_the_usual_metrics_are_told():
     assert told.passed
     assert {"rmse", "mae", "r2"} < set(told.numbers)
     assert {"accuracy", "auc"} < set(ask(flowers())["metrics"].numbers)
+
+
+def test_rules_tell_how_often_they_would_fire():
+    real = passengers()
+    rules = [Rule("child", column="Age", low=10), Rule("dear", column="Fare", high=1e6)]
+    model = Subject("passengers:1", real.bundle, real.subject.model, 0.0, Guard(rules, real.bundle.signature))
+    found = {verdict.check: verdict for verdict in answer(Question((), real.examples), model)}["rules"]
+    assert found.numbers == {"child": float((real.kept["Age"] < 10).sum())}
 
 
 def test_what_was_not_shown_is_not_passed():

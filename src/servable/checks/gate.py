@@ -36,6 +36,7 @@ SURPRISING: Final = 0.05
 GOLDEN: Final = "golden rows"
 CALIBRATION: Final = "calibration"
 METRICS_TOLD: Final = "metrics"
+RULES: Final = "rules"
 SHOWN: Final = {True: ("mae", "rmse", "r2"), False: ("accuracy", "balanced_accuracy", "f1", "auc", "log_loss")}
 """What is told of a model with labelled rows where nobody demands anything: of numbers, of classes."""
 
@@ -81,6 +82,8 @@ def answer(question: Question, model: Subject, champion: Subject | None = None) 
             yield _overview(rows, question.seed)
         if rows.answer.calibrated:
             yield _calibration(rows, question.seed)
+    if model.guard is not None and examples is not None:
+        yield _rules(model, examples)
     if question.cases:
         yield replay(question.cases, model)
 
@@ -160,6 +163,14 @@ def _calibration(rows: Judged, seed: int) -> Verdict:
         for count, told, came in found.curve
     ]
     return Verdict(CALIBRATION, passed=True, reason=reason, numbers=numbers, evidence={"curve": curve})
+
+
+def _rules(model: Subject, examples: Examples) -> Verdict:
+    """On how many of the rows each rule over inputs fires: told, because metrics are of the model without them."""
+    fired = {each.rule.name: len(each.rows) for each in model.fired(examples.batch)}
+    told = ", ".join(f"{name} on {count}" for name, count in fired.items())
+    reason = f"of {len(examples)} rows {told}" if told else f"none fires on {len(examples)} rows"
+    return Verdict(RULES, passed=True, reason=reason, numbers={name: float(count) for name, count in fired.items()})
 
 
 def _golden(bundle: Bundle) -> Verdict:
