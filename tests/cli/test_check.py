@@ -67,6 +67,8 @@ def test_the_regression_suite_of_a_name_is_asked_of_every_version(command, regis
     assert [case["expected"] for case in listed] == [f"answers {truth!r}", "answers 'neither'"]
     command("check", "cancer:2", "--remove-case", listed[1]["id"], "--cases")
     assert len(command("check", "cancer:2", "--cases", "--json").json) == 1
+    refused = command("models", "alias", "cancer@champion", "2", code=1).err
+    assert "the gate has not been run on cancer:2 (it demands a regression suite of 1 cases)" in refused
 
 
 def test_a_version_that_does_not_reproduce_its_golden_rows_fails(command, registered):

@@ -68,6 +68,8 @@ def check(
         suite.remove(remove_case)
     if add_case is not None:
         _add(suite, add_case, target)
+    if remove_case is not None or add_case is not None:
+        place.tell_suite(target, suite.cases())
     if cases:
         _list(suite.cases(), as_json=as_json)
         return

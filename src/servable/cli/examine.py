@@ -170,7 +170,7 @@ def home(settings: Settings) -> Iterator[Finding]:
         "home", "disk", "note" if little else "ok", f"{free / 2**30:.1f} GiB free", "make room" if little else ""
     )
     try:
-        models = Registry(path).catalog().living
+        models = Registry.of(settings).catalog().living
         yield Finding(
             "home", "registry", "ok", f"{len(models)} models, {sum(len(m.living) for m in models.values())} versions"
         )

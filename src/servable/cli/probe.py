@@ -65,6 +65,8 @@ def probe(
 
         suite = Suite(place.settings.home_path, target.name, place.who)
         fresh = suite.add(finding.case(found.ground) for finding in found.findings)
+        if fresh:
+            place.tell_suite(target, suite.cases())
         say(f"{len(fresh)} cases added to the regression suite of {target.name}, which has {len(suite.cases())}")
     if record:
         place.record(target, report.verdicts, source=SOURCE)

@@ -15,6 +15,7 @@ from servable.cli.terminal import working
 from servable.errors import UsageError
 
 if TYPE_CHECKING:
+    from servable.checks.case import Case
     from servable.checks.examples import Examples
     from servable.checks.subject import Subject
     from servable.domain.verdict import Verdict
@@ -64,6 +65,11 @@ class Place:
 
         if target.digest is not None:
             registry_at(self.home).record_verdicts(Ref(target.name, target.version), verdicts, **source)
+
+    def tell_suite(self, target: Target, cases: Sequence[Case]) -> None:
+        """Tell the registry how many cases a registered name must pass: its champions must have met them."""
+        if target.digest is not None:
+            registry_at(self.home).note(target.name, "suite", {"cases": sum(case.must_pass for case in cases)})
 
 
 def titled(target: Target) -> str:
