@@ -48,6 +48,10 @@ def test_suggested_rules_are_tried_and_given_to_the_next_version(registered: Com
     refused = registered("predict", "diabetes", "--input", rows, code=1)
     assert "rule 'bmi-range': bmi was between" in refused.err
     assert "9 (row 142)" in refused.err
+    FRAME[:3].assign(bp=9.0).to_csv(rows, index=False)
+    flagged = registered("predict", "diabetes", "--input", rows)
+    assert len(flagged.out.splitlines()) == 3
+    assert "rule.bp-range: flag rows 0-2: bp was between" in flagged.err
 
 
 def test_rules_come_with_packing(command: Command, tmp_path: Path) -> None:

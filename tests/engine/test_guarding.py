@@ -110,7 +110,12 @@ async def test_rows_go_where_rules_say_and_come_back_in_order() -> None:
     assert [fired.rule.name for fired in own[0].fired] == ["big", "odd", "ten", "far"]
     stats = host.table["m"].versions["1"].stats
     assert stats.success == 1
-    assert stats.rules == {"big clip": 1, "odd flag": 1, "ten answer": 1, "far fallback": 1}
+    assert stats.rules == {
+        "big clip warning": 1,
+        "odd flag info": 1,
+        "ten answer warning": 1,
+        "far fallback warning": 1,
+    }
     await host.drain(5)
 
 

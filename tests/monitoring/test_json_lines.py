@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
 
 from servable.domain.batch import Batch
 from servable.domain.record import Records
+from servable.domain.rule import Fired, Rule
 from servable.monitoring.json_lines import JsonLines
 
 
@@ -66,3 +68,13 @@ def test_more_than_one_piece_is_written_whole_and_appended(tmp_path: Path) -> No
     assert len(written(path, *[call] * 500)) == 2000
     assert len(written(path, call)) == 2004
     assert (path.stat().st_mode & 0o777) == 0o600
+
+
+def test_the_rules_that_fired_are_told_and_only_then(tmp_path: Path) -> None:
+    plain = records(NUMBERS, ANSWER, [4])
+    rule = Rule("far", when="n > 1", reason="farther than any")
+    fired = msgspec.structs.replace(plain, fired=(Fired(rule, np.array([2, 3])),))
+    first, second = written(tmp_path / "records.jsonl", plain, fired)
+    assert "rules" not in first
+    assert second.pop("rules") == {"far": "flag rows 2-3: farther than any"}
+    assert second == first

@@ -141,12 +141,14 @@ class Fired(NamedTuple):
     to: str = ""
 
     def __str__(self) -> str:
-        """As answers tell it: `flag rows 0,4-7`.
+        """As answers tell it: action, rows, and the reason if the rule gives one.
 
-        >>> str(Fired(Rule("old", when="age > 100"), np.array([0, 4, 5, 6, 7])))
-        'flag rows 0,4-7'
+        >>> str(Fired(Rule("old", when="age > 100", reason="older than anybody seen"), np.array([0, 4, 5, 6, 7])))
+        'flag rows 0,4-7: older than anybody seen'
         """
-        return f"{self.rule.action}{f' to {self.to}' if self.to else ''} rows {ranges(self.rows)}"
+        to = f" to {self.to}" if self.to else ""
+        why = f": {self.rule.reason}" if self.rule.reason else ""
+        return f"{self.rule.action}{to} rows {ranges(self.rows)}{why}"
 
 
 def shared_out(fired: Sequence[Fired], counts: Sequence[int]) -> list[list[Fired]]:
@@ -177,5 +179,5 @@ def ranges(rows: Array | Sequence[int]) -> str:
 
 
 def told(fired: Iterable[Fired]) -> dict[str, str]:
-    """What an answer's parameters say of the rules that fired: `rule.NAME` to action and rows."""
+    """What an answer's parameters say of the rules that fired: `rule.NAME` to action, rows and reason."""
     return {f"rule.{each.rule.name}": str(each) for each in fired}

@@ -206,7 +206,7 @@ class _Course:
         if request.over:
             return
         for each in fired:
-            self._guarding.stats.fired(each.rule.name, each.rule.action, len(each.rows))
+            self._guarding.stats.fired(each)
         request.fired = fired
         request.finish(answer, error)
         if self._guarding.on_guarded is not None:

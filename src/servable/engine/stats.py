@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+from servable.domain.rule import Fired
+
 if TYPE_CHECKING:
     from servable.engine.request import Request
 
@@ -47,7 +49,7 @@ class Stats:
         self.prompt_tokens = 0
         self.tokens = 0
         self.rules: dict[str, int] = {}
-        """Rows where a rule fired, by `NAME ACTION`."""
+        """Rows where a rule fired, by `NAME ACTION SEVERITY`."""
         self.batch_sizes: dict[int, tuple[int, int]] = {}
         self.buckets = [0] * (len(BOUNDS_S) + 1)
         self.on_failed: Callable[[str], None] | None = None
@@ -98,10 +100,11 @@ class Stats:
         """An answer that was counted is no answer after all: a rule keeps it back, or a fallback failed."""
         self.success -= 1
 
-    def fired(self, rule: str, action: str, rows: int) -> None:
-        """A rule, over so many rows of a request."""
-        key = f"{rule} {action}"
-        self.rules[key] = self.rules.get(key, 0) + rows
+    def fired(self, fired: Fired) -> None:
+        """A rule, over some rows of a request."""
+        rule = fired.rule
+        key = f"{rule.name} {rule.action} {rule.severity}"
+        self.rules[key] = self.rules.get(key, 0) + len(fired.rows)
 
     def snapshot(self) -> dict[str, Any]:
         """All of it as plain values, for another process."""

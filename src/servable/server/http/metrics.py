@@ -80,7 +80,7 @@ def _per_version(page: Page, versions: Versions) -> None:
     ]
     page.add("servable_requests_total", "counter", "Requests by outcome: ok, or the code of the error.", outcomes)
     rules = [
-        (labels[key] | dict(zip(("rule", "action"), name.split(" "), strict=True)), rows)
+        (labels[key] | dict(zip(("rule", "action", "severity"), name.split(" "), strict=True)), rows)
         for key, stats in versions.items()
         for name, rows in sorted(stats["rules"].items())
     ]
