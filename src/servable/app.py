@@ -102,7 +102,7 @@ def _from_registry(settings: Settings, text: str | None) -> Plan:
     served = with_fallbacks(catalog, wanted(catalog, None if text is None else Ref.parse(text)))
     return Plan(
         tuple(
-            Target(one.name, version.version, str(registry.folder(version)), version.digest)
+            Target(one.name, version.version, str(registry.place(version)), version.digest)
             for one in served
             for version in one.versions
         ),

@@ -90,3 +90,12 @@ def test_one_home_needs_none_of_it(tmp_path):
     registry = Registry(tmp_path / "home")
     version = registry.register(bundle_at(tmp_path / "b1"))
     assert registry.folder(version) == Path(tmp_path / "home" / "bundles" / version.digest)
+
+
+def test_one_bundle_that_cannot_be_fetched_holds_up_no_other(machine, tmp_path):
+    here, there = machine("here"), machine("there")
+    gone = here.register(bundle_at(tmp_path / "b1"))
+    kept = here.register(bundle_at(tmp_path / "b2", "other"))
+    shutil.rmtree(tmp_path / "shared" / "bundles" / gone.digest)
+    assert not there.place(gone).exists()
+    assert there.place(kept).is_dir()

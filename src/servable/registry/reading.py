@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import getpass
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import msgspec
 
 from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
-from servable.errors import DigestMismatch, NotFound
+from servable.errors import DigestMismatch, NotFound, ServableError
 from servable.registry.catalog import Catalog, Version
 from servable.registry.event import Event, Judgement
 from servable.registry.journal import Journal
@@ -27,6 +28,8 @@ from servable.settings import Settings, load_settings
 if TYPE_CHECKING:
     from servable.domain.bundle import Bundle
     from servable.registry.storage import Storage
+
+logger = logging.getLogger("servable.registry")
 
 FILE: Final = "registry.db"
 BUNDLES: Final = "bundles"
@@ -104,6 +107,14 @@ class Reading:
         Raises NotFound, BundleError, EnvironmentFault: only where they are shared.
         """
         return self._storage().fetch(version.digest) if self._bundles else self.home / BUNDLES / version.digest
+
+    def place(self, version: Version) -> Path:
+        """The same for a server: what cannot be fetched now is told by loading it, and holds up nothing else."""
+        try:
+            return self.folder(version)
+        except ServableError as error:
+            logger.warning("%s:%s cannot be fetched: %s", version.name, version.version, error.message)
+            return self.home / BUNDLES / version.digest
 
     def open(self, ref: Ref | str) -> tuple[Version, Bundle]:
         """The version that a Ref means, with its bundle: every file is read and proven against its digest.
