@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -50,13 +51,13 @@ def pmml(bench: Bench) -> list[Figure]:
     import pandas as pd
     import pypmml
 
-    name = "rows/s of a PMML forest in process against pypmml"
+    name = "rows/s of a PMML forest of 100 trees in process against pypmml"
     told = json.loads((PMML / "forest_cancer.json").read_text())
     table = pd.DataFrame(told["inputs"])
     table = table.loc[np.arange(64) % len(table)].reset_index(drop=True)
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         path = Path(text) / "forest.pmml"
-        path.write_bytes(gzip.decompress((PMML / "forest_cancer.pmml.gz").read_bytes()))
+        path.write_text(_hundred_trees(gzip.decompress((PMML / "forest_cancer.pmml.gz").read_bytes()).decode()))
         theirs = pypmml.Model.load(str(path))
         try:
             with servable.load(path) as mine:
@@ -102,6 +103,12 @@ def _agree(mine: Any, theirs: Any) -> None:
         raise ValueError(f"no output in common: {list(mine.columns)} and {list(theirs.columns)}")
     for name in shared:
         np.testing.assert_allclose(mine[name].astype(float), theirs[name].astype(float), atol=1e-6)
+
+
+def _hundred_trees(text: str) -> str:
+    """The document with each of its trees as often as makes a hundred: the average stays what it was."""
+    trees = re.findall(r"<Segment\b.*?</Segment>", text, re.DOTALL)
+    return text.replace("</Segmentation>", "".join(trees * (TREES // len(trees) - 1)) + "</Segmentation>", 1)
 
 
 def _shape(predictor: Any, name: str) -> tuple[int, ...]:
