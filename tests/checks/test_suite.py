@@ -9,8 +9,11 @@ import pytest
 from servable.checks.case import Case, Near, read_cases
 from servable.checks.production import with_records
 from servable.checks.replay import replay
+from servable.checks.subject import Subject
 from servable.checks.suite import Suite
+from servable.domain.rule import Rule
 from servable.errors import BundleError, NotFound, UsageError
+from servable.rules.guard import Guard
 from tests.checks.models import cancer, diabetes, passengers
 
 ROW = {"Age": 22, "SibSp": 1, "Parch": 0, "Fare": 7.25, "Sex": "male", "Embarked": "S"}
@@ -100,6 +103,30 @@ def test_every_expectation(case, why):
     assert verdict.passed == (not why)
     if why:
         assert why in verdict.evidence["failed"][0]["got"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "case", "why"),
+    [
+        (Rule("adults", column="Age", low=23, action="refuse"), Case(ROW, refused=True), ""),
+        (Rule("adults", column="Age", low=23, action="refuse"), Case(ROW, label="died"), "refused by rule 'adults'"),
+        (Rule("flagged", column="Age", low=23), Case(ROW, label="died"), ""),
+        (
+            Rule("fares", column="Fare", high=500, action="clip"),
+            Case(ROW | {"Fare": 1e6}, near=Near(ROW | {"Fare": 500}, 0)), "",
+        ),
+        (
+            Rule("fixed", column="Age", low=23, action="answer", answer={"label": "survived", "probabilities": [0, 1]}),
+            Case(ROW, label="survived"), "",
+        ),
+    ],
+)  # fmt: skip
+def test_a_case_is_asked_with_the_rules(rule, case, why):
+    real = passengers()
+    model = Subject("passengers:1", real.bundle, real.subject.model, 0.0, Guard([rule], real.bundle.signature))
+    verdict = replay([case], model)
+    assert verdict.passed == (not why), verdict
+    assert why in str(verdict.evidence)
 
 
 def test_a_number_is_no_label():

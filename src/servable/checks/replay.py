@@ -1,4 +1,4 @@
-"""Replay: the regression suite asked of a version, each case alone, as a client would ask it."""
+"""Replay: the regression suite asked of a version, each case alone, as a client would ask it: rules included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from servable.checks.case import Case
 from servable.checks.subject import Subject
 from servable.domain.batch import Batch
 from servable.domain.verdict import Verdict
-from servable.errors import InvalidInput, ServableError, UsageError
+from servable.errors import InvalidInput, Refused, ServableError, UsageError
 from servable.wire.rows import columns_of
 
 CHECK: Final = "regression suite"
@@ -59,12 +59,8 @@ def replay(cases: Sequence[Case], model: Subject) -> Verdict:
 def _wrong(case: Case, model: Subject) -> str:
     """Why a case fails; empty where it does not."""
     try:
-        batch = batch_of(case.row, model)
-        for fired in model.fired(batch):
-            if fired.rule.action == "refuse":
-                return "" if case.refused else f"the rule {fired.rule.name!r} refuses it"
-        answer = model.answer(batch)
-    except InvalidInput as error:
+        answer = model.served(batch_of(case.row, model))
+    except (InvalidInput, Refused) as error:
         return "" if case.refused else f"it is refused: {error.message}"
     except ServableError as error:
         return f"it fails: {error.message}"
@@ -89,7 +85,7 @@ def _unexpected(case: Case, answer: Answer, model: Subject) -> str:
         low, high = case.between
         return "" if low <= strength <= high else f"it is {strength:.6g}"
     if case.near is not None:
-        other = float(model.answer(batch_of(case.near.row, model)).strength(case.of)[0])
+        other = float(model.served(batch_of(case.near.row, model)).strength(case.of)[0])
         if abs(strength - other) > case.near.within:
             return f"{strength:.6g} here and {other:.6g} there"
     return ""

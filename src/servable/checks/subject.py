@@ -24,6 +24,7 @@ from servable.engine.plan import Target
 from servable.engine.process.alone import load_alone, needs_process
 from servable.errors import ModelFailed, ServableError
 from servable.rules.guard import Guard
+from servable.rules.whole import Answered
 
 AT_ONCE: Final = 4096
 """Rows of a call: of many more, temporary arrays no longer fit into a processor's cache."""
@@ -57,6 +58,15 @@ class Subject:
     def answer(self, batch: Batch) -> Answer:
         """What the outputs say. Raises as `predict`, and UsageError."""
         return read_answer(self.predict(batch), self.bundle.signature, self.bundle.manifest.labels)
+
+    def served(self, batch: Batch) -> Answer:
+        """What a client is answered, rules included; the model itself stands in for fallbacks. Raises as `answer`, and
+        Refused.
+        """
+        if self.guard is None:
+            return self.answer(batch)
+        whole = self.guard.answer(batch, self._once, lambda _, rows: Answered(self._once(rows)))
+        return read_answer(whole.answer, self.bundle.signature, self.bundle.manifest.labels)
 
     def fired(self, batch: Batch) -> Sequence[Fired]:
         """The rules of the bundle that judge inputs, and fire."""
