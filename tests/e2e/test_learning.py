@@ -18,6 +18,7 @@ from servable.online.fold import Fold
 from servable.online.journal import read
 from servable.online.learners import spec
 from tests.e2e.serving import Serving, eventually
+from tests.online.guarding import guarded_fold
 
 DESCRIPTION = """{"learner": "ftrl", "inputs": {"x": "FP64 [-1, 30]"}, "classes": ["malignant", "benign"]}"""
 X, Y = load_breast_cancer(return_X_y=True)
@@ -82,7 +83,7 @@ def learning(tmp_path: Path) -> Iterator[Learning]:
 def folded(folder: Path) -> Fold:
     """The learner that the journal makes, undisturbed."""
     description = spec.read(folder.parents[3] / "cancer.json")
-    fold = Fold(spec.make(description, spec.signature_of(description)))
+    fold = guarded_fold(lambda: spec.make(description, spec.signature_of(description)))
     fold.replay(read(folder / "journal"))
     return fold
 

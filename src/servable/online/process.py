@@ -30,15 +30,22 @@ def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     from servable.runtimes.find import runtime
 
     manifest = loaded.bundle.manifest
-    if not isinstance(loaded.model, Learner):
-        raise BundleError(f"{manifest.name!r} is of the format {manifest.format}, which does not learn")
     try:
         habits = msgspec.convert(manifest.options.get("learning", {}), Habits)
     except msgspec.ValidationError as error:
         raise BundleError(f"{manifest.name!r}: options.learning: {error}") from error
     libraries = {**manifest.libraries, "numpy": np.__version__, "python": platform.python_version()}
-    isolated = runtime(manifest.format).isolated
-    teaching = Teaching(loaded.model, Path(load.journal), libraries, habits, states=not isolated)
+    found = runtime(manifest.format)
+
+    def make() -> Learner:
+        learner = found.load(loaded.bundle)
+        if not isinstance(learner, Learner):
+            raise BundleError(f"{manifest.name!r} is of the format {manifest.format}, which does not learn")
+        return learner
+
+    loaded.model.close()  # it was warmed up and measured; what learns is two fresh ones of its make
+    folder = Path(load.journal)
+    teaching = Teaching(make, loaded.bundle.signature, folder, libraries, habits, states=not found.isolated)
     return Taught(teaching), teaching
 
 

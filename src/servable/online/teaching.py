@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
 from typing import Final, Protocol
@@ -18,10 +19,15 @@ import msgspec
 from servable.domain.batch import Batch
 from servable.domain.model import Learner
 from servable.domain.problem import Problem
+from servable.domain.signature import Signature
 from servable.engine.process.frames import UNREADABLE, BadFrame
 from servable.errors import ServableError
 from servable.online import event, messages
 from servable.online.fold import Fold
+from servable.online.guards.guarded import Guarded
+from servable.online.guards.limits import Limits
+from servable.online.guards.quarantine import Quarantine
+from servable.online.intake import Intake, TooMany
 from servable.online.journal import Entry, Journal, read
 from servable.online.snapshots import Snapshot, Snapshots
 from servable.online.waiting import Waiting
@@ -37,7 +43,7 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `publish_s`, `publish_every`: a state goes to the doors after this long, or after as many examples. `snapshot_s`,
     `snapshot_every`: the same for disk. `most_behind`: examples that may wait to be learned; more are turned away.
-    `keep_inputs_s`: how long the rows of predictions wait for their outcomes.
+    `keep_inputs_s`: how long the rows of predictions wait for their outcomes. `guards`: see `guards/limits.py`.
     """
 
     publish_s: float = 0.02
@@ -46,6 +52,7 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     snapshot_every: int = 10_000
     most_behind: int = 100_000
     keep_inputs_s: float = 7 * 86_400.0
+    guards: Limits = Limits()
 
 
 class Door(Protocol):
@@ -54,29 +61,32 @@ class Door(Protocol):
     def send(self, parts: list[bytes | memoryview]) -> None: ...
 
 
-class TooMany(ServableError):
-    """Learning is behind: come back later. Predictions go on."""
-
-    status = 429
-    code = "too_many"
-
-
 class Teaching:
     """`hear` takes a frame, `turn` does what is due, `pause_ms` tells when it wants to be called again."""
 
     def __init__(
-        self, learner: Learner, folder: Path, libraries: dict[str, str], habits: Habits, *, states: bool
+        self,
+        make: Callable[[], Learner],
+        signature: Signature,
+        folder: Path,
+        libraries: dict[str, str],
+        habits: Habits,
+        *,
+        states: bool,
     ) -> None:
-        """Takes up the newest snapshot in `folder`, and the journal from there on. `states`: doors answer themselves,
-        and are sent them.
+        """Takes up the newest snapshot in `folder`, and the journal from there on. `make` gives the learner as it was
+        packed; `states`: doors answer themselves, and are sent them.
         """
-        self.fold = Fold(learner)
+        self.quarantine = Quarantine(folder / "quarantine.jsonl")
+        self.guarded = Guarded(make(), make(), habits.guards, self.quarantine.undone)
+        self.fold = Fold(self.guarded)
         self._libraries = libraries
         self._habits = habits
         self._states = states
         self._journal = Journal(folder / "journal")
         self._snapshots = Snapshots(folder / "snapshots")
         self._waiting = Waiting(habits.keep_inputs_s)
+        self._intake = Intake(self.guarded, signature, self._waiting, habits.guards, self.quarantine)
         self._heard: list[tuple[Door, int, list[messages.Lesson]]] = []
         self._behind: deque[Entry] = deque()
         self._watching: list[Door] = []
@@ -173,30 +183,12 @@ class Teaching:
 
     def _admit(self, lesson: messages.Lesson, offset: int) -> tuple[event.Event | None, tuple[str, ...]]:
         """What goes into the journal, and the ids that nobody knows. Raises TooMany, InvalidInput."""
-        now = time()
         if isinstance(lesson, messages.Asked):
-            return event.Asked(now, lesson.ids, lesson.columns), ()
+            return event.Asked(time(), lesson.ids, lesson.columns), ()
         behind = offset - self.fold.offset
         if behind >= self._habits.most_behind:
             raise TooMany(f"learning is {behind} examples behind: send them again in a moment")
-        outcomes = event.array(lesson.outcomes)
-        self.fold.learner.check(outcomes)
-        if isinstance(lesson, messages.Examples):
-            zeros = (0,) * len(lesson.ids)
-            return event.Examples(now, lesson.source, lesson.ids, zeros, lesson.columns, lesson.outcomes), ()
-        places, batch = self._waiting.find(lesson.ids)
-        if batch is None:
-            return None, lesson.ids
-        known = set(places)
-        joined = event.Examples(
-            now,
-            lesson.source,
-            tuple(lesson.ids[place] for place in places),
-            tuple(lesson.versions[place] for place in places),
-            event.columns(batch),
-            event.column("", outcomes[places]),
-        )
-        return joined, tuple(key for place, key in enumerate(lesson.ids) if place not in known)
+        return self._intake.admit(lesson)
 
     def _append(self, events: list[event.Event]) -> None:
         if not events:
@@ -235,7 +227,7 @@ class Teaching:
 
     def _progress(self) -> bytes:
         told = messages.encode(messages.Progress(self.fold.offset, self.fold.learned))
-        state = self.fold.learner.snapshot() if self._states else b""
+        state = self.guarded.answering.snapshot() if self._states else b""
         return messages.frame(messages.LEARNED, 0, told, state)
 
     def _tell(self, door: Door, frame: bytes) -> None:

@@ -20,6 +20,7 @@ from servable.domain.signature import Signature
 from servable.errors import UsageError
 
 NUMBERS = FLOATS | INTEGERS | {"BOOL"}
+NOTHING = np.array([], np.intp)
 
 
 class Encoded(NamedTuple):
@@ -71,6 +72,8 @@ class Features:
         for field, count in self._numbers:
             dense[:, place : place + count] = batch[field.name].reshape(batch.rows, count)
             place += count
+        if not self._texts and np.isfinite(dense.sum()):  # nothing is missing: no look at each number
+            return Encoded(dense, [NOTHING] * batch.rows)
         absent = np.isnan(dense)
         dense[absent] = 0.0
         width = self.dense - 1

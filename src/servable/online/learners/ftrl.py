@@ -6,6 +6,7 @@ weights; more have one each, against the rest. Numbers are scaled on the way (`s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -27,6 +28,8 @@ class Ftrl:
     """A Learner. Equal examples in equal order give equal weights, to the bit."""
 
     concurrent = False
+    clips = True
+    """It brings inputs within reach itself."""
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class Ftrl:
             if len(sparse):
                 scores = scores + self._weights[:, sparse].sum(axis=1)
             error = _logistic(scores) - target
-            self._step(slice(0, len(values)), np.outer(error, values))
+            self._step(slice(0, len(values)), error[:, None] * values)
             if len(sparse):
                 self._step(sparse, np.repeat(error[:, None], len(sparse), axis=1))
 
@@ -88,15 +91,17 @@ class Ftrl:
     def _step(self, at: slice | Array, gradient: Array) -> None:
         n = self._n[:, at]
         grown = n + gradient * gradient
-        sigma = (np.sqrt(grown) - np.sqrt(n)) / self._alpha
+        root = np.sqrt(grown)
+        sigma = (root - np.sqrt(n)) / self._alpha
         z = self._z[:, at] + gradient - sigma * self._weights[:, at]
         self._n[:, at] = grown
         self._z[:, at] = z
-        self._weights[:, at] = self._weights_of(z, grown)
+        self._weights[:, at] = self._weights_of(z, root)
 
-    def _weights_of(self, z: Array, n: Array) -> Array:
-        shrunk = np.sign(z) * np.maximum(np.abs(z) - self._l1, 0.0)
-        weights: Array = -shrunk / ((self._beta + np.sqrt(n)) / self._alpha + self._l2)
+    def _weights_of(self, z: Array, root: Array) -> Array:
+        """By algorithm 1; `root` is that of n."""
+        shrunk = np.sign(z) * np.maximum(np.abs(z) - self._l1, 0.0) if self._l1 else z
+        weights: Array = -shrunk / ((self._beta + root) / self._alpha + self._l2)
         return weights
 
     def snapshot(self) -> bytes:
@@ -105,7 +110,7 @@ class Ftrl:
     def restore(self, data: bytes) -> None:
         arrays = state.loads(data, NAME, self._facts)
         self._z, self._n = arrays["z"], arrays["n"]
-        self._weights = self._weights_of(self._z, self._n)
+        self._weights = self._weights_of(self._z, np.sqrt(self._n))
         self._scale.take(arrays)
 
     def parameters(self) -> Array:
@@ -117,5 +122,8 @@ class Ftrl:
 
 
 def _logistic(scores: Array) -> Array:
+    if scores.size == 1:  # most often: one row of two classes
+        score = min(max(scores.item(), -STEEP), STEEP)
+        return np.full(scores.shape, 1.0 / (1.0 + math.exp(-score)))
     chances: Array = 1.0 / (1.0 + np.exp(-np.clip(scores, -STEEP, STEEP)))
     return chances

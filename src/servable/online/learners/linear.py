@@ -27,6 +27,7 @@ class Linear:
     """A Learner that predicts a number."""
 
     concurrent = False
+    clips = False
 
     def __init__(self, signature: Signature, *, rate: float = 0.5, hash_bits: int = 18) -> None:
         """`rate`: the length of a step; the rest adapts."""

@@ -25,23 +25,23 @@ class Scale:
         self.mean = np.zeros(width)
         self.squares = np.zeros(width)
         self.deviation = np.ones(width)
+        self._edge = reach * self.deviation
 
     def learn(self, row: Array) -> Array:
         """Take a row into the moments; the row, scaled."""
-        if self.count >= SETTLED:
-            far = np.abs(row - self.mean) > self.reach * self.deviation
-            far[0] = False
-            if far.any():
-                self.clipped += int(np.count_nonzero(far))
-                edge = self.mean + np.copysign(self.reach * self.deviation, row - self.mean)
-                row = np.where(far, edge, row)
-        self.count += 1
         gap = row - self.mean
+        if self.count >= SETTLED and (np.abs(gap) > self._edge).any():
+            self.clipped += int(np.count_nonzero(np.abs(gap) > self._edge))
+            row = self.mean + np.clip(gap, -self._edge, self._edge)
+            gap = row - self.mean
+        self.count += 1
         self.mean += gap / self.count
-        self.squares += gap * (row - self.mean)
+        left = row - self.mean
+        self.squares += gap * left
         self.mean[0] = self.squares[0] = 0.0
+        left[0] = row[0]
         self._refresh()
-        scaled: Array = (row - self.mean) / self.deviation
+        scaled: Array = left / self.deviation
         return scaled
 
     def scaled(self, rows: Array) -> Array:
@@ -54,7 +54,11 @@ class Scale:
     def _refresh(self) -> None:
         # What has not varied yet is only centred.
         self.deviation = np.sqrt(self.squares / self.count)
-        self.deviation[self.deviation == 0.0] = 1.0
+        if not self.deviation[1:].all():
+            self.deviation[self.deviation == 0.0] = 1.0
+        self.deviation[0] = 1.0
+        self._edge = self.reach * self.deviation
+        self._edge[0] = np.inf
 
     def state(self) -> dict[str, Array]:
         """All that `take` needs."""

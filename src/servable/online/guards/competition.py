@@ -1,0 +1,146 @@
+"""Competition: the learner, the champion (its last good state, frozen) and "no change" on the same events; who answers.
+
+All are judged on examples that none of them has learned. The learner is set aside, and the champion answers, when an
+e-detector tells that the learner is worse than the champion, or that it errs far above what it did in all of the last
+blocks: labels that suddenly contradict all that was learned are a fault until shown otherwise. It goes on learning in
+the shadow, and comes back when, over a whole span, and over its second half as well, the evidence says that it is no
+worse. A burst is over by then; a world that has changed has stayed so. A learner that fails at that and is not better
+either begins again from the champion. From the third on, each span is twice as long as the one before.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from servable.statistics.detector import Detector
+from servable.statistics.sequential import ENOUGH, margin_evidence
+
+ALARM: Final = 10_000.0
+"""Evidence at which a learner is set aside: where nothing is wrong, once in as many examples at the most."""
+STAKE: Final = 0.25
+BOLD: Final = 0.5
+BLOCK: Final = 250
+BLOCKS: Final = 8
+ABOVE: Final = 0.1
+HIGHEST: Final = 0.8
+MARGIN: Final = 0.03
+"""Of the share of examples at which it errs alone: a learner that is at most so much worse may answer."""
+MOST_DOUBLINGS: Final = 5
+
+
+class Tally(msgspec.Struct, array_like=True):
+    """What a competition has come to: plain numbers, which are its whole state."""
+
+    aside: bool = False
+    falls: int = 0
+    returns: int = 0
+    worse: float = 1.0
+    sudden: float = 1.0
+    block: float = 0.0
+    in_block: int = 0
+    blocks: list[float] = []
+    span: int = 0
+    spans: int = 0
+    only_learner: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    only_champion: list[int] = msgspec.field(default_factory=lambda: [0, 0])
+    reason: str = ""
+
+
+class Competition:
+    """`see` takes the losses of each example, between 0 and 1."""
+
+    def __init__(self, return_after: int) -> None:
+        self.tally = Tally()
+        self._return_after = return_after
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing speaks against the learner now."""
+        tally = self.tally
+        return not tally.aside and max(tally.worse, tally.sudden) < ENOUGH
+
+    def see(self, learner: float, champion: float) -> bool:
+        """One example. Whether the learner must begin again from the champion."""
+        if self.tally.aside:
+            return self._in_shadow(learner, champion)
+        self._in_front(learner, champion)
+        return False
+
+    def _in_front(self, learner: float, champion: float) -> None:
+        tally = self.tally
+        worse = Detector(STAKE)
+        worse.evidence = tally.worse
+        worse.see(learner - champion)
+        tally.worse = worse.evidence
+        limit = settled(tally.blocks)
+        if limit is not None:
+            sudden = Detector(BOLD / limit, limit)
+            sudden.evidence = tally.sudden
+            sudden.see(learner)
+            tally.sudden = sudden.evidence
+        tally.block += learner
+        tally.in_block += 1
+        if tally.in_block == BLOCK:
+            tally.blocks = [*tally.blocks, tally.block / BLOCK][-BLOCKS:]
+            tally.block, tally.in_block = 0.0, 0
+        if tally.worse >= ALARM:
+            self._fall("it was worse than its last good state")
+        elif tally.sudden >= ALARM:
+            self._fall("its errors rose suddenly, far above what they were")
+
+    def _fall(self, reason: str) -> None:
+        tally = self.tally
+        tally.aside, tally.reason, tally.spans = True, reason, 0
+        tally.falls += 1
+        self._start()
+
+    def _in_shadow(self, learner: float, champion: float) -> bool:
+        """Count who erred more, by halves of the span."""
+        tally = self.tally
+        whole = self._return_after << min(max(tally.spans - 1, 0), MOST_DOUBLINGS)
+        half = int(tally.span >= whole // 2)
+        tally.span += 1
+        tally.only_learner[half] += learner > champion
+        tally.only_champion[half] += champion > learner
+        if tally.span < whole:
+            return False
+        again = False
+        if returns(tally.only_learner, tally.only_champion, whole):
+            tally.aside, tally.reason = False, ""
+            tally.returns += 1
+            tally.worse = tally.sudden = 1.0
+            tally.blocks, tally.block, tally.in_block = [], 0.0, 0
+        else:
+            again = (
+                sum(tally.only_learner) >= sum(tally.only_champion) or tally.only_learner[1] > tally.only_champion[1]
+            )
+            tally.spans += 1
+        self._start()
+        return again
+
+    def _start(self) -> None:
+        tally = self.tally
+        tally.span, tally.only_learner, tally.only_champion = 0, [0, 0], [0, 0]
+
+
+def settled(blocks: list[float]) -> float | None:
+    """The loss that is still usual: somewhat above the worst of the last blocks; None before there are two.
+
+    >>> settled([0.2]), round(settled([0.2, 0.3, 0.1]), 2)
+    (None, 0.4)
+    """
+    return min(max(blocks) + ABOVE, HIGHEST) if len(blocks) > 1 else None
+
+
+def returns(only_learner: list[int], only_champion: list[int], examples: int) -> bool:
+    """Whether a learner may answer again, by the examples at which just one of the two erred, in both halves of a span.
+
+    >>> returns([10, 10], [40, 40], 1000), returns([0, 60], [200, 10], 1000), returns([10, 10], [12, 12], 1000)
+    (True, False, True)
+    """
+    whole = margin_evidence(sum(only_learner), sum(only_champion), examples, MARGIN)
+    # Half the examples allow half the logarithm of the evidence.
+    second = margin_evidence(only_learner[1], only_champion[1], examples - examples // 2, MARGIN)
+    return whole >= ENOUGH and second >= ENOUGH**0.5

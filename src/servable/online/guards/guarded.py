@@ -1,0 +1,228 @@
+"""Guarded: a learner with its guards, itself a Learner: the fold knows no difference, and a replay guards the same.
+
+An example is brought within reach of the inputs' ranges, predicted by the learner and by the champion, judged, learned
+and checked. Whatever fails is undone, handed to the quarantine with its reason, and the learner lives on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+from servable.domain.model import Learner
+from servable.errors import CorruptModel
+from servable.online.event import Column
+from servable.online.guards.competition import Competition, Tally
+from servable.online.guards.limits import Limits
+from servable.online.guards.losses import Losses
+from servable.online.guards.probe import Probe
+from servable.online.guards.ranges import Ranges
+from servable.online.guards.undo import Undo
+from servable.online.scores import Scores
+
+BYTES_AN_EXAMPLE = 1000
+"""Of state that may be written down for each example: a state of a megabyte is looked at once in a thousand."""
+
+OnUndone = Callable[[int, Batch, Array, str], None]
+
+
+class _State(msgspec.Struct, array_like=True):
+    undo: tuple[bytes, list[tuple[tuple[Column, ...], Column]]]
+    probe: tuple[list[tuple[Column, ...]], tuple[Column, ...] | None]
+    ranges: tuple[int, dict[str, bytes]]
+    tally: Tally
+    champion: bytes
+    next_champion: bytes
+    age: int
+    learned: int
+    undone: dict[str, int]
+    steps: list[float]
+    moments: list[float]
+    last: Any
+    scores: bytes
+
+
+class Guarded:
+    """A Learner. `learner` and `champion` are two of the same make; the second is what the first was when all was
+    well.
+    """
+
+    concurrent = False
+
+    def __init__(
+        self, learner: Learner, champion: Learner, limits: Limits | None = None, on_undone: OnUndone | None = None
+    ) -> None:
+        """`on_undone` takes what was undone: the number of the example, rows, outcomes, reason."""
+        self.limits = limits or Limits()
+        self.learner = learner
+        self.champion = champion
+        self.undone: dict[str, int] = {}
+        """Examples that were undone, by reason."""
+        self.scores = Scores()
+        self._on_undone = on_undone
+        self._clips = bool(getattr(learner, "clips", False))
+        self._ranges = Ranges(self.limits.reach)
+        self._probe = Probe(self.limits.probe_rows)
+        self._undo = Undo(learner)
+        self._competition = Competition(self.limits.return_after)
+        self._losses = Losses()
+        self._steps: list[float] = []
+        """How far the weights moved between the last looks."""
+        self._weights = _weights(learner)
+        self._learned = 0
+        self._age = 0
+        self._champion = self._next_champion = self._undo.base
+        champion.restore(self._champion)
+
+    # ---- a Learner
+
+    @property
+    def answering(self) -> Learner:
+        """Who answers now."""
+        return self.champion if self._competition.tally.aside else self.learner
+
+    def predict(self, batch: Batch) -> Batch:
+        return self.answering.predict(batch)
+
+    def check(self, outcomes: Array) -> None:
+        self.learner.check(outcomes)
+
+    def learn(self, batch: Batch, outcomes: Array) -> None:
+        """Judge, learn, check."""
+        if not self._clips:
+            batch = self._ranges.take_in(batch)
+        self._judge(batch, outcomes)
+        number = self._learned
+        self._learned += batch.rows
+        self._age += batch.rows
+        reason = self._undo.learn(batch, outcomes)
+        if reason is not None and batch.rows > 1:
+            for row in range(batch.rows):  # one of them is to blame, the others are learned
+                self._one(number + row, batch.slice(row, row + 1), outcomes[row : row + 1])
+        elif reason is not None:
+            self._tell(number, batch, outcomes, reason)
+        self._probe.see(batch)
+        if self._undo.rows >= max(self.limits.check_every, len(self._undo.base) // BYTES_AN_EXAMPLE):
+            self._look()
+
+    def snapshot(self) -> bytes:
+        return msgspec.msgpack.encode(
+            _State(
+                self._undo.state(), self._probe.state(), self._ranges.state(), self._competition.tally,
+                self._champion, self._next_champion, self._age, self._learned, self.undone, self._steps,
+                self._losses.moments, self._losses.last, self.scores.snapshot(),
+            )
+        )  # fmt: skip
+
+    def restore(self, state: bytes) -> None:
+        try:
+            held = msgspec.msgpack.decode(state, type=_State)
+        except msgspec.DecodeError as error:
+            raise CorruptModel(f"the state of the guards is damaged: {error}") from error
+        self.champion.restore(held.champion)
+        self._probe.take(held.probe)
+        self.learner.restore(held.undo[0])
+        self._probe.forget(self.learner)
+        self._weights = _weights(self.learner)
+        self._undo.take(held.undo)
+        self._ranges.take(held.ranges)
+        self._competition.tally = held.tally
+        self._champion, self._next_champion = held.champion, held.next_champion
+        self._age, self._learned, self.undone = held.age, held.learned, held.undone
+        self._steps, self._losses.moments, self._losses.last = held.steps, held.moments, held.last
+        self.scores.restore(held.scores)
+
+    def close(self) -> None:
+        self.learner.close()
+        self.champion.close()
+
+    # ---- what is told
+
+    @property
+    def tally(self) -> Tally:
+        """How the competition stands."""
+        return self._competition.tally
+
+    @property
+    def clipped(self) -> int:
+        """Numbers that were out of reach."""
+        return self._ranges.clipped
+
+    # ---- one example after another
+
+    def _judge(self, batch: Batch, outcomes: Array) -> None:
+        mine, theirs = (_answer(model, batch) for model in (self.learner, self.champion))
+        aside = self._competition.tally.aside
+        learner, champion = self._losses.of(mine, outcomes), self._losses.of(theirs, outcomes)
+        no_change = self._losses.no_change(outcomes)
+        self.scores.see(theirs if aside else mine, outcomes, champion if aside else learner, learner, no_change)
+        again = [self._competition.see(*pair) for pair in zip(learner, champion, strict=True)]
+        if any(again):
+            self._begin_again()
+
+    def _begin_again(self) -> None:
+        self.learner.restore(self._champion)
+        self._undo = Undo(self.learner)
+        self._weights = _weights(self.learner)
+        self._probe.forget(self.learner)
+
+    def _one(self, number: int, batch: Batch, outcomes: Array) -> None:
+        reason = self._undo.learn(batch, outcomes)
+        if reason is not None:
+            self._tell(number, batch, outcomes, reason)
+
+    def _look(self) -> None:
+        """Whether what was learned since the last look may stay; a new champion, if it is time for one."""
+        moved = self._probe.look(self.learner)
+        weights = _weights(self.learner)
+        step = _distance(self._weights, weights)
+        usual = float(np.median(self._steps)) if len(self._steps) >= 5 else 0.0
+        if moved > self.limits.most_shift:
+            self._take_back("the answers to the probe rows moved too far")
+            return
+        if usual and step > self.limits.most_step * usual:
+            self._take_back("the weights moved too far")
+            return
+        self._steps = [*self._steps, step][-20:]
+        self._weights = weights
+        self._undo.keep()
+        if self._age >= self.limits.champion_every and self._competition.calm:
+            self._champion, self._next_champion = self._next_champion, self._undo.base
+            self.champion.restore(self._champion)
+            self._probe.settle(self.learner)
+            self._age = 0
+
+    def _take_back(self, reason: str) -> None:
+        number = self._learned - self._undo.rows
+        for batch, outcomes in self._undo.take_back():
+            self._tell(number, batch, outcomes, reason)
+            number += batch.rows
+        self._probe.forget(self.learner)
+
+    def _tell(self, number: int, batch: Batch, outcomes: Array, reason: str) -> None:
+        self.undone[reason] = self.undone.get(reason, 0) + batch.rows
+        if self._on_undone is not None:
+            self._on_undone(number, batch, outcomes, reason)
+
+
+def _answer(model: Learner, batch: Batch) -> Batch | None:
+    """What it answers; None if it raises: it loses then."""
+    try:
+        return model.predict(batch)
+    except Exception:  # noqa: BLE001 - the wall: a learner may raise anything
+        return None
+
+
+def _weights(learner: Learner) -> Array | None:
+    """A copy of all that it shows of them."""
+    parameters = getattr(learner, "parameters", None)
+    return None if parameters is None else np.array(parameters())
+
+
+def _distance(before: Array | None, now: Array | None) -> float:
+    """The longest way that a weight has gone."""
+    return 0.0 if before is None or now is None else float(np.abs(now - before).max(initial=0.0))

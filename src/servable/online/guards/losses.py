@@ -1,0 +1,55 @@
+"""Losses: what an answer to rows cost when their outcomes came, each between 0 and 1."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+
+FAR: Final = 4.0
+"""Deviations of the outcomes at which an error of a number counts in full."""
+
+
+class Losses:
+    """Of a classifier 0 or 1; of numbers the distance, in units of how the outcomes vary so far."""
+
+    def __init__(self) -> None:
+        self.moments = [0.0, 0.0, 0.0]
+        """Of outcomes that are numbers: count, mean, sum of squares."""
+        self._numbers = False
+        self.last: object = None
+        """The outcome before: what "no change" answers."""
+
+    def of(self, answer: Batch | None, outcomes: Array) -> list[float]:
+        """One a row; a model that gave no answer, or no number, loses in full."""
+        if answer is None:
+            return [1.0] * len(outcomes)
+        label = answer.columns.get("label")
+        self._numbers = label is None
+        if label is not None:
+            return [float(wrong) for wrong in (label != outcomes).tolist()]
+        told = next(iter(answer.columns.values())).reshape(len(outcomes), -1)[:, 0]
+        return self._distances(told.astype(np.float64), outcomes.astype(np.float64))
+
+    def _distances(self, told: Array, outcomes: Array) -> list[float]:
+        count, _, squares = self.moments
+        wide = FAR * np.sqrt(squares / count) if squares > 0 else 1.0
+        losses: list[float] = np.nan_to_num(np.minimum(np.abs(told - outcomes) / wide, 1.0), nan=1.0).tolist()
+        return losses
+
+    def no_change(self, outcomes: Array) -> list[float]:
+        """Of whoever always answers the outcome before; call it once for each example, in order."""
+        values = outcomes.tolist()
+        before = [self.last if self.last is not None else values[0], *values[:-1]]
+        self.last = values[-1]
+        if self._numbers:
+            losses = self._distances(np.array(before, np.float64), outcomes)
+            for value in values:
+                self.moments[0] += 1
+                gap = value - self.moments[1]
+                self.moments[1] += gap / self.moments[0]
+                self.moments[2] += gap * (value - self.moments[1])
+            return losses
+        return [float(one != other) for one, other in zip(before, values, strict=True)]
