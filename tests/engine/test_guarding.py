@@ -206,3 +206,39 @@ async def test_a_caller_who_goes_away_is_told_nothing() -> None:
     assert told == []
     assert len(records) == 1
     await host.drain(5)
+
+
+async def test_requests_that_share_a_call_each_get_their_own() -> None:
+    records: list[Record] = []
+    host = Host(lambda target: load(target)._replace(guard=Guard(RULES[:5], SIGNATURE)), on_record=records.extend)
+    await host.converge(Plan((Target("m", "1", ""),), {"m": Route("1")}))
+    asked = [[1.0], [-1.0], [500.0, 1.0], [7.0], [10.0, 2.0], [10.0], [3.0]] * 5
+    together = await asyncio.gather(*(ask(host, x, [1.0] * len(x)) for x in asked))
+    expected = {
+        (1.0,): [2],
+        (-1.0,): None,
+        (500.0, 1.0): [101, 2],
+        (7.0,): [8],
+        (10.0, 2.0): [-1, 3],
+        (10.0,): [-1],
+        (3.0,): [4],
+    }
+    for x, request in zip(asked, together, strict=True):
+        answer = expected[tuple(x)]
+        assert (request.answer is None) == (answer is None)
+        assert answer is None or request.result()["y"].tolist() == answer
+    stats = host.table["m"].versions["1"].stats
+    assert (stats.success, stats.failure) == (30, {"refused": 5})
+    assert len(records) == 35
+    assert stats.pending == 0
+    await host.drain(5)
+
+
+async def test_what_was_let_in_is_answered_though_the_version_goes() -> None:
+    host = Host(lambda target: load(target)._replace(guard=Guard(RULES[:5], SIGNATURE)))
+    await host.converge(Plan((Target("m", "1", ""),), {"m": Route("1")}))
+    asked = asyncio.gather(*(ask(host, [x, 2.0], [1.0, 1.0]) for x in (1.0, 500.0, 7.0)))
+    await asyncio.sleep(0)
+    await host.converge(Plan())
+    assert [request.result()["y"].tolist() for request in await asked] == [[2, 3], [101, 3], [8, 3]]
+    await host.drain(5)

@@ -80,10 +80,12 @@ class Guarding:
             lane.look(self._screen)
 
     def _begin(self, request: Request) -> None:
-        _Course(self, request, self.guard.steps(request.batch)).go(None)
+        _Course(self, request, self.guard.steps(request.batch), self.lane.submit).go(None)
 
     def _screen(self, taken: list[Request]) -> list[Request]:
-        """Of requests that would share a call those that rules leave alone. The others go their own ways."""
+        """What is to share a call: of the requests that would, those that rules leave alone, and of the others the rows
+        that rules leave to the model.
+        """
         fresh = [request for request in taken if not (isinstance(request, Part) and request.judged)]
         if not fresh:
             return taken
@@ -101,16 +103,19 @@ class Guarding:
                 request.finish(None, _unexpected(error))
             return [request for request in taken if request not in fresh]
         concerned = {id(request): own for request, own in zip(fresh, shares, strict=True) if own}
+        asked = [request for request in taken if id(request) not in concerned]
         for request in fresh:
             if (own := concerned.get(id(request))) is not None:
-                _Course(self, request, self.guard.steps(request.batch, own)).go(None)
-        return [request for request in taken if id(request) not in concerned]
+                _Course(self, request, self.guard.steps(request.batch, own), asked.append).go(None)
+        return asked
 
 
 class _Course:
     """One request, step by step."""
 
-    def __init__(self, guarding: Guarding, request: Request, steps: Steps) -> None:
+    def __init__(self, guarding: Guarding, request: Request, steps: Steps, to_model: Callable[[Request], None]) -> None:
+        """`to_model` takes the rows that are the model's."""
+        self._to_model = to_model
         self._guarding = guarding
         self._request = request
         self._steps = steps
@@ -142,7 +147,7 @@ class _Course:
         part.distance = 1
         part.judged = ref == MODEL
         if ref == MODEL:
-            self._guarding.lane.submit(part)
+            self._to_model(part)
             return
         try:
             standing = self._guarding.find(ref)
