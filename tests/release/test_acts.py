@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from servable.bundles.digest import of_tree
+from servable.bundles.manifest import dumps
+from servable.bundles.open import open_bundle
+from servable.domain.bundle import MANIFEST
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.domain.terms import Terms
@@ -14,7 +19,7 @@ from servable.errors import CheckFailed, Conflict, NotFound, UsageError
 from servable.registry.news import News
 from servable.registry.registry import Registry
 from servable.release.acts import Acts
-from tests.packed import bundle_at
+from tests.packed import bundle_at, scaler
 
 ONE, TWO, THREE = (Ref("scaler", number) for number in "123")
 
@@ -137,3 +142,15 @@ def test_news_are_releases_and_aliases(acts, tmp_path):
     acts.registry.alias("other", "best", "1")
     assert news.names() == {"other"}
     assert News(acts.registry).names() == {"scaler"}  # what may have changed since its server read it
+
+
+def test_a_canary_keeps_the_contract(acts, tmp_path):
+    bare = open_bundle(scaler(tmp_path / "other" / "model.onnx"), name="scaler")
+    (narrow,) = (msgspec.structs.replace(field, low=0.0) for field in bare.signature.inputs)
+    signature = msgspec.structs.replace(bare.signature, inputs=(narrow,))
+    manifest = msgspec.structs.replace(bare.manifest, files=of_tree(tmp_path / "other"), signature=signature)
+    (tmp_path / "other" / MANIFEST).write_bytes(dumps(manifest))
+    version = acts.registry.register(tmp_path / "other").version
+    with pytest.raises(CheckFailed, match="the input 'x' has a lower bound of 0"):
+        acts.canary(Ref("scaler", version), 0.1)
+    acts.canary(Ref("scaler", version), 0.1, override_reason="nobody has debts")

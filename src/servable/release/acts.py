@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from servable.domain.contract import breaks
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.domain.terms import Terms
@@ -44,6 +45,7 @@ class Acts:
         route = release.route
         if version == route.live:
             raise UsageError(f"{model.name}:{version} is the live version: a canary is another one")
+        self._keep_contract(model.name, route.live, version, override_reason)
         again = route.canary == version
         salt = route.salt if again else f"{model.name}:{version}@{self._now():.3f}"
         terms = release.terms if again and terms is None else terms
@@ -122,6 +124,17 @@ class Acts:
                 f"{ref.name}:{version.version} may answer nobody: {reason}; or give a reason to override it"
             )
         return model, version.version
+
+    def _keep_contract(self, name: str, live: str, version: str, override_reason: str) -> None:
+        """Raise CheckFailed where callers of the live version would be refused by the other."""
+        old, new = (self.registry.open(Ref(name, number))[1].signature for number in (live, version))
+        broken = breaks(old, new)
+        if broken and not override_reason.strip():
+            raise CheckFailed(
+                f"{name}:{version} does not keep the contract of {name}:{live}, whose callers it would meet: "
+                f"{'; '.join(broken)}. Give it a name of its own, or a reason to override it",
+                faults=broken,
+            )
 
     def _before(self, model: Model, live: str) -> str | None:
         """The champion before this one that is still there."""

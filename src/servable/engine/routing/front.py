@@ -9,11 +9,12 @@ import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from servable.domain.contract import stands_in
 from servable.domain.route import Route
 from servable.engine.request import Request
 from servable.engine.routing.counts import RouteCounts, ShadowCounts
 from servable.engine.routing.mirror import Mirror
-from servable.engine.routing.spares import Spares, stands_in
+from servable.engine.routing.spares import Spares
 from servable.engine.serving import Serving
 from servable.errors import InvalidInput
 
@@ -76,9 +77,7 @@ def _spares(
 
     def found() -> Sequence[Serving]:
         other = find(named) if named is not None else None
-        return [
-            spare for spare in (*own, other) if spare is not None and not stands_in(spare.signature, serving.signature)
-        ]
+        return [spare for spare in (*own, other) if spare is not None and stands_in(spare.signature, serving.signature)]
 
     try:
         return Spares(serving, found, route.fallback_value, counts)

@@ -10,6 +10,7 @@ import asyncio
 from time import monotonic, perf_counter
 from typing import Final
 
+from servable.domain.contract import handed
 from servable.engine.request import Request
 from servable.engine.routing.comparison import compare
 from servable.engine.routing.counts import ShadowCounts
@@ -26,6 +27,8 @@ PAUSE_S: Final = 0.02
 """Between two turns, at least: what came meanwhile shares a call."""
 PATIENCE_S: Final = 10.0
 """What a shadow may take to answer."""
+MARK: Final = "~shadow"
+"""Behind the id of the original: in records, a shadow's prediction is nobody's answer."""
 
 
 class Copy(Request):
@@ -103,10 +106,17 @@ class Mirror:
         self._waiting = waiting
         self._bytes = sum(array.nbytes for request in waiting for array in request.batch.columns.values())
         deadline = monotonic() + PATIENCE_S
-        self._under_way = len(chosen)
+        copies = []
         for request in chosen:
-            copy = Copy(request.id, request.batch, self._compared, deadline)
+            batch = handed(request.batch, self._shadow.signature)
+            if batch is None:
+                self._counts.failed += request.answer is not None
+                continue
+            copy = Copy(f"{request.id}{MARK}", batch, self._compared, deadline)
             copy.original = request
+            copies.append(copy)
+        self._under_way = len(copies)
+        for copy in copies:
             self._shadow.submit(copy)
 
     def _compared(self, copy: Request) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from servable.domain.batch import Batch
+from servable.domain.contract import handed
 from servable.domain.datatypes import DTYPES
 from servable.domain.field import Field
 from servable.domain.signature import Signature
@@ -65,9 +66,10 @@ class Spares:
         """Ask the next spare whose contract holds for these rows; after the last, the value; or it has failed."""
         while spares:
             spare = spares.pop(0)
-            if not spare.signature.check(request.batch):
+            batch = handed(request.batch, spare.signature)
+            if batch is not None:
                 done = partial(self._answered, request, on_done, spares, error, spare)
-                spare.submit(Request(request.id, request.batch, done, request.deadline, request.priority))
+                spare.submit(Request(request.id, batch, done, request.deadline, request.priority))
                 return
         if self._value is not None:
             answer = repeated(self._value, request.rows)
@@ -111,23 +113,6 @@ def answerer(asked: Serving, answer: Batch) -> dict[str, str]:
     """Who answered, by name and version, as JSON tells it: the version that was asked, or the one that stood in."""
     name, _, version = (answer.parameters or {}).get("fallback", "").partition(":")
     return {"model_name": name if version else asked.name, "model_version": version or asked.version}
-
-
-def stands_in(spare: Signature, asked: Signature) -> list[str]:
-    """Why a version with the first contract cannot answer for one with the second; empty: it can."""
-    inputs = {field.name: field for field in asked.inputs}
-    outputs = {field.name: field for field in spare.outputs}
-    told = [
-        f"it needs the input {field.name!r} as {field.datatype}"
-        for field in spare.inputs
-        if field.name not in inputs or inputs[field.name].datatype != field.datatype
-    ]
-    told += [
-        f"it does not answer with {field.name!r} as {field.datatype}"
-        for field in asked.outputs
-        if field.name not in outputs or outputs[field.name].datatype != field.datatype
-    ]
-    return told
 
 
 def one_row(value: Mapping[str, Any], signature: Signature) -> Batch:
