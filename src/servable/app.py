@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from servable.release.acts import Acts
     from servable.server.access.access import Access, Principal
     from servable.server.door import Door
+    from servable.server.grpc.door import Answer, Rpc
     from servable.server.http.parts import BodyHandler, Offer, Parts
     from servable.server.http.shortcut import Shortcuts
 
@@ -176,7 +177,9 @@ def build_door(start: Start, channel: Channel) -> Door:
     if start.grpc_fds:
         from servable.server.grpc.door import GrpcDoor
 
-        grpc = GrpcDoor(router, host, access, repository, settings)
+        grpc = GrpcDoor(
+            router, host, access, repository, settings, [] if lookup is None else list(_rpcs(lookup, access))
+        )
     return Door(
         start,
         channel,
@@ -259,6 +262,15 @@ def _offline(parts: Parts, lookup: Lookup) -> Iterable[tuple[Endpoint, BodyHandl
         parts.access.permit(caller_of(request), model, f"{request.method} {request.url.path}", peer)
 
     return routes.routes(lookup, permit)
+
+
+def _rpcs(lookup: Lookup, access: Access) -> Iterable[tuple[Rpc, Answer]]:
+    from servable.offline.rpc import SERVICE, LookupCall
+    from servable.server.grpc.door import Rpc
+    from servable.wire.generated import tables_pb2
+
+    call = LookupCall(lookup, lambda caller, model: access.permit(caller, model, f"/{SERVICE}/Lookup"))
+    yield Rpc("Lookup", "invoker", tables_pb2.LookupRequest, "lookup", "", SERVICE), call.answer
 
 
 def _shortcuts(lookup: Lookup, access: Access, settings: Settings) -> Shortcuts:

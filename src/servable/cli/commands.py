@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "batch",
     "table",
     "schedule",
+    "stream",
     "check",
     "probe",
     "rules",

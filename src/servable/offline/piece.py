@@ -176,8 +176,17 @@ def _column(values: list[Any]) -> Any:
     pa = arrow()
     with contextlib.suppress(pa.ArrowException, OverflowError):
         return pa.array(values)
+    if any(isinstance(value, list) for value in values):
+        return pa.array([value if _numeric(value) else None for value in values])
     texts = [value if isinstance(value, str) or value is None else orjson.dumps(value).decode() for value in values]
     return pa.array(texts, pa.string())
+
+
+def _numeric(value: Any) -> bool:
+    """Whether it is lists of numbers within each other."""
+    return isinstance(value, list) and all(
+        one is None or isinstance(one, (int, float)) or _numeric(one) for one in value
+    )
 
 
 def _lines(piece: Piece) -> Any:

@@ -40,14 +40,14 @@ def main() -> int:
             from servable.rules.whole import Answered
 
             @cache
-            def loaded(target: Target) -> tuple[Model, Bundle]:
-                return held.enter_context(_loaded(target))
+            def once(target: Target) -> tuple[Model, Bundle]:
+                return held.enter_context(loaded(target))
 
             def hand_over(ref: str, batch: Batch) -> Answered:
                 target = order.fallbacks[ref]
-                return Answered(loaded(target)[0].predict(batch), f"{target.name}:{target.version}")
+                return Answered(once(target)[0].predict(batch), f"{target.name}:{target.version}")
 
-            scorer = Scorer(order, *loaded(order.target), hand_over)
+            scorer = Scorer(order, *once(order.target), hand_over)
             _report(reports, Ready())
             for line in orders:
                 _report(reports, scorer.score(msgspec.json.decode(line, type=Part)))
@@ -61,23 +61,23 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def _loaded(target: Target) -> Iterator[tuple[Model, Bundle]]:
+def loaded(target: Target) -> Iterator[tuple[Model, Bundle]]:
     """The model: here if it is data, else in a sandboxed process of its own."""
     from servable.bundles.open import format_of
     from servable.offline.foreign import foreign
 
     plugin, _ = format_of(target.source)
     if plugin.isolated:
-        with foreign(target) as found:
-            yield found
+        with foreign(target) as elsewhere:
+            yield elsewhere
         return
     from servable.engine.loading import load
 
-    loaded = load(target, warm_up=False)
+    found = load(target, warm_up=False)
     try:
-        yield loaded.model, loaded.bundle
+        yield found.model, found.bundle
     finally:
-        loaded.model.close()
+        found.model.close()
 
 
 def _report(reports: IO[bytes], report: Ready | Scored | Failed) -> None:

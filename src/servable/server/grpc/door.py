@@ -88,6 +88,9 @@ RPCS: Final = (
 )
 """Every method there is. Reading what is traced and logged is a viewer's; changing it is offered to nobody."""
 
+Answer = Callable[[Any, Principal], Awaitable[Message]]
+"""Takes the request's message and the caller. Raises ServableErrors."""
+
 BY_PATH: Final = {rpc.path: rpc for rpc in RPCS}
 INFER: Final = next(rpc for rpc in RPCS if rpc.name == "ModelInfer")
 ACTS: Final = frozenset({"deployer", "admin"})
@@ -97,8 +100,18 @@ ACTS: Final = frozenset({"deployer", "admin"})
 class GrpcDoor:
     """`start`, then `drain`. All methods are for the event loop that it answers on."""
 
-    def __init__(self, router: Router, host: Host, access: Access, repository: Repository, settings: Settings) -> None:
+    def __init__(
+        self,
+        router: Router,
+        host: Host,
+        access: Access,
+        repository: Repository,
+        settings: Settings,
+        offers: Sequence[tuple[Rpc, Answer]] = (),
+    ) -> None:
+        """`offers` are methods of shelves, and what answers them."""
         self._access = access
+        self._offers = {rpc.path: (rpc, answer) for rpc, answer in offers}
         self._settings = settings
         self._draining = asyncio.Event()
         self._methods = Methods(router, host, repository, self._draining)
@@ -171,7 +184,8 @@ class GrpcDoor:
 
     def open(self, stream: Stream, head: Head) -> Call:
         """A call comes in."""
-        rpc = BY_PATH.get(head.path)
+        offered = self._offers.get(head.path)
+        rpc = BY_PATH.get(head.path) if offered is None else offered[0]
         if rpc is INFER and head.problem is None and head.is_grpc:
             call = Call(stream, head, self._settings)
             _once(call, self._predictions.infer)
@@ -192,7 +206,7 @@ class GrpcDoor:
         elif rpc.answered_by == "health_watch":
             _once(call, lambda message, call: self._spawn(call, lambda: self._watch(rpc, message, call)))
         else:
-            answer = getattr(self._methods, rpc.answered_by)
+            answer = getattr(self._methods, rpc.answered_by) if offered is None else offered[1]
             _once(call, lambda message, call: self._spawn(call, lambda: self._unary(rpc, answer, message, call)))
         return call
 

@@ -1,0 +1,69 @@
+"""Kafka: a consumer group takes messages; answers and the group's place in its topics are one transaction, so that a
+reader of committed answers finds one for each message, whoever dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from servable.errors import MissingExtra, Unavailable
+from servable.offline.stream.pipe import Received
+
+WAIT_S: Final = 0.2
+TIMEOUT_S: Final = 30.0
+
+
+class KafkaPipe:
+    """A `Pipe` from one topic to another. `name` is ours alone: who comes up with it fences off the one before."""
+
+    def __init__(self, servers: str, source: str, target: str, group: str, name: str) -> None:
+        try:
+            import confluent_kafka
+        except ImportError as error:
+            raise MissingExtra("kafka", "take messages from Kafka", missing="confluent_kafka") from error
+        self._kafka = confluent_kafka
+        self._target = target
+        common = {"bootstrap.servers": servers, "log_level": 0}
+        self._consumer = confluent_kafka.Consumer(
+            {
+                **common, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+            }
+        )  # fmt: skip
+        self._consumer.subscribe([source])
+        self._producer = confluent_kafka.Producer({**common, "transactional.id": name})
+        self._ready = False
+
+    def take(self, most: int) -> list[Received] | None:
+        found = []
+        for message in self._consumer.consume(most, WAIT_S):
+            if message.error() is not None:
+                raise Unavailable(f"Kafka does not answer: {message.error()}")
+            place = f"{message.topic()}/{message.partition()}/{message.offset()}"
+            found.append(Received(place, message.value() or b"", message))
+        return found
+
+    def answer(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
+        producer = self._producer
+        try:
+            if not self._ready:
+                producer.init_transactions(TIMEOUT_S)
+                self._ready = True
+            producer.begin_transaction()
+            for message, answer in zip(received, answers, strict=True):
+                producer.produce(self._target, answer, message.receipt.key(), headers={"id": message.id})
+                producer.poll(0)
+            places: dict[tuple[str, int], Any] = {}
+            for message in received:
+                taken = message.receipt
+                place = self._kafka.TopicPartition(taken.topic(), taken.partition(), taken.offset() + 1)
+                places[taken.topic(), taken.partition()] = place
+            group = self._consumer.consumer_group_metadata()
+            producer.send_offsets_to_transaction(list(places.values()), group, TIMEOUT_S)
+            producer.commit_transaction(TIMEOUT_S)
+        except (self._kafka.KafkaException, BufferError) as error:
+            raise Unavailable(f"Kafka does not take the answers: {error}") from error
+
+    def close(self) -> None:
+        self._consumer.close()

@@ -1,0 +1,31 @@
+"""Finds the pipe of a broker's URL."""
+
+from __future__ import annotations
+
+import socket
+
+from servable.errors import UsageError
+from servable.offline.stream.pipe import Pipe
+
+
+def open_pipe(url: str, source: str, target: str, model: str) -> Pipe:
+    """The pipe from `source` to `target`; nothing is reached before something is taken. Raises UsageError,
+    MissingExtra.
+    """
+    if not source or not target:
+        raise UsageError("give --from and --to: the streams, subjects or topics of messages and answers")
+    scheme, _, rest = url.partition("://")
+    group, consumer = f"servable-{model}", f"servable-{model}-{socket.gethostname()}"
+    if scheme in {"redis", "rediss", "valkey", "unix"}:
+        from servable.offline.stream.redis import RedisPipe
+
+        return RedisPipe(url.replace("valkey://", "redis://", 1), source, target, group, consumer)
+    if scheme in {"nats", "tls"}:
+        from servable.offline.stream.nats import NatsPipe
+
+        return NatsPipe(url, source, target, group)
+    if scheme == "kafka":
+        from servable.offline.stream.kafka import KafkaPipe
+
+        return KafkaPipe(rest.rstrip("/"), source, target, group, consumer)
+    raise UsageError(f"cannot take messages from {url!r}: expected redis://, nats:// or kafka://")
