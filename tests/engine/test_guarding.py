@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,7 +16,7 @@ from servable.domain.bundle import Bundle, Manifest
 from servable.domain.field import Field
 from servable.domain.record import Record
 from servable.domain.route import Route
-from servable.domain.rule import Rule
+from servable.domain.rule import Fired, Rule
 from servable.domain.signature import Signature
 from servable.engine.host import Host
 from servable.engine.loading import Loaded
@@ -242,3 +243,28 @@ async def test_what_was_let_in_is_answered_though_the_version_goes() -> None:
     await host.converge(Plan())
     assert [request.result()["y"].tolist() for request in await asked] == [[2, 3], [101, 3], [8, 3]]
     await host.drain(5)
+
+
+async def test_many_rows_before_slow_rules_leave_the_loop_to_others() -> None:
+    assert Guard(RULES[:2], SIGNATURE).quick
+    threads: list[str] = []
+
+    class Slow(Guard):
+        def judge(self, batch: Batch) -> list[Fired]:
+            threads.append(threading.current_thread().name)
+            return super().judge(batch)
+
+    for rules in (RULES[:5], RULES):
+        threads.clear()
+        guard = Slow(rules, SIGNATURE)
+        host = Host(lambda target, guard=guard: load(target)._replace(guard=None if target.name == "simple" else guard))
+        names = ("m", "simple")
+        await host.converge(Plan(tuple(Target(n, "1", "") for n in names), {n: Route("1") for n in names}))
+        request = await ask(host, [1.0] * 4998 + [500.0, 1.0], [1.0] * 4999 + [60.0])
+        assert request.result()["y"].tolist() == [2.0] * 4998 + [101.0, -60.0]
+        assert threads == [name for name in threads if name != threading.main_thread().name]
+        assert (await ask(host, [-1.0] * 5000, [1.0] * 5000)).error is not None
+        threads.clear()
+        await ask(host, [1.0], [1.0])
+        assert threads == [threading.main_thread().name]
+        await host.drain(5)

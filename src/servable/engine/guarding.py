@@ -6,11 +6,12 @@ What the rules say is `rules/guard.py`'s, the same for every door and for jobs; 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 
 from servable.domain.batch import Batch
 from servable.domain.rule import Fired, shared_out
@@ -23,6 +24,9 @@ from servable.errors import ModelFailed, NotReady, Refused, ServableError
 from servable.rules.guard import MODEL, Guard, Steps
 from servable.rules.handover import FARTHEST, conformed, taken_by
 from servable.rules.whole import Answered
+
+MANY: Final = 2000
+"""Rows of one request that may be judged on the loop, whatever the rules."""
 
 logger = logging.getLogger("servable.engine")
 
@@ -78,6 +82,26 @@ class Guarding:
         if not guard.answers:
             self.submit = lane.submit
             lane.look(self._screen)
+        if not guard.quick:
+            self._small, self.submit = self.submit, self._by_size
+
+    def _by_size(self, request: Request) -> None:
+        """Many rows before rules that take their time are judged on a thread: the loop has others to answer."""
+        if request.rows <= MANY:
+            self._small(request)
+            return
+        judged = asyncio.get_running_loop().run_in_executor(None, self.guard.judge, request.batch)
+        judged.add_done_callback(partial(self._judged, request))
+
+    def _judged(self, request: Request, judged: asyncio.Future[list[Fired]]) -> None:
+        if judged.cancelled() or request.over:
+            return
+        error = judged.exception()
+        if error is not None:
+            self.stats.failed(ModelFailed.code)
+            request.finish(None, _unexpected(error))
+        else:
+            _Course(self, request, self.guard.steps(request.batch, judged.result()), self.lane.submit).go(None)
 
     def _begin(self, request: Request) -> None:
         _Course(self, request, self.guard.steps(request.batch), self.lane.submit).go(None)
@@ -218,6 +242,6 @@ class _Course:
             self._guarding.on_guarded(request)
 
 
-def _unexpected(error: Exception) -> ModelFailed:
+def _unexpected(error: BaseException) -> ModelFailed:
     logger.error("a rule failed with %s", type(error).__name__, exc_info=error)
     return ModelFailed(f"a rule failed with {type(error).__name__}; the server's log has the details")

@@ -62,6 +62,11 @@ class Guard:
         """Whether the model's answer is looked at, or added to."""
         return bool(self._after or self._around)
 
+    @property
+    def quick(self) -> bool:
+        """Whether judging inputs takes comparisons of numbers only, however many rows there are."""
+        return not self._slow
+
     def judge(self, batch: Batch) -> list[Fired]:
         """The rules over inputs that fire, in their order. Nearly always none, which is found out first."""
         tests: Sequence[Test] = self._before
