@@ -60,11 +60,6 @@ class Scale(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
             return np.array([absent if value is None else float(len(value)) for value in values], np.float64)
         return np.array([absent if v is None else self.bits.get(str(v), self.strange) for v in values], np.float64)
 
-    def scaled(self, values: Array) -> Array:
-        """The values in standard deviations from the mean; 0 for a missing one."""
-        numbers = (self.numbers(values) - self.mean) / self.std
-        return np.asarray(np.nan_to_num(numbers, nan=0.0, posinf=FARTHEST, neginf=-FARTHEST))
-
 
 class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The columns of a distance by name, in order."""
@@ -77,9 +72,13 @@ class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Encoding({name: Scale.of(values) for name, values in columns.items()})
 
     def __call__(self, columns: Mapping[str, Array]) -> Array:
-        """Rows as numbers [rows, columns]."""
+        """Rows as numbers [rows, columns], each in standard deviations from its column's mean; 0 for a missing one."""
+        scales = self.columns.values()
+        raw = np.array([scale.numbers(columns[name]) for name, scale in self.columns.items()], np.float64)
+        means, stds = (np.array([[getattr(scale, name)] for scale in scales]) for name in ("mean", "std"))
         with np.errstate(over="ignore"):
-            return np.column_stack([scale.scaled(columns[name]) for name, scale in self.columns.items()])
+            scaled = np.clip((raw - means) / stds, -FARTHEST, FARTHEST)
+        return np.asarray(np.where(np.isnan(scaled), 0.0, scaled).T)
 
 
 def _moments(values: Array) -> tuple[float, float]:
