@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from servable.bundles.profile import read_profile
 from servable.domain.bundle import Bundle
 from servable.domain.verdict import Verdict
 from servable.engine.plan import Target
 from servable.errors import CheckFailed, UsageError
+from servable.offline.drift import drift
 from servable.offline.folder import REJECTED_FILE, Folder, Spec
 from servable.offline.intake import named, needed
 from servable.offline.keying import kind_of
@@ -25,6 +27,7 @@ from servable.offline.scorer import outputs_of
 from servable.offline.source import Source, find
 from servable.offline.whole import disk, sync
 from servable.offline.work import Progress, Work, publish
+from servable.statistics.stability import MUCH
 from servable.stores.tables.generation import Generation, KeyKind
 from servable.stores.tables.port import Tables
 
@@ -98,17 +101,22 @@ def run(
             dict(wish.fallbacks),
         )
         work = Work(folder, source, order, wish.max_bad, tell)
+
+        def moved() -> dict[str, float]:
+            profile = read_profile(bundle)
+            return {} if profile is None else drift(source, columns, signature, profile)
+
         if not wish.table:
             for _ in work.done(wish.workers):
                 pass
-            return _end(wish, work, None, 0, time.monotonic() - began)
+            return _end(wish, work, None, 0, moved(), began)
         stated = Generation(
             wish.table, target.name, target.version, bundle.digest, spec.started, kind, outputs_of(bundle),
             wish.key, wish.fresh_s, "predict" if wish.on_miss == "predict" else "refuse",
         )  # fmt: skip
         generation, duplicates = work.fill(tables, stated, wish.duplicates, wish.workers)
         publish(tables, generation, wish.keep)
-        return _end(wish, work, generation, duplicates, time.monotonic() - began)
+        return _end(wish, work, generation, duplicates, moved(), began)
 
 
 def _demand(wish: Wish, bundle: Bundle) -> None:
@@ -139,12 +147,14 @@ def _key_kind(wish: Wish, source: Source) -> KeyKind:
     return kind_of(source.columns[wish.key], wish.key)
 
 
-def _end(wish: Wish, work: Work, generation: Generation | None, duplicates: int, seconds: float) -> Verdict:
+def _end(
+    wish: Wish, work: Work, generation: Generation | None, duplicates: int, moved: Mapping[str, float], began: float
+) -> Verdict:
     """The summary, written down; the job is over."""
     rejected = work.folder.gather_rejected(len(work.source.parts))
     numbers = {
         "rows": work.rows, "answered": work.rows - work.bad, "bad": work.bad, "duplicates": duplicates,
-        "seconds": round(seconds, 3), "parts": len(work.source.parts), "parts_resumed": work.resumed,
+        "seconds": round(time.monotonic() - began, 3), "parts": len(work.source.parts), "parts_resumed": work.resumed,
     }  # fmt: skip
     where = []
     if generation is not None:
@@ -154,7 +164,13 @@ def _end(wish: Wish, work: Work, generation: Generation | None, duplicates: int,
         _settle(Path(wish.output), len(work.source.parts))
         where.append(wish.output)
     told = f"{work.rows - work.bad:,} of {work.rows:,} rows answered, in {' and '.join(where)}"
-    evidence = {"rejected": str(work.folder.path / REJECTED_FILE)} if rejected else {}
+    evidence: dict[str, Any] = {"rejected": str(work.folder.path / REJECTED_FILE)} if rejected else {}
+    if moved:
+        numbers["drift"] = round(max(moved.values()), 4)
+        far = {name: round(index, 4) for name, index in moved.items() if index > MUCH}
+        if far:
+            evidence["drift"] = far
+            told += f"; far from the training data: {', '.join(far)}"
     verdict = Verdict("batch", passed=True, reason=told, numbers=numbers, evidence=evidence)
     work.folder.end(verdict)
     return verdict
