@@ -49,7 +49,11 @@ def test_bounds_categories_gaps_and_distance_follow_from_the_profile() -> None:
         "input": np.array([[200, 5], [40, 1e9]], np.float32), "region": np.array([["west"], ["north"]], object),
         "note": np.array([["x"], ["y"]], object),
     })  # fmt: skip
-    assert [str(fired) for fired in guard.judge(odd)] == ["flag rows 0", "flag rows 1", "flag rows 0"]
+    assert [(fired.rule.name, fired.rows.tolist()) for fired in guard.judge(odd)] == [
+        ("age-range", [0]),
+        ("loan-amount-range", [1]),
+        ("region-known", [0]),
+    ]
 
 
 def test_a_small_sample_gives_a_wider_limit_and_a_tiny_one_no_distance() -> None:
