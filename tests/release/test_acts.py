@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -15,7 +17,7 @@ from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.domain.terms import Terms
 from servable.domain.verdict import Verdict
-from servable.errors import CheckFailed, Conflict, NotFound, UsageError
+from servable.errors import CheckFailed, Conflict, InvalidInput, NotFound, UsageError
 from servable.registry.news import News
 from servable.registry.registry import Registry
 from servable.release.acts import Acts
@@ -99,6 +101,10 @@ def test_a_fallback_outlives_a_promotion(acts):
     assert route(acts) == Route("2")
     with pytest.raises(NotFound):
         acts.fallback("scaler", "nobody:1")
+    with pytest.raises(InvalidInput, match="'z': there is no such output"):
+        acts.fallback("scaler", value={"z": 1, "y": 2})
+    with pytest.raises(InvalidInput, match="'y': expected"):
+        acts.fallback("scaler", value={"y": "much"})
 
 
 def test_what_the_gate_holds_back_answers_nobody(acts):
@@ -154,3 +160,8 @@ def test_a_canary_keeps_the_contract(acts, tmp_path):
     with pytest.raises(CheckFailed, match="the input 'x' has a lower bound of 0"):
         acts.canary(Ref("scaler", version), 0.1)
     acts.canary(Ref("scaler", version), 0.1, override_reason="nobody has debts")
+
+
+def test_a_parent_that_undoes_an_act_needs_no_arrays():
+    lean = "import sys, servable.release.acts, servable.registry.news; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", lean], check=True)

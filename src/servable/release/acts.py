@@ -1,7 +1,8 @@
 """Acts of a release: canary, shadow, fallback, promote, roll back. Each is written into the registry; servers follow.
 
 A release is a note of a name in the registry: the Route, on which Terms, since when, and why. What a Route becomes by
-an act is said by `domain/route.py` and here; nothing is loaded and nobody is asked.
+an act is said by `domain/route.py` and here; nothing is loaded and nobody is asked. The parent of a server undoes acts
+here, so what compares contracts is imported by the acts that do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from servable.domain.contract import breaks
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.domain.terms import Terms
@@ -70,11 +70,22 @@ class Acts:
         return self._note(model, changed, f"shadow {version} {'ends' if remove else 'begins'}", release.terms)
 
     def fallback(self, name: str, to: str | None = None, value: Mapping[str, Any] | None = None) -> Release:
-        """What answers when the version that was chosen cannot: a Ref, then a value for each output; or nothing."""
+        """What answers when the version that was chosen cannot: a Ref, then a value for each output; or nothing.
+
+        Raises CheckFailed for a model that cannot stand in, InvalidInput for values that do not fit the outputs.
+        """
+        from servable.domain.contract import stands_in
+        from servable.engine.routing.spares import one_row
+
         model = self.registry.catalog().model(name)
         release = released(model)
-        if to is not None:
-            self.registry.catalog().find(Ref.parse(to))
+        asked = self.registry.open(Ref(name, release.route.live))[1].signature
+        if to is not None and not stands_in(self.registry.open(Ref.parse(to))[1].signature, asked):
+            raise CheckFailed(
+                f"{to} cannot stand in for {name}: it must take its inputs, or fewer, and answer with its outputs"
+            )
+        if value:
+            one_row(value, asked)
         changed = msgspec.structs.replace(release.route, fallback=to, fallback_value=dict(value or {}))
         what = " and ".join([part for part in (to, "a value" if value else None) if part]) or "nothing"
         return self._note(model, changed, f"fallback to {what}", release.terms)
@@ -127,6 +138,8 @@ class Acts:
 
     def _keep_contract(self, name: str, live: str, version: str, override_reason: str) -> None:
         """Raise CheckFailed where callers of the live version would be refused by the other."""
+        from servable.domain.contract import breaks
+
         old, new = (self.registry.open(Ref(name, number))[1].signature for number in (live, version))
         broken = breaks(old, new)
         if broken and not override_reason.strip():
