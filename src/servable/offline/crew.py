@@ -62,14 +62,16 @@ class Crew:
         try:
             while (part := self._waiting.get()) is not None and not self._over:
                 for attempt in range(TRIES):
+                    died = ""
                     if process is None:
-                        process = self._start()
-                    scored = self._ask(process, part)
-                    if scored is not None:
-                        self._reports.put(scored)
-                        break
-                    died = self._bury(process)
-                    process = None
+                        process, died = self._start()
+                    if process is not None:
+                        scored = self._ask(process, part)
+                        if scored is not None:
+                            self._reports.put(scored)
+                            break
+                        died = self._bury(process)
+                        process = None
                     if attempt == TRIES - 1 or self._over:
                         where = ", ".join(sorted({piece.path for piece in part.pieces}))
                         raise ModelFailed(
@@ -84,7 +86,8 @@ class Crew:
             if process is not None:
                 self._bury(process)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> tuple[subprocess.Popen[bytes] | None, str]:
+        """A worker that has loaded the model; or how it ended."""
         environ = {**os.environ, **LIMITS}
         command = [sys.executable, "-P", "-m", "servable.offline.worker"]
         process = subprocess.Popen(
@@ -92,10 +95,9 @@ class Crew:
         )
         with self._lock:
             self._live.add(process)
-        ready = self._exchange(process, self._order)
-        if ready is None:
-            raise ModelFailed(f"the worker {self._bury(process)} while it loaded {self._order.target.name}")
-        return process
+        if self._exchange(process, self._order) is None:
+            return None, f"{self._bury(process)} while it loaded the model"
+        return process, ""
 
     def _ask(self, process: subprocess.Popen[bytes], part: Part) -> Scored | None:
         report = self._exchange(process, part)
