@@ -62,6 +62,6 @@ def _told(home: Path, written: bytes) -> str:
     except msgspec.MsgspecError:  # it has only just taken it
         who, stop = "another process", "stop that one"
     return (
-        f"a server runs on {home} already ({who}). It follows the registry by itself: what you pack or promote, it "
+        f"a server runs on {home} already ({who}). It follows the registry by itself: what you promote, it "
         f"serves. To run this one instead, {stop}; to run both, give each a home:  --home DIR"
     )
