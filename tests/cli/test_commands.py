@@ -13,10 +13,11 @@ from tests.cli.command import servable
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
     "release": ("canary", "shadow", "fallback", "promote", "rollback", "status"),
+    "rules": ("suggest", "test", "apply"),
     "keys": ("create", "list", "revoke"),
     "table": ("list", "get", "push", "secret", "rollback", "drop"),
 }
-ALL = [[name] for name in COMMANDS if name not in {"keys", "table"}]
+ALL = [[name] for name in COMMANDS if name not in {"keys", "table", "rules"}]
 ALL += [[name, part] for name, parts in GROUPS.items() for part in parts]
 
 

@@ -22,7 +22,9 @@ AT_ONCE: Final = 1000
 SHOWN: Final = 10
 """Row numbers that are shown of each rule."""
 
-app = typer.Typer(help="Guardrails of a model: suggest them, try them on data, give them to a version.")
+app = typer.Typer(
+    help="Guardrails of a model: suggest them, try them on data, give them to a version.", no_args_is_help=True
+)
 
 Target = Annotated[str, typer.Argument(metavar="REF|PATH", help="A registered model, or a bundle.")]
 RulesFile = Annotated[Path | None, typer.Option("--rules", help="A file of rules, as TOML.", metavar="FILE")]
