@@ -13,6 +13,10 @@ from servable.version import __version__
 if TYPE_CHECKING:
     from servable.bundles.pack import pack
     from servable.client import AsyncClient, Client
+    from servable.online.learners.python_learner import PythonLearner
+    from servable.online.learners.river import RiverLearner
+    from servable.online.learners.sklearn import SklearnLearner
+    from servable.online.learners.torch import TorchLearner
     from servable.registry.load import load
     from servable.registry.registry import Registry
     from servable.runtimes.python_model import PythonModel
@@ -24,9 +28,25 @@ _HOMES = {
     "Client": "servable.client",
     "AsyncClient": "servable.client",
     "PythonModel": "servable.runtimes.python_model",
+    "PythonLearner": "servable.online.learners.python_learner",
+    "RiverLearner": "servable.online.learners.river",
+    "SklearnLearner": "servable.online.learners.sklearn",
+    "TorchLearner": "servable.online.learners.torch",
 }
 
-__all__ = ["AsyncClient", "Client", "PythonModel", "Registry", "__version__", "load", "pack"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "PythonLearner",
+    "PythonModel",
+    "Registry",
+    "RiverLearner",
+    "SklearnLearner",
+    "TorchLearner",
+    "__version__",
+    "load",
+    "pack",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,9 @@ class Learner(Model, Protocol):
         ...
 
     def snapshot(self) -> bytes:
-        """The whole state: weights, optimiser, scalers, random state. Equal states give equal bytes."""
+        """The whole state: weights, optimiser, scalers, random state. Of learners that are data, equal states give
+        equal bytes.
+        """
         ...
 
     def restore(self, state: bytes) -> None:

@@ -42,7 +42,8 @@ class Losses:
     def no_change(self, outcomes: Array) -> list[float]:
         """Of whoever always answers the outcome before; call it once for each example, in order."""
         values = outcomes.tolist()
-        before = [self.last if self.last is not None else values[0], *values[:-1]]
+        known = self.last is not None
+        before = [self.last if known else values[0], *values[:-1]]
         self.last = values[-1]
         if self._numbers:
             losses = self._distances(np.array(before, np.float64), outcomes)
@@ -51,5 +52,6 @@ class Losses:
                 gap = value - self.moments[1]
                 self.moments[1] += gap / self.moments[0]
                 self.moments[2] += gap * (value - self.moments[1])
-            return losses
-        return [float(one != other) for one, other in zip(before, values, strict=True)]
+        else:
+            losses = [float(one != other) for one, other in zip(before, values, strict=True)]
+        return losses if known else [1.0, *losses[1:]]

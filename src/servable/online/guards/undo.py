@@ -33,14 +33,15 @@ class Undo:
         """Learn, and None; or leave everything as it was, and the reason."""
         try:
             self._learner.learn(batch, outcomes)
+            good = finite(self._learner, batch)
         except Exception as error:  # noqa: BLE001 - the wall: a learner may raise anything at an accepted example
             reason = f"the learner raised {type(error).__name__}: {error}"[:500]
         else:
-            if finite(self._learner):
+            if good:
                 self._since.append((batch, outcomes))
                 self.rows += batch.rows
                 return None
-            reason = "a weight was no finite number any more"
+            reason = "a weight or an answer was no finite number any more"
         logger.warning("%d examples are not learned: %s", batch.rows, reason)
         self._again()
         return reason
@@ -72,7 +73,12 @@ class Undo:
         self._again()
 
 
-def finite(learner: Learner) -> bool:
-    """Whether all that a learner shows of its weights is finite; one that shows nothing is looked at by its answers."""
+def finite(learner: Learner, batch: Batch) -> bool:
+    """Whether all that a learner shows of its weights is finite; of one that shows nothing, its answer to a row of what
+    it has just learned.
+    """
     parameters = getattr(learner, "parameters", None)
-    return parameters is None or bool(np.isfinite(parameters()).all())
+    if parameters is not None:
+        return bool(np.isfinite(parameters()).all())
+    told = learner.predict(batch.slice(batch.rows - 1, batch.rows)).columns.values()
+    return all(bool(np.isfinite(values).all()) for values in told if values.dtype.kind == "f")

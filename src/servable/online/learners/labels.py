@@ -35,7 +35,7 @@ class Labels:
         """The place of each outcome. Raises InvalidInput that names every one that is no class."""
         told = [one.item() if isinstance(one, np.generic) else one for one in outcomes.tolist()]
         if not self.text:
-            told = [int(one) if isinstance(one, (bool, float)) and one == int(one) else one for one in told]
+            told = [int(one) if isinstance(one, (bool, float)) and one % 1 == 0 else one for one in told]
         wrong = [f"outcome of row {row}: {one!r}" for row, one in enumerate(told) if one not in self._place]
         if wrong:
             known = ", ".join(map(repr, self.classes[:SHOWN])) + (", …" if len(self.classes) > SHOWN else "")

@@ -1,0 +1,144 @@
+"""PythonLearnerRuntime: Python source that defines a learner, as a format. Runs code, so only by consent, from a bundle
+that holds the source's digest, in the learner's own sandboxed process.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from servable.domain.batch import Array, Batch
+from servable.domain.bundle import Bundle
+from servable.domain.model import Learner
+from servable.domain.runtime import Inspection
+from servable.domain.signature import Signature
+from servable.errors import BundleError, InvalidInput, ModelFailed
+from servable.online.learners.labels import Labels
+from servable.online.learners.linear import OUTPUT
+from servable.online.learners.python_learner import PythonLearner
+from servable.runtimes import consent, verified
+from servable.runtimes.python import LARGEST_SOURCE, MODULE, run_source
+from servable.runtimes.python_model import signature_of
+
+WHAT: Final = "Python"
+BASES: Final = {"PythonLearner", "RiverLearner", "SklearnLearner", "TorchLearner"}
+
+
+class PythonLearnerRuntime:
+    """Source with one class that is a PythonLearner. `learns` tells a server that it needs a journal."""
+
+    name = "python-learner"
+    platform = "python_learner"
+    isolated = True
+    code = True
+    learns = True
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Source that defines a class on one of the bases for learners. It is parsed, not run."""
+        if path.suffix != ".py" or not path.is_file() or b"\0" in head or path.stat().st_size > LARGEST_SOURCE:
+            return False
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError, OSError):
+            return False
+        return any(
+            {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases} & BASES
+            for node in tree.body
+            if isinstance(node, ast.ClassDef)
+        )
+
+    def inspect(self, path: Path) -> Inspection:
+        """Refuses: to learn what it takes, one would have to run it."""
+        raise consent.refuse(path.name, WHAT)
+
+    def declared(self, path: Path, known: Inspection | None = None, rows: Batch | None = None) -> Inspection:  # noqa: ARG002 - it says so itself
+        """What the code itself declares, by running it: for packing, after consent. Raises BundleError."""
+        kind = _run(path.read_bytes(), path)
+        labels = {"probabilities": tuple(map(str, kind.classes))} if kind.classes else {}
+        return Inspection(_signature(kind, path), labels)
+
+    def load(self, bundle: Bundle, device: str = "cpu") -> Learner:  # noqa: ARG002 - where it runs is the code's own affair
+        consent.demand(bundle, WHAT)
+        learner = _run(verified.read(bundle), bundle.model_path)()
+        learner.load(bundle.model_path.parent)
+        return PythonLearning(learner, bundle.signature)
+
+
+class PythonLearning:
+    """A PythonLearner as a Learner: a dict goes in, what comes back is brought into the declared form."""
+
+    concurrent = False
+
+    def __init__(self, learner: PythonLearner, signature: Signature) -> None:
+        self._learner = learner
+        self._signature = signature
+        self._labels = Labels(learner.classes) if learner.classes else None
+        if hasattr(learner, "parameters"):
+            self.parameters = learner.parameters
+
+    def predict(self, batch: Batch) -> Batch:
+        answer = self._learner.predict(dict(batch.columns))
+        if not isinstance(answer, Mapping):
+            raise ModelFailed(f"predict gave a {type(answer).__name__}: expected a dict of outputs")
+        fields = {field.name: field for field in self._signature.outputs}
+        columns = {name: np.asarray(values).astype(fields[name].dtype) for name, values in answer.items()}
+        return Batch(columns, batch.rows)
+
+    def learn(self, batch: Batch, outcomes: Array) -> None:
+        if self._labels is not None:  # as the source declares them, whatever JSON made of them
+            places = self._labels.places(outcomes)
+            outcomes = np.array(self._labels.classes, object if self._labels.text else np.int64)[places]
+        self._learner.learn(dict(batch.columns), outcomes)
+
+    def check(self, outcomes: Array) -> None:
+        if self._labels is not None:
+            self._labels.places(outcomes)
+        elif outcomes.dtype.kind not in "fiub" or not np.isfinite(outcomes).all():
+            raise InvalidInput(f"outcomes: expected finite numbers, got {outcomes.tolist()!r:.100}")
+
+    def snapshot(self) -> bytes:
+        return self._learner.snapshot()
+
+    def restore(self, state: bytes) -> None:
+        self._learner.restore(state)
+
+    def close(self) -> None:
+        self._learner.close()
+
+
+def _signature(kind: type[PythonLearner], path: Path) -> Signature:
+    outputs: Any = kind.outputs
+    if not outputs:
+        fields = Labels(kind.classes).fields() if kind.classes else (OUTPUT,)
+        outputs = {field.name: field for field in fields}
+    declared = type("Declared", (), {"inputs": kind.inputs, "outputs": outputs})
+    try:
+        signature = signature_of(declared)
+    except ValueError as error:
+        raise BundleError(f"{path.name!r} declares what cannot be: {error}") from error
+    if signature is None:
+        raise BundleError(f"{path.name!r} does not say what it takes: set `inputs`")
+    return signature
+
+
+def _run(source: bytes, path: Path) -> type[PythonLearner]:
+    """The one class that is a learner."""
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
+    try:
+        module = run_source(source, path)
+    finally:
+        sys.path.remove(folder)
+    found = [
+        value for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, PythonLearner) and value.__module__ == MODULE
+    ]  # fmt: skip
+    if len(found) != 1:
+        names = ", ".join(kind.__name__ for kind in found) or "none"
+        raise BundleError(f"{path.name!r}: expected one class that is a learner, got {names}")
+    return found[0]

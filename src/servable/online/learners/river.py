@@ -1,0 +1,86 @@
+"""RiverLearner: any model or pipeline of River that predicts classes or numbers, row by row as River learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from servable.domain.batch import Array
+from servable.online.learners.python_learner import PythonLearner
+from servable.online.learners.sklearn import wide
+
+
+class RiverLearner(PythonLearner):
+    """`model` makes it. A feature is a column; of a column of several numbers, each is one: `x[0]`, `x[1]`.
+
+    >>> class Phishing(RiverLearner):
+    ...     inputs = {"x": "FP64 [-1, 9]"}
+    ...     classes = (0, 1)
+    ...
+    ...     def model(self):
+    ...         from river.linear_model import LogisticRegression
+    ...         from river.preprocessing import StandardScaler
+    ...
+    ...         return StandardScaler() | LogisticRegression()
+    """
+
+    def model(self) -> Any:
+        """A fresh model, or pipeline."""
+        raise NotImplementedError(f"{type(self).__name__} has no model")
+
+    def load(self, folder: Any) -> None:  # noqa: ARG002 - it begins with nothing
+        self._model = self.model()
+
+    def predict(self, batch: dict[str, Array]) -> dict[str, Any]:
+        rows = list(features(batch))
+        if not self.classes:
+            return {"prediction": np.array([self._model.predict_one(row) for row in rows], np.float64)}
+        shares = np.zeros((len(rows), len(self.classes)))
+        for place, row in enumerate(rows):
+            shares[place] = self._shares(row)
+        labels = np.array(self.classes, object if isinstance(self.classes[0], str) else np.int64)
+        return {"label": labels[shares.argmax(axis=1)], "probabilities": shares}
+
+    def _shares(self, row: dict[str, Any]) -> list[float]:
+        """The probability of each class, 1 for the one that is told by a model that knows no probabilities. What it
+        has not met yet has none; where it has met nothing, all are alike.
+        """
+        try:
+            told = self._model.predict_proba_one(row)
+        except NotImplementedError:
+            told = {self._model.predict_one(row): 1.0}
+        shares = [float(told.get(one, 0.0)) for one in self.classes]
+        whole = sum(shares)
+        return [one / whole for one in shares] if whole else [1.0 / len(shares)] * len(shares)
+
+    def learn(self, batch: dict[str, Array], outcomes: Array) -> None:
+        for row, outcome in zip(features(batch), outcomes.tolist(), strict=True):
+            self._model.learn_one(row, outcome)
+
+    def state(self) -> Any:
+        return self._model
+
+    def take(self, state: Any) -> None:
+        self._model = state
+
+
+def features(batch: dict[str, Array]) -> Iterator[dict[str, Any]]:
+    """The rows as River takes them.
+
+    >>> list(features({"x": np.array([[1.0, 2.0]]), "city": np.array(["Oslo"], object)}))
+    [{'x[0]': 1.0, 'x[1]': 2.0, 'city': 'Oslo'}]
+    """
+    names: list[str] = []
+    columns: list[list[Any]] = []
+    for name, values in batch.items():
+        if values.ndim == 1:
+            names.append(name)
+            columns.append(values.tolist())
+        else:
+            flat = wide(values)
+            names += [f"{name}[{place}]" for place in range(flat.shape[1])]
+            columns += flat.T.tolist()
+    for row in zip(*columns, strict=True):
+        yield dict(zip(names, row, strict=True))
