@@ -82,7 +82,7 @@ def _files(where: str) -> list[_File]:
     system: Any
     try:
         system, inside = fs.FileSystem.from_uri(where) if "://" in where else (fs.LocalFileSystem(), str(Path(where)))
-        prefix = where[: len(where) - len(inside)] if "://" in where else ""
+        prefix = f"{where.partition('://')[0]}://" if "://" in where else ""
         infos = _matching(system, inside)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {where!r}: {error}") from error
