@@ -20,9 +20,10 @@ from servable.bundles.open import open_bundle
 from servable.cli import main
 from servable.domain.bundle import MANIFEST
 from servable.domain.rule import Rule
+from servable.stores.tables.open import open_tables
 from tests.cli.command import servable
 from tests.custom import HOSTILE, custom
-from tests.offline.files import csv_files, held_at
+from tests.offline.files import csv_files, held, held_at
 from tests.packed import bundle_at, scaler
 from tests.stores.tables import places
 
@@ -230,3 +231,23 @@ def test_a_full_disk_is_told_and_the_job_goes_on_when_there_is_room(batch, tmp_p
     assert "cannot write" in told["error"] and "--resume" in told["error"]
     batch(*words, "--resume")
     assert len(held_at(tmp_path / "home", "t")) == 60_000
+
+
+@pytest.mark.faults
+def test_redis_that_goes_in_the_middle_is_told_and_the_job_goes_on_with_another(batch, tmp_path):
+    source = csv_files(tmp_path / "in", 30, 200)
+    words = [str(tmp_path / "scaler.onnx"), "--input", str(source), "--key", "id", "--table", "t", "--workers", "1"]
+    home = ["--home", str(tmp_path / "home")]
+    with places.redis_server(tmp_path) as (url, server):
+        command = [sys.executable, "-m", "servable", "batch", *words, *home, "--tables", url]
+        job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while job.poll() is None and not list((tmp_path / "home/offline/jobs/t/parts").glob("*.json")):
+            time.sleep(0.001)
+        server.kill()
+        _, said = job.communicate()
+        assert (job.returncode, "cannot reach the tables in Redis" in said) == (1, True)
+    with places.redis_server(tmp_path) as (url, _):
+        batch("--input", source, "--key", "id", "--table", "t", "--tables", url, "--resume")
+        tables = open_tables(tmp_path, url)
+        assert len(held(tables, "t")) == 6000
+        tables.close()
