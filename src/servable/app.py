@@ -289,7 +289,7 @@ def _release(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[E
 
         return Acts(Registry.of(parts.settings, who))
 
-    return routes.routes(acts, caller, parts.repository.follow)
+    return routes.routes(acts, caller, parts.repository.follow, parts.doors)
 
 
 def _records(settings: Settings) -> Any:

@@ -32,7 +32,12 @@ def door(tmp_path_factory):
     async def follow(name: str) -> None:
         followed.append(name)
 
-    pairs = routes(lambda who: Acts(registry.acting(who)), lambda request: caller_of(request).name, follow)
+    async def reports() -> list[dict[str, object]]:
+        shadow = {"compared": 4, "rows": 8, "agreed": 6, "failed": 0, "rescued": 0, "dropped": 1, "largest": 0.5}
+        counts = {"assigned": {"1": 9, "2": 1}, "fallbacks": {}, "shadows": {"3": shadow}}
+        return [{"routes": {"scaler": counts}}, {"routes": {"scaler": counts}}, {}]
+
+    pairs = routes(lambda who: Acts(registry.acting(who)), lambda request: caller_of(request).name, follow, reports)
     with served(home, {}, offers=[Offer(*pair) for pair in pairs], require_key=True) as open_door:
 
         def ask(method: str, path: str, body: object = None, role: str = "deployer"):
@@ -55,6 +60,14 @@ def test_a_release_step_by_step(door):
     assert door("POST", "/fallback", {"to": "scaler:2"}).json()["fallback"] == "scaler:2"
     assert door("POST", "/fallback", {}).json()["fallback"] is None
     assert door.followed == ["scaler"] * 7
+
+
+def test_what_a_route_did_is_told_over_all_doors(door):
+    seen = door("GET", "", role="viewer").json()["seen"]
+    assert seen["assigned"] == {"1": 18, "2": 2}
+    shadow = seen["shadows"]["3"]
+    assert (shadow["rows"], shadow["agreed"], shadow["largest"], shadow["evidence"]) == (16, 12, 0.5, 1.0)
+    assert [round(end, 2) for end in shadow["agreement"]] == [0.75, 0.39, 0.96]
 
 
 def test_the_gate_holds_here_too(door):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from servable.domain.terms import Terms
 from servable.domain.verdict import Verdict
 from servable.engine.stats import BOUNDS_S
+from servable.release.seen import MOST_TOLD
 from servable.release.trial import Trial
 from servable.statistics.guardrail import Guardrail
 from servable.statistics.mismatch import VOID, sample_ratio, sample_ratio_always
@@ -16,9 +17,6 @@ from servable.statistics.sequential import ENOUGH, proportion_evidence
 
 Action = Literal["watch", "roll back", "promote", "ready"]
 """`ready`: it could be promoted, and somebody is to say so."""
-
-MOST_TOLD: Final = 1e6
-"""Evidence beyond it is told as this much."""
 
 
 class Decision(NamedTuple):

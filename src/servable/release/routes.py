@@ -6,7 +6,7 @@ An act is written into the registry, then this server takes it up; others that s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
@@ -65,12 +65,15 @@ class _Rollback(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def routes(
-    acts: Callable[[str], Acts], caller: Callable[[Request], str], follow: Callable[[str], Awaitable[object]]
+    acts: Callable[[str], Acts],
+    caller: Callable[[Request], str],
+    follow: Callable[[str], Awaitable[object]],
+    reports: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]],
 ) -> Iterator[tuple[Endpoint, Handler]]:
     """`acts` opens the registry for somebody; `caller` tells who sent a request; `follow(name)` makes this server take
-    up what was written, and raises what keeps it from that.
+    up what was written, and raises what keeps it from that; `reports` are those of all doors.
     """
-    work = _Routes(acts, caller, follow)
+    work = _Routes(acts, caller, follow, reports)
     yield STATUS, work.status
     yield CANARY, work.canary
     yield SHADOW, work.shadow
@@ -81,8 +84,13 @@ def routes(
 
 class _Routes:
     def __init__(
-        self, acts: Callable[[str], Acts], caller: Callable[[Request], str], follow: Callable[[str], Awaitable[object]]
+        self,
+        acts: Callable[[str], Acts],
+        caller: Callable[[Request], str],
+        follow: Callable[[str], Awaitable[object]],
+        reports: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]],
     ) -> None:
+        self._reports = reports
         self._acts = acts
         self._caller = caller
         self._follow = follow
@@ -121,10 +129,12 @@ class _Routes:
         return await self._told(request)
 
     async def _told(self, request: Request) -> Response:
+        from servable.release.seen import seen
         from servable.release.told import release_told
 
         name, who = request.path_params["model"], self._caller(request)
         told = await asyncio.to_thread(lambda: release_told(self._acts(who), name))
+        told["seen"] = seen(await self._reports(), name)
         return Response(orjson.dumps(told), media_type="application/json")
 
 
