@@ -97,7 +97,7 @@ def test_what_a_process_does_not_import(module, unwanted):
 def test_the_parent_reads_the_registry_without_a_model_library(tmp_path):
     """Nor numpy: the folders of bundles are looked into by doors alone."""
     Registry(tmp_path).register(bundle_at(tmp_path / "b"))
-    code = "from servable.app import resolve; from servable.settings import Settings; "
+    code = "from servable.server.targets import resolve; from servable.settings import Settings; "
     names = loaded(f"{code} resolve(Settings(home={str(tmp_path)!r}), [])")
     assert names & {"numpy", "onnxruntime", "servable.bundles.open", "servable.runtimes.find"} == set()
 

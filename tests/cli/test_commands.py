@@ -83,7 +83,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
         ("import servable", {"numpy", "typer", "onnxruntime", "msgspec", "asyncio"}),
         ("import servable.cli; servable.cli.main(['--version'])", {"typer", "numpy", "msgspec"}),
         ("import servable.cli.commands", {"numpy", "onnxruntime", "sqlalchemy", "uvicorn", "servable.app"}),
-        ("import servable.app", {"numpy", "onnxruntime", "sqlalchemy", "uvicorn", "grpc"}),
+        ("import servable.app, servable.server.targets", {"numpy", "onnxruntime", "sqlalchemy", "uvicorn", "grpc"}),
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(code, unwanted):

@@ -102,9 +102,9 @@ def _settings(home: str, http_port: int | None) -> Settings:
 
 def _serve(name: str, trained: Trained, bundle: Bundle, settings: Settings, story: Story, *, once: bool) -> None:
     """Serve until told to stop. The first request is made as soon as the server is ready."""
-    from servable import app
     from servable.server.logs import set_up_logs
     from servable.server.supervisor.supervisor import run
+    from servable.server.targets import resolve
 
     set_up_logs(settings)
     failed: list[BaseException] = []
@@ -119,7 +119,7 @@ def _serve(name: str, trained: Trained, bundle: Bundle, settings: Settings, stor
         else:
             story.tell("\nCtrl-C stops it.")
 
-    code = run(settings, lambda: app.resolve(settings, [name]), ready)
+    code = run(settings, lambda: resolve(settings, [name]), ready)
     if failed:
         raise failed[0]
     if code:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def live(settings: Settings, ref: str) -> tuple[Target, Bundle]:
     """Where it lies, and its bundle, proven against its digests. Raises NotFound, UsageError, BundleError."""
-    from servable.app import resolve
     from servable.bundles.open import open_bundle
+    from servable.server.targets import resolve
 
     plan = resolve(settings, [ref])
     (target,) = (one for one in plan.targets if one.version == plan.routes[one.name].live)

@@ -68,9 +68,9 @@ def predict(
 def _here(ref: str, home: str | None) -> Iterator[Asked]:
     """The live version of a registered name, or the model of a path, loaded in this process."""
     import servable
-    from servable.app import resolve
     from servable.bundles.load import Predictor
     from servable.engine.loading import load
+    from servable.server.targets import resolve
     from servable.settings import load_settings
     from servable.wire.open_inference import Codec
 

@@ -121,8 +121,8 @@ def apply(
 
 def _bundle(ref: str, home: str | None) -> tuple[Bundle, str]:
     """What the Ref, or the path, names; and what its version is called, or at a path its digest."""
-    from servable.app import resolve
     from servable.bundles.open import open_bundle
+    from servable.server.targets import resolve
     from servable.settings import load_settings
 
     plan = resolve(load_settings({"home": home}), [ref])

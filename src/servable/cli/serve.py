@@ -32,11 +32,11 @@ def serve(
 
     Example:  servable serve iris.onnx --http-port 8080
     """
-    from servable import app
     from servable.server.access.access import demand_safe_binding
     from servable.server.access.keys import Keys
     from servable.server.logs import set_up_logs
     from servable.server.supervisor.supervisor import run
+    from servable.server.targets import Declared, resolve
 
     settings = load_settings(
         {
@@ -48,7 +48,7 @@ def serve(
     set_up_logs(settings)
     demand_safe_binding(settings, Keys(settings.home_path))
     chosen = list(targets or ())
-    plan = app.resolve(settings, chosen)
+    plan = resolve(settings, chosen)
 
     def announce(addresses: Any) -> None:
         names = sorted(plan.routes)
@@ -62,4 +62,4 @@ def serve(
             print(f"  gRPC   {addresses.grpc}", file=sys.stderr)
         print("  Ctrl-C stops, after finishing what was accepted", file=sys.stderr, flush=True)
 
-    sys.exit(run(settings, lambda: app.resolve(settings, chosen), announce, declared=app.Declared(settings)))
+    sys.exit(run(settings, lambda: resolve(settings, chosen), announce, declared=Declared(settings)))

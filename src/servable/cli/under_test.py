@@ -44,7 +44,7 @@ class Place:
 
     def target(self, ref: str) -> Target:
         """The live version of a name, the version of a Ref, or what lies at a path."""
-        from servable.app import resolve
+        from servable.server.targets import resolve
 
         plan = resolve(self.settings, [ref])
         live = {name: route.live for name, route in plan.routes.items()}

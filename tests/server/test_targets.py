@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from servable.app import resolve
 from servable.domain.route import Route
 from servable.errors import NotFound, UsageError
 from servable.registry.registry import Registry
+from servable.server.targets import resolve
 from servable.settings import Settings
 from tests.packed import bundle_at, digest_of, scaler
 
