@@ -24,6 +24,7 @@ from servable.bundles.tables import in_order
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Manifest
 from servable.domain.field import Field
+from servable.domain.runtime import labels_of
 from servable.domain.signature import Signature
 from servable.errors import ConversionRejected, UsageError
 from servable.runtimes.estimator import output_fields
@@ -115,7 +116,7 @@ def _manifest(candidate: Candidate, original: Original, name: str, signature: Si
         platform=runtime(candidate.format).platform,
         signature=signature,
         files=(),
-        labels={field.name: field.features for field in signature.outputs if field.features},
+        labels=labels_of(signature.outputs),
         libraries=libraries,
         options=candidate.options,
     )

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import msgspec
 
 from servable.domain.bundle import Bundle
+from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.signature import Signature
 
@@ -23,6 +24,11 @@ class Inspection(msgspec.Struct, frozen=True):
     libraries: dict[str, str] = {}
     options: dict[str, Any] = {}
     files: tuple[str, ...] = ()
+
+
+def labels_of(outputs: tuple[Field, ...]) -> dict[str, tuple[str, ...]]:
+    """The class names of each output whose positions have names, for the manifest's `labels`."""
+    return {field.name: field.features for field in outputs if field.features}
 
 
 class Runtime(Protocol):

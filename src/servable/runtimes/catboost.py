@@ -18,7 +18,7 @@ from servable.domain.bundle import Bundle
 from servable.domain.datatypes import datatype_of
 from servable.domain.field import Field
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
@@ -56,8 +56,7 @@ class CatBoostRuntime:
         model, version = _model(path.read_bytes(), path.name)
         inputs = _inputs(model)
         signature = Signature(inputs, _outputs(model, path.name))
-        labels = {field.name: field.features for field in signature.outputs if field.features}
-        return Inspection(signature, labels, {"catboost": version} if version else {})
+        return Inspection(signature, labels_of(signature.outputs), {"catboost": version} if version else {})
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
         model, _ = _model(verified.read(bundle), bundle.manifest.model)

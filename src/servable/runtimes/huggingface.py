@@ -16,7 +16,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, MissingExtra, ModelFailed
 from servable.runtimes import verified
@@ -49,9 +49,8 @@ class HuggingFaceRuntime:
         """The contract that the folder's configuration states. Loads nothing."""
         folder = judge(path)
         outputs = _outputs(folder)
-        labels = {field.name: field.features for field in outputs if field.features}
         libraries = {"transformers": folder.version} if folder.version else {}
-        return Inspection(Signature((Field(TEXT, "BYTES"),), outputs), labels, libraries)
+        return Inspection(Signature((Field(TEXT, "BYTES"),), outputs), labels_of(outputs), libraries)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":

@@ -16,7 +16,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
@@ -49,8 +49,7 @@ class LightGBMRuntime:
         file = read(data, path.name)
         booster = _booster(data, path.name)
         signature = Signature(input_fields(file.features, "FP64", named=file.named), _outputs(file, booster, None))
-        labels = {field.name: field.features for field in signature.outputs if field.features}
-        return Inspection(signature, labels)
+        return Inspection(signature, labels_of(signature.outputs))
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
         data = verified.read(bundle)

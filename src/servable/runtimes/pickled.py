@@ -19,7 +19,7 @@ from typing import Any, Final
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, UsageError
 from servable.runtimes import consent, verified, versions
@@ -70,8 +70,7 @@ class PickleRuntime:
         except Exception as error:
             raise UsageError(f"the model does not answer its own sample: {error}") from error
         outputs = output_fields(answer, class_names(estimator))
-        labels = {field.name: field.features for field in outputs if field.features}
-        return Inspection(Signature(known.signature.inputs, outputs), labels, libraries, options)
+        return Inspection(Signature(known.signature.inputs, outputs), labels_of(outputs), libraries, options)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
         consent.demand(bundle, WHAT)

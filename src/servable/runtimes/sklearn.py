@@ -22,7 +22,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed, UnsafeModel
 from servable.runtimes import verified
@@ -111,8 +111,7 @@ def contract_of(estimator: Any, name: str) -> Inspection:
             "pack it with a sample of rows"
         ) from error
     outputs = output_fields(found, class_names(estimator))
-    labels = {output.name: output.features for output in outputs if output.features}
-    return Inspection(Signature((field,), outputs), labels, options=options)
+    return Inspection(Signature((field,), outputs), labels_of(outputs), options=options)
 
 
 def table_of(batch: Batch, signature: Signature, options: dict[str, Any]) -> Any:

@@ -15,7 +15,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
@@ -48,8 +48,7 @@ class XGBoostRuntime:
         outputs = _outputs(file, booster)
         fields = input_fields(file.features, "FP32", named=file.named)
         signature = Signature(fields, outputs)
-        labels = {field.name: field.features for field in outputs if field.features}
-        return Inspection(signature, labels, {"xgboost": ".".join(map(str, file.version))})
+        return Inspection(signature, labels_of(outputs), {"xgboost": ".".join(map(str, file.version))})
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         data = verified.read(bundle)

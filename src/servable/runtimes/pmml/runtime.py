@@ -9,7 +9,7 @@ from typing import Final
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
-from servable.domain.runtime import Inspection
+from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, ModelFailed
 from servable.runtimes import verified
@@ -37,8 +37,7 @@ class PMMLRuntime:
         except OSError as error:
             raise CorruptModel(f"cannot read {path.name!r}: {error.strerror or error}") from error
         found = translate(data, path.name)
-        labels = {field.name: field.features for field in found.outputs if field.features}
-        return Inspection(Signature(found.inputs, found.outputs), labels, found.made_by)
+        return Inspection(Signature(found.inputs, found.outputs), labels_of(found.outputs), found.made_by)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":
