@@ -48,6 +48,7 @@ def torch_file(tmp_path_factory):
     return path, net
 
 
+@pytest.mark.faults
 def test_a_keras_network_becomes_onnx_and_says_how_equal_it_is(keras_file, tmp_path):
     path, net = keras_file
     bundle = servable.pack(path, sample={"pixels": PIXELS}, output=tmp_path / "bundle")

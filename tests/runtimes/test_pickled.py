@@ -20,11 +20,11 @@ from sklearn.preprocessing import StandardScaler
 
 import servable
 from servable.bundles import manifest
+from servable.bundles.digest import of_tree
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.domain.bundle import MANIFEST
 from servable.errors import (
-    BundleError,
     CorruptModel,
     DigestMismatch,
     IncompatibleModel,
@@ -225,13 +225,15 @@ def test_conversion_is_not_asked_of_a_model_with_libraries_of_its_own(tmp_path):
         servable.pack(tmp_path / "m.joblib", output=tmp_path / "b", requirements=tmp_path / "requirements.txt")
 
 
-def test_rows_by_the_sample_are_proven_at_load(kept, tmp_path):
-    other = tmp_path / "other.joblib"
-    joblib.dump(make_pipeline(StandardScaler(), LogisticRegression(C=0.001)).fit(DATA, TARGET), other)
-    bundle = open_bundle(keep(other, tmp_path / "bundle", sample=DATA[:20]).folder)
+def test_golden_rows_are_proven_at_load(kept, tmp_path):
+    bundle = open_bundle(kept)
     assert bundle.manifest.golden
     model = runtime("pickle").load(bundle)
     assert model.predict(Batch({bundle.signature.inputs[0].name: DATA[:0]}, 0)).rows == 0
-    fewer = changed(bundle.folder, tmp_path / "fewer", files=bundle.manifest.files[:1])
-    with pytest.raises(BundleError):
-        open_bundle(fewer)
+    other = make_pipeline(StandardScaler(), LogisticRegression(C=0.001)).fit(DATA, TARGET)
+    swapped = changed(kept, tmp_path / "swapped")
+    joblib.dump(other, swapped / "model.joblib")
+    files = tuple(each for each in of_tree(swapped) if each.path != MANIFEST)
+    (swapped / MANIFEST).write_bytes(manifest.dumps(msgspec.structs.replace(bundle.manifest, files=files)))
+    with pytest.raises(IncompatibleModel, match="does not reproduce its golden rows"):
+        servable.load(swapped)

@@ -14,6 +14,7 @@ from servable.domain.signature import Signature
 from servable.errors import BundleError, CorruptModel, UnknownFormat, UnsafeModel, UsageError
 from servable.runtimes.find import recognise, runtime
 from servable.runtimes.python import run_source
+from servable.runtimes.tensor_call import call_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -42,10 +43,11 @@ def files(tmp_path):
     return tmp_path / "net.safetensors", tmp_path / "net.py", net
 
 
-def declared(files):
+def declared(files, sample=None):
     """What packing asks, in this process."""
     known = Inspection(Signature((), ()), options={"include": [files[1].name]})
-    return runtime("safetensors").declared(files[0], known, Batch({"input": FLOWERS.data.to_numpy(float)}))
+    rows = Batch(sample or {"input": FLOWERS.data.to_numpy(float)}, 1)
+    return runtime("safetensors").declared(files[0], known, rows)
 
 
 def test_it_answers_as_the_module_does(files, tmp_path):
@@ -60,15 +62,13 @@ def test_it_answers_as_the_module_does(files, tmp_path):
         np.testing.assert_allclose(predictor.predict(FLOWERS.data).to_numpy(), expected, atol=1e-5)
 
 
-def test_a_number_without_axes_stays_the_same_in_every_call(files, tmp_path):
-    weights, source, net = files
+def test_a_number_without_axes_stays_the_same_in_every_call(files):
     rows = FLOWERS.data.to_numpy(np.float32)
-    sample = {"flowers": rows[:10], "scale": np.float32(2)}
-    bundle = servable.pack(weights, sample=sample, include=[source], allow_unsafe=True, output=tmp_path / "bundle")
-    assert bundle.manifest.options["arguments"] == {"scale": 2.0}
-    with servable.load(tmp_path / "bundle") as predictor, torch.inference_mode():
-        found = predictor.predict({"flowers": rows})["output"]
-        np.testing.assert_allclose(found, 2 * net(torch.tensor(rows)).numpy(), atol=1e-5)
+    seen = declared(files, {"flowers": rows[:10], "scale": np.array(2.0)})
+    assert seen.options["arguments"] == {"scale": 2.0}
+    assert [field.name for field in seen.signature.inputs] == ["flowers"]
+    call = call_of(torch, files[2], seen.options["arguments"])
+    np.testing.assert_allclose(call({"flowers": rows})["output"], 2 * files[2](torch.tensor(rows)).detach(), atol=1e-5)
 
 
 def test_without_consent_nothing_is_run(files, tmp_path):
