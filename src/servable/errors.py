@@ -10,6 +10,7 @@
     ├─ UnsupportedMedia     415  a content type or encoding that is not spoken here
     ├─ Refused              422  good by the contract, and kept from the model by a rule; lists every rule and row
     ├─ ModelFailed          500  the model raised, or gave an answer that breaks its own contract
+    │  └─ DeadlyInput            this input has ended the model's process twice
     ├─ Unsupported          501  known, and not offered
     ├─ Unavailable          503  not now; `retry_after_s` says when to come back
     │  ├─ NotReady               the version is loading, failed to load, or is draining
@@ -115,6 +116,12 @@ class Refused(ServableError):
 class ModelFailed(ServableError):
     status = 500
     code = "model_failed"
+
+
+class DeadlyInput(ModelFailed):
+    """It ended the model's process, more than once: its sender's affair, which breaks no circuit for others."""
+
+    code = "deadly_input"
 
 
 class Unsupported(ServableError):

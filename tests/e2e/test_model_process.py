@@ -140,12 +140,11 @@ def test_an_input_that_kills_twice_is_refused_and_nobody_else_suffers(hostile: H
         deadly = pool.submit(hostile.ask, death)
         others = [pool.submit(hostile.ask, "sleep 0.05", float(number)) for number in range(3)]
         status, body = deadly.result()
-        assert (status, body["code"]) == (500, "model_failed"), body
+        assert (status, body["code"]) == (500, "deadly_input"), body
         assert "twice" in body["error"]
         assert [other.result() for other in others] == [(200, "done")] * 3
 
     def calm() -> bool:
-        # As many good requests and more, so that what fails is the input and not, to the breaker, the model.
         pids = set()
         for _ in range(6):
             pids |= {hostile.pid(), hostile.pid()}
@@ -154,6 +153,9 @@ def test_an_input_that_kills_twice_is_refused_and_nobody_else_suffers(hostile: H
 
     # One door knows by now; the other learns it when chance leads the input there. Then it reaches no process any more.
     eventually(calm, "a process that lives on")
+    # However often it is sent, it opens no circuit for others.
+    assert {hostile.ask(death)[1]["code"] for _ in range(30)} == {"deadly_input"}
+    assert hostile.ask("sleep 0.01", 1.0) == (200, "done")
 
 
 @pytest.mark.parametrize("endless", ["loop", "hog 60"])

@@ -21,7 +21,7 @@ from servable.engine.process import frames
 from servable.engine.process.line import Line
 from servable.engine.process.poison import Suspects
 from servable.engine.request import Request
-from servable.errors import DeadlineExceeded, ModelFailed, NotReady, ServableError
+from servable.errors import DeadlineExceeded, DeadlyInput, ModelFailed, NotReady, ServableError
 
 GRACE_S: Final = 1.0
 """A call may outlive the last deadline among its requests by this much, or by EXPECTED times what it should take."""
@@ -267,4 +267,4 @@ class RemoteExecutor:
 
 
 def _deadly() -> ServableError:
-    return ModelFailed("this input has ended the model's process twice: it is not tried again")
+    return DeadlyInput("this input has ended the model's process twice: it is not tried again")
