@@ -98,10 +98,14 @@ def test_what_is_learned_is_seen_in_the_next_answer(learning: Learning) -> None:
         taught = learning.learn(rows, wait=True)
         assert (taught.status_code, taught.json()["offset"]) == (200, row + 1)
     assert right > 40
+    told = learning.http.get("/v2/models/cancer/learning").json()
+    assert (told["offset"], told["learned"], told["behind"], told["answering"]) == (60, 60, 0, "learner")
+    assert told["scores"]["window"]["accuracy"] == right / 60
+    assert told["scores"]["window"]["accuracy_low"] < right / 60 < told["scores"]["window"]["accuracy_high"]
     answer = learning.predict(slice(0, 60))
     assert answer["parameters"] == {"offset": 60}
-    told = folded(learning.folder).learner.predict(Batch({"x": X[:60]}))
-    assert answer["outputs"][1]["data"] == told["probabilities"].ravel().tolist()
+    undisturbed = folded(learning.folder).learner.predict(Batch({"x": X[:60]}))
+    assert answer["outputs"][1]["data"] == undisturbed["probabilities"].ravel().tolist()
 
 
 def test_an_outcome_that_comes_later_finds_its_inputs(learning: Learning) -> None:

@@ -17,10 +17,14 @@ TEACH: Final = 32
 """Door to process: its body is a list of Lessons. A TAUGHT with its number comes back."""
 WATCH: Final = 33
 """Door to process: tell me of every state from now on."""
+ASK: Final = 34
+"""Door to process: how does learning go? A TOLD with its number comes back."""
 TAUGHT: Final = 48
 """Process to door: its head is a list of Taken, one for each lesson, in order."""
 LEARNED: Final = 49
 """Process to door: its head is a Progress; its body the learner's state, where doors answer themselves."""
+TOLD: Final = 50
+"""Process to door: its body is a JSON object."""
 
 
 class Examples(msgspec.Struct, frozen=True, array_like=True, tag="examples"):

@@ -33,6 +33,9 @@ LEARN: Final = Endpoint(
 FEEDBACK: Final = Endpoint(
     "POST", "/v2/models/{model}/feedback", "feedback", "feedback", "Outcomes of predictions, by their ids", ANY
 )
+LEARNING: Final = Endpoint(
+    "GET", "/v2/models/{model}/learning", "viewer", "learning", "How far it has learned, how well, and who answers"
+)
 EXAMPLE: Final = {"outcomes": [{"id": "the id of a prediction", "outcome": 1}]}
 
 
@@ -62,6 +65,7 @@ def routes(
     work = _Routes(pupil, caller, new_id)
     yield LEARN, work.learn
     yield FEEDBACK, work.feedback
+    yield LEARNING, work.learning
 
 
 class _Routes:
@@ -90,6 +94,11 @@ class _Routes:
             self._caller(request), tuple(one["id"] for one in told), versions, column("", outcomes)
         )
         return await self._taught(request, pupil, lesson, {})
+
+    async def learning(self, request: Request, body: bytes) -> Response:  # noqa: ARG002 - it has none
+        pupil = self._find(request)
+        report = {"model_name": request.path_params["model"], "model_version": pupil.version}
+        return Response(orjson.dumps(report | await pupil.teacher.report()), media_type="application/json")
 
     def _find(self, request: Request) -> Pupil:
         name = request.path_params["model"]

@@ -11,8 +11,11 @@ import contextlib
 import heapq
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from servable.domain.record import Records
 from servable.engine.process.frames import HEADER, UNREADABLE, WELCOME
@@ -58,6 +61,7 @@ class Teacher:
         self._writer: asyncio.StreamWriter | None = None
         self._applied: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = itertools.count()
+        self._asked: deque[asyncio.Future[bytes]] = deque()
         self._task = asyncio.ensure_future(self._keep())
 
     @classmethod
@@ -100,16 +104,34 @@ class Teacher:
             heapq.heappush(self._applied, (offset, next(self._count), future))
             await future
 
+    async def report(self) -> dict[str, Any]:
+        """How learning goes. Raises NotReady."""
+        if self._writer is None:
+            raise NotReady(f"the learner of {self.name!r} is not there: ask again", retry_after_s=1.0)
+        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._asked.append(future)
+        self._writer.write(messages.frame(messages.ASK, 0))
+        report: dict[str, Any] = orjson.loads(await future)
+        return report
+
     def close(self) -> None:
         """Hang up. Who waits is told."""
         self._task.cancel()
         gone = NotReady(f"{self.name!r} is being unloaded: send it again")
+        self._give_up()
         for _, future in [*self._sent, *self._queue]:
             if future is not None and not future.done():
                 future.set_exception(gone)
         for _, _, waiter in self._applied:
             if not waiter.done():
                 waiter.set_exception(gone)
+
+    def _give_up(self) -> None:
+        """Whoever asked asks again."""
+        while self._asked:
+            future = self._asked.popleft()
+            if not future.done():
+                future.set_exception(NotReady(f"the learner of {self.name!r} went away: ask again", retry_after_s=1.0))
 
     def _send(self) -> None:
         if self._writer is None or self._sent or not self._queue:
@@ -130,6 +152,7 @@ class Teacher:
                     self._writer.close()
                     self._writer = None
                     self._queue[:0], self._sent = self._sent, []
+                    self._give_up()
             await asyncio.sleep(RECONNECT_S)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,6 +168,10 @@ class Teacher:
                     self._taught(messages.taken(head))
                 elif kind == messages.LEARNED:
                     self._learned(messages.progress(head), body)
+                elif kind == messages.TOLD and self._asked:
+                    answer = self._asked.popleft()
+                    if not answer.done():
+                        answer.set_result(body)
                 elif kind != WELCOME:
                     return
             except UNREADABLE:

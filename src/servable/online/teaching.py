@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, time
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
+import orjson
 
 from servable.domain.batch import Batch
 from servable.domain.model import Learner
@@ -27,6 +28,7 @@ from servable.online.fold import Fold
 from servable.online.guards.guarded import Guarded
 from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine
+from servable.online.guards.standing import standing
 from servable.online.intake import Intake, TooMany
 from servable.online.journal import Entry, Journal, read
 from servable.online.snapshots import Snapshot, Snapshots
@@ -121,9 +123,24 @@ class Teaching:
                 self._heard.append((door, number, messages.lessons(body)))
             except UNREADABLE as error:
                 raise BadFrame(f"lessons that cannot be read: {error}") from error
+        elif kind == messages.ASK:
+            door.send([messages.frame(messages.TOLD, number, body=orjson.dumps(self.report()))])
         else:
             return False
         return True
+
+    def report(self) -> dict[str, Any]:
+        """How learning goes, JSON-ready."""
+        fold = self.fold
+        return {
+            "offset": fold.offset,
+            "learned": fold.learned,
+            "behind": self._journal.offset - fold.offset,
+            "waiting": len(self._waiting),
+            "snapshot": max(self._snapped, 0),
+            "turned_away": dict(self.quarantine.counts),
+            **standing(self.guarded),
+        }
 
     def forget(self, door: Door) -> None:
         """It is gone."""
