@@ -102,6 +102,7 @@ def test_a_job_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(batch, tmp
     assert len(list((tmp_path / "home/offline/tables/t").glob("*"))) == 2  # a lock, and one generation
 
 
+@pytest.mark.faults
 def test_only_the_same_job_goes_on(batch, tmp_path):
     source = csv_files(tmp_path / "in", more="bad,x,1\n")
     batch("--input", source, "--key", "id", "--table", "t", "--max-bad", 0, code=1)
@@ -109,6 +110,7 @@ def test_only_the_same_job_goes_on(batch, tmp_path):
     assert "it had another source" in told["error"]
 
 
+@pytest.mark.faults
 def test_two_rows_with_one_key(batch, tmp_path):
     source = csv_files(tmp_path / "in", more="k3,5,6\n")
     words = ["--input", source, "--key", "id", "--table", "t", "--duplicates"]
