@@ -27,6 +27,7 @@ COMMANDS: Final = (
     "check",
     "probe",
     "rules",
+    "export",
     "keys",
     "doctor",
 )

@@ -123,11 +123,11 @@ class ExpressionTest:
         self.rule = rule
         self.answered = answered
         self.expected = f"no row where {rule.when}"
-        self._expression = expression
+        self.expression = expression
         self._names = sorted(set(columns_in(expression)))
 
     def mask(self, view: View) -> Array:
-        return fires(self._expression, view, view.rows)
+        return fires(self.expression, view, view.rows)
 
     def got(self, view: View, row: int) -> str:
         return ", ".join(f"{name} = {shown(view[name][row])}" for name in self._names)
@@ -163,7 +163,7 @@ class IntervalTest:
     def __init__(self, rule: Rule, column: str) -> None:
         """`column` is how the columns of the interval, or the set, begin: `output.price_interval`."""
         self.rule = rule
-        self._column = column
+        self.column = column
         if rule.most is None:
             self.expected = f"a {rule.coverage:.0%} interval at most {rule.widest or np.inf:g} wide"
         else:
@@ -182,8 +182,8 @@ class IntervalTest:
 
     def _size(self, view: View) -> Array:
         if self.rule.most is None:
-            return np.asarray(view[f"{self._column}[high]"] - view[f"{self._column}[low]"], np.float64)
-        names = [name for name in view if name.startswith(f"{self._column}[")]
+            return np.asarray(view[f"{self.column}[high]"] - view[f"{self.column}[low]"], np.float64)
+        names = [name for name in view if name.startswith(f"{self.column}[")]
         return np.asarray(np.sum([view[name] for name in names], axis=0))
 
 

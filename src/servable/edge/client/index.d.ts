@@ -1,0 +1,39 @@
+/** A value of a column: `null` where there is none; lists where the model takes more than one number a row. */
+export type Value = number | string | boolean | null | Value[];
+export type Row = Record<string, Value>;
+
+export interface Answer {
+  model_name: string;
+  model_version: string;
+  /** Which rules fired: `rule.NAME` to the action and the rows. */
+  parameters?: Record<string, string>;
+  /** One object for each row asked: a value, or values by feature, for each output. */
+  rows: Record<string, Value | Record<string, Value>>[];
+}
+
+export interface Refusal {
+  rule: string;
+  severity: "info" | "warning" | "error";
+  rows: string;
+  reason: string;
+  expected: string;
+  got: string;
+}
+
+/** What the server would have answered in place of a prediction, in the same words. */
+export class ServableError extends Error {
+  code: "invalid_input" | "refused" | "model_failed" | "digest_mismatch" | "unavailable";
+  faults?: string[];
+  rules?: Refusal[];
+}
+
+export interface Model {
+  /** Everything the model is known by: signature, rules, digests. */
+  readonly contract: Record<string, unknown>;
+  /** Throws ServableError. */
+  predict(rows: Row[]): Promise<Answer>;
+  close(): Promise<void>;
+}
+
+/** Load the model that lies beside this file. */
+export function load(options?: { base?: URL; device?: "wasm" | "webgpu" }): Promise<Model>;

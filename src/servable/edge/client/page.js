@@ -1,0 +1,101 @@
+// Page: a form made from the Signature, to try the model by hand.
+
+import { load, ServableError } from "./browser.js";
+
+const at = (id) => document.getElementById(id);
+
+function asked(field) {
+  return (field.features.length ? field.features : [field.name]).map((name) => {
+    const label = document.createElement("label");
+    const input = field.datatype === "BOOL" || field.categories ? chosen(field) : typedIn(field);
+    input.name = name;
+    label.append(name, input);
+    return label;
+  });
+}
+
+function chosen(field) {
+  const select = document.createElement("select");
+  const values = field.categories?.allowed ?? ["true", "false"];
+  if (field.values === "missing") select.append(new Option("", ""));
+  select.append(...values.map((value) => new Option(value, value)));
+  return select;
+}
+
+function typedIn(field) {
+  const input = document.createElement("input");
+  const text = field.datatype === "BYTES";
+  if (!text) input.inputMode = "decimal";
+  input.placeholder = field.values === "missing" ? "missing" : field.content || (text ? "text" : "number");
+  return input;
+}
+
+/** What stands in the form as one row: what is no number is left as it is, for the contract to tell of. */
+function rowOf(form, fields) {
+  const row = {};
+  for (const field of fields) {
+    for (const name of field.features.length ? field.features : [field.name]) {
+      const text = form.elements[name].value.trim();
+      const number = text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+      if (text === "") row[name] = field.datatype === "BYTES" && field.values === "finite" ? "" : null;
+      else if (field.datatype === "BOOL") row[name] = text === "true";
+      else row[name] = field.datatype === "BYTES" ? text : number;
+    }
+  }
+  return row;
+}
+
+function table(row) {
+  const found = document.createElement("table");
+  for (const [name, value] of Object.entries(row)) {
+    const parts = value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value) : [["", value]];
+    for (const [part, one] of parts) {
+      const line = found.insertRow();
+      line.insertCell().textContent = part ? `${name} ${part}` : name;
+      line.insertCell().textContent = typeof one === "number" ? String(one) : JSON.stringify(one);
+    }
+  }
+  return found;
+}
+
+function refused(error) {
+  const found = document.createElement("div");
+  found.className = "refused";
+  const told = error.rules ? error.rules.map((each) => `${each.reason || each.rule}: expected ${each.expected}, got ${each.got}`) : error.faults ?? [error.message];
+  found.append(...told.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  return found;
+}
+
+async function start() {
+  const began = performance.now();
+  const model = await load();
+  const { contract } = model;
+  at("name").textContent = document.title = `${contract.name} ${contract.version}`;
+  at("state").textContent = `on this device, loaded in ${Math.round(performance.now() - began)} ms; nothing you type leaves it`;
+  const send = Object.assign(document.createElement("button"), { textContent: "Predict" });
+  at("form").append(...contract.inputs.flatMap(asked), send);
+  at("form").addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      const answer = await model.predict([rowOf(at("form"), contract.inputs)]);
+      at("answer").replaceChildren(table({ ...answer.rows[0], ...answer.parameters }));
+    } catch (error) {
+      at("answer").replaceChildren(refused(error));
+      if (!(error instanceof ServableError)) throw error;
+    }
+  });
+  globalThis.model = model;
+  document.body.dataset.ready = "true";
+}
+
+start()
+  .catch((error) => {
+    at("name").textContent = "The model cannot be loaded";
+    at("state").textContent = error.message;
+    document.body.dataset.ready = "false";
+    if (!(error instanceof ServableError)) throw error;
+  })
+  .finally(() => {
+    // Not before: what it keeps for later would come in the way of what is wanted now. A page without TLS has none.
+    if ("serviceWorker" in navigator) navigator.serviceWorker.register("worker.js").catch(() => {});
+  });

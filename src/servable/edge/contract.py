@@ -1,0 +1,149 @@
+"""What a device is told of a model: `contract.json`. Signature, rules and their sentences, ready for a program that has
+no numpy: bounds as their dtype holds them, expressions as trees, the words of refusals made here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from servable.bundles.guard import calibration_of
+from servable.domain.bundle import Bundle
+from servable.domain.datatypes import FLOATS
+from servable.domain.expression import Column, Constant, Expression, columns_in
+from servable.domain.field import Field
+from servable.rules.compile import Compiled, compiled
+from servable.rules.conformal import quantile
+from servable.rules.outputs import Around
+from servable.rules.tests import BoundsTest, CategoriesTest, ExpressionTest, IntervalTest, Test
+
+CONTRACT: Final = "contract.json"
+MODEL: Final = "model.onnx"
+MOST_SHOWN: Final = 20
+
+
+def contract_of(bundle: Bundle, version: str, model: bytes) -> dict[str, Any]:
+    """The contract of a bundle whose model is these bytes. `version` is what its answers call it."""
+    ready = compiled(bundle.manifest.rules, bundle.signature, calibration_of(bundle))
+    outside = ready.signature
+    return {
+        "name": bundle.name,
+        "version": version,
+        "digest": bundle.digest,
+        "file": {"path": MODEL, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()},
+        "inputs": [_field(field) for field in outside.inputs],
+        "outputs": [_field(field) for field in outside.outputs],
+        "model": {
+            "inputs": [_field(field) for field in bundle.signature.inputs],
+            "outputs": [_field(field) for field in bundle.signature.outputs],
+            "missing_text": bundle.manifest.options.get("missing_text"),
+        },
+        "labels": bundle.manifest.labels,
+        **_rules(ready),
+    }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    categories = [str(category) for category in field.categories]
+    shown = ", ".join(categories[:MOST_SHOWN]) + (", …" if len(categories) > MOST_SHOWN else "")
+    return {
+        "name": field.name,
+        "datatype": field.datatype,
+        "shape": list(field.shape),
+        "features": list(field.features),
+        "values": field.values,
+        "content": field.content,
+        "low": _limit(field, field.low, "at least"),
+        "high": _limit(field, field.high, "at most"),
+        "categories": {"allowed": categories, "expected": f"one of {shown}"} if categories else None,
+    }
+
+
+def _limit(field: Field, value: float | None, word: str) -> dict[str, Any] | None:
+    """A limit as values of the field's datatype are compared with it."""
+    if value is None:
+        return None
+    rounded = float(np.asarray(value).astype(field.dtype)) if field.datatype in FLOATS else value
+    return {"value": rounded, "expected": f"{word} {value:g}"}
+
+
+def _rules(ready: Compiled) -> dict[str, Any]:
+    places = {
+        name: {"field": at.field.name, "datatype": at.field.datatype, "at": at.at, "width": at.width,
+               "answered": at.answered}
+        for name, at in ready.places.items()
+    }  # fmt: skip
+    return {
+        "rules": [_rule(test, places) for test in ready.tests],
+        "places": places,
+        "around": [_around(around) for around in ready.around],
+        "fixed": {name: {output: _row(values) for output, values in row.items()} for name, row in ready.fixed.items()},
+    }
+
+
+def _rule(test: Test, places: Mapping[str, Any]) -> dict[str, Any]:
+    rule = test.rule
+    told: dict[str, Any] = {
+        "name": rule.name,
+        "action": rule.action,
+        "reason": rule.reason,
+        "severity": rule.severity,
+        "judges": rule.judges,
+        "answered": test.answered,
+        "expected": test.expected,
+        "column": rule.column,
+        "to": None if rule.to is None else _held(test, rule.to),
+    }
+    if isinstance(test, BoundsTest):
+        told |= {"low": _finite(test.low, rule.low), "high": _finite(test.high, rule.high)}
+    elif isinstance(test, CategoriesTest):
+        text = test.field.datatype == "BYTES"
+        told["allowed"] = [str(each) for each in rule.allowed] if text else _numbers(rule.allowed, test.field)
+    elif isinstance(test, ExpressionTest):
+        told |= {"when": _tree(test.expression), "columns": sorted(set(columns_in(test.expression)))}
+    elif isinstance(test, IntervalTest):
+        names = [name for name in places if name.startswith(f"{test.column}[")]
+        narrow = any(places[name]["datatype"] == "FP32" for name in names)
+        told |= {"columns": names, "widest": rule.widest, "most": rule.most, "narrow": narrow}
+    return told
+
+
+def _held(test: Test, value: float | str) -> Any:
+    """The value that a rule puts in place, as its column's dtype holds it."""
+    field: Field = test.field  # type: ignore[attr-defined]  # only tests of one column clip
+    return value if field.datatype == "BYTES" else np.asarray(value, field.dtype).item()
+
+
+def _finite(bound: Any, stated: float | None) -> float | int | None:
+    return None if stated is None or not np.isfinite(bound) else bound.item()
+
+
+def _numbers(values: tuple[Any, ...], field: Field) -> list[Any]:
+    return list(np.asarray(values).astype(field.dtype).tolist())
+
+
+def _tree(expression: Expression) -> dict[str, Any]:
+    if isinstance(expression, Constant):
+        return {"value": expression.value}
+    if isinstance(expression, Column):
+        return {"column": expression.name}
+    return {"does": expression.name, "to": [_tree(operand) for operand in expression.operands]}
+
+
+def _around(around: Around) -> dict[str, Any]:
+    scores = [quantile(each, around.coverage) for each in around.fitted.scores]
+    return {
+        "output": around.output.name,
+        "name": around.field.name,
+        "cast": around.field.datatype,
+        "edges": around.fitted.edges,
+        "halves": scores,
+        "threshold": scores[0] if around.of_classes else None,
+    }
+
+
+def _row(values: Any) -> dict[str, Any]:
+    return {"values": values.ravel().tolist(), "shape": [1, *values.shape]}

@@ -1,0 +1,67 @@
+"""Writes a model as one page that holds everything: to mail, to keep, to open from a disk."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from servable.domain.bundle import Bundle
+from servable.edge.browser import client_text, model_bytes
+from servable.edge.contract import contract_of
+from servable.edge.web_runtime import INLINE_FILES, read_files
+
+_MODULES: Final = ("text", "contract", "rules", "model", "page")
+_IMPORT: Final = re.compile(r'(?<= from )"\./([a-z]+)\.js"')
+_LOAD: Final = """
+import { ServableError } from "./contract.js";
+import { made } from "./model.js";
+
+export { ServableError };
+
+async function bytesOf(id) {
+  const text = document.getElementById(id).textContent;
+  const response = await fetch(`data:application/octet-stream;base64,${text}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+export async function load() {
+  const [script, binary, bytes] = await Promise.all([bytesOf("runtime"), bytesOf("wasm"), bytesOf("model")]);
+  const ort = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+  ort.env.wasm.wasmBinary = binary;
+  ort.env.wasm.numThreads = 1;
+  return made(JSON.parse(document.getElementById("contract").textContent), bytes, ort);
+}
+"""
+
+
+def write(bundle: Bundle, version: str, folder: Path) -> None:
+    """Write `index.html`. Raises EnvironmentFault, DigestMismatch."""
+    model = model_bytes(bundle)
+    # A `<` in the data would end the script element that holds it.
+    contract = orjson.dumps(contract_of(bundle, version, model)).decode().replace("<", "\\u003c")
+    runtime, wasm = read_files(INLINE_FILES).values()
+    held = {"model": model, "runtime": runtime, "wasm": wasm}
+    data = [f'<script type="application/json" id="contract">{contract}</script>\n']
+    data += [f'<script type="text/plain" id="{name}">{_text(content)}</script>\n' for name, content in held.items()]
+    page = client_text("index.html")
+    style = f"<style>\n{client_text('page.css')}</style>"
+    page = page.replace('<link rel="stylesheet" href="page.css">', style)
+    modules = {name: _module(client_text(f"{name}.js")) for name in _MODULES} | {"browser": _module(_LOAD)}
+    imports = f'<script type="importmap">{orjson.dumps({"imports": modules}).decode()}</script>\n'
+    script = f'{imports}{"".join(data)}<script type="module">import "page";</script>'
+    page = page.replace('<script type="module" src="page.js"></script>', script)
+    (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _module(script: str) -> str:
+    """A script as a URL that holds it; those it imports are found by name, through the page's import map."""
+    named = _IMPORT.sub(r'"\1"', script)
+    return f"data:text/javascript;base64,{_text(named.encode())}"
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,93 @@
+"""What keeps a model from a device: each thing that stands in the way, and what would remove it. Empty: it can go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from servable.domain.bundle import Bundle
+from servable.domain.field import Field
+from servable.runtimes import onnx_external, verified
+from servable.runtimes.find import runtime
+
+MOST_BYTES: Final = 500_000_000
+"""A WebAssembly module has 4 GiB of memory, a tab of a phone far less; the model is in it twice while it loads."""
+
+
+class Obstacle(msgspec.Struct, frozen=True):
+    """What stands in the way, and what would fix it."""
+
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.fix}"
+
+
+def obstacles(bundle: Bundle) -> list[Obstacle]:
+    """All of them, for a target that runs ONNX and knows rows."""
+    return [*_of_format(bundle), *_of_contract(bundle), *_of_rules(bundle)]
+
+
+def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
+    stated = bundle.manifest
+    if stated.format != "onnx":
+        rejected = stated.lineage.get("rejected", [])
+        because = f" (packing tried: {'; '.join(map(str, rejected))})" if rejected else ""
+        code = "it runs foreign code" if runtime(stated.format).isolated else f"its format is {stated.format}"
+        yield Obstacle(
+            f"{code}, and a device runs ONNX only{because}",
+            "Pack it with --to onnx and a sample, which converts it where the result is proven equal",
+        )
+        return
+    data = verified.read(bundle)
+    if outside := onnx_external.locations(data):
+        yield Obstacle(
+            f"its weights lie in files beside the model ({', '.join(outside)})",
+            "Save it as one file: onnx.save(model, path, save_as_external_data=False)",
+        )
+    size = sum(file.bytes for file in stated.files if file.path == stated.model)
+    if size > MOST_BYTES:
+        yield Obstacle(
+            f"its model has {size:,} bytes, and a device takes at most {MOST_BYTES:,}",
+            "Serve it from a server, or train or distil a smaller one",
+        )
+
+
+def _of_contract(bundle: Bundle) -> Iterator[Obstacle]:
+    if not bundle.signature.batched:
+        yield Obstacle(
+            "its inputs are no rows (its first axis is fixed)", "Export it from its framework with a free first axis"
+        )
+    for field in bundle.signature.inputs:
+        if -1 in field.shape[1:]:
+            yield Obstacle(
+                f"input {field.name!r} is {field.describe()}: rows of values do not say how long such an axis is",
+                "Fix the axis when the model is saved, or pad to a length that is part of the model",
+            )
+    yield from _of_halves(bundle.signature.inputs)
+
+
+def _of_halves(fields: tuple[Field, ...]) -> Iterator[Obstacle]:
+    for field in fields:
+        if field.datatype == "FP16":
+            yield Obstacle(
+                f"input {field.name!r} is FP16, which not every browser can hand over",
+                "Keep inputs FP32; weights may be FP16 all the same",
+            )
+
+
+def _of_rules(bundle: Bundle) -> Iterator[Obstacle]:
+    for rule in bundle.manifest.rules:
+        if rule.action == "fallback":
+            yield Obstacle(
+                f"rule {rule.name!r} hands rows over to {rule.fallback!r}, which is not on the device",
+                'Give the version for devices a rule with action "answer" or "refuse": servable rules apply',
+            )
+        if rule.distance:
+            yield Obstacle(
+                f"rule {rule.name!r} measures the distance from the training data, which would go to the device too",
+                "Give the version for devices bounds in its place: servable rules suggest, servable rules apply",
+            )

@@ -1,0 +1,83 @@
+"""The report of a proof: `parity.json` for programs, `parity.html` for people. Both lie in the exported folder."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from servable.edge.parity import Parity
+
+JSON: Final = "parity.json"
+HTML: Final = "parity.html"
+_STYLE: Final = (
+    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}body{max-width:62rem;"
+    "margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;padding:.3rem 1rem .3rem 0;"
+    "border-bottom:1px solid #8884}code{overflow-wrap:anywhere}"
+)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was compared with what. Without devices nothing was: whoever exported said so."""
+
+    model: str
+    digest: str
+    runtimes: dict[str, str]
+    relative: float
+    absolute: float
+    devices: tuple[Parity, ...] = ()
+    bytes: dict[str, int] = {}
+
+    @property
+    def proven(self) -> bool:
+        return bool(self.devices) and all(device.passed for device in self.devices)
+
+
+def write(report: Report, folder: Path) -> None:
+    """Both files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {"proven": report.proven, **msgspec.to_builtins(report)}
+    (folder / JSON).write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    (folder / HTML).write_text(_page(report), encoding="utf-8")
+
+
+def _page(report: Report) -> str:
+    verdict = (
+        "Proven equal" if report.proven else "Not equal" if report.devices else "Not proven: exported with --no-proof"
+    )
+    runtimes = ", ".join(f"{name} {version}" for name, version in report.runtimes.items())
+    rows = "".join(_device(device) for device in report.devices)
+    sizes = "".join(f"<tr><td>{escape(name)}<td>{size:,}" for name, size in report.bytes.items())
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Parity of {escape(report.model)}</title>'
+        f"<style>{_STYLE}</style><h1>{escape(report.model)}: {verdict}</h1>"
+        f"<p>{escape(runtimes)}. Floats are equal within {report.absolute:g} + {report.relative:g} · |expected|; all "
+        f"else, refusals and rules too, to the letter. Bundle <code>{report.digest}</code>.</p>"
+        "<table><tr><th>device<th>asked<th>answered<th>refused<th>different<th>largest difference by output"
+        f"<th>first answer, ms<th>p50, ms</tr>{rows}</table>"
+        + "".join(_mismatches(device) for device in report.devices)
+        + f"<h2>Bytes</h2><table>{sizes}</table></html>\n"
+    )
+
+
+def _device(device: Parity) -> str:
+    largest = "<br>".join(f"{escape(name)} {value:.3g}" for name, value in device.largest.items())
+    times = "".join(f"<td>{'' if value is None else f'{value:.3g}'}" for value in (device.first_ms, device.p50_ms))
+    return (
+        f"<tr><td>{escape(device.device)}<td>{device.bodies}<td>{device.answered}<td>{device.refused}<td>{device.wrong}"
+        f"<td>{largest}{times}</tr>"
+    )
+
+
+def _mismatches(device: Parity) -> str:
+    if not device.mismatches:
+        return ""
+    rows = "".join(
+        f"<tr><td><code>{escape(each.body)}</code><td>{escape(each.where)}<td><code>{escape(each.server)}</code>"
+        f"<td><code>{escape(each.device)}</code>"
+        for each in device.mismatches
+    )
+    return f"<h2>{escape(device.device)}</h2><table><tr><th>asked<th>differs in<th>server<th>device</tr>{rows}</table>"

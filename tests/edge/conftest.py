@@ -1,0 +1,97 @@
+"""A model with texts, gaps and rules of every kind, that goes to devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+import servable
+from servable.bundles.load import Predictor, load
+
+RULES = """
+[[rules]]
+name = "adult"
+column = "age"
+low = 18
+action = "refuse"
+reason = "we lend to adults only"
+
+[[rules]]
+name = "rich"
+column = "income"
+high = 9000.1
+action = "clip"
+
+[[rules]]
+name = "known-city"
+column = "city"
+allowed = ["north", "south", "o'east"]
+
+[[rules]]
+name = "odd"
+when = "income / age > 160.3 or lower(city) == 'south' and age > 80"
+action = "answer"
+answer = { prediction = 1.5 }
+
+[[rules]]
+name = "cheap"
+when = "output.prediction < 300"
+action = "refuse"
+severity = "error"
+
+[[rules]]
+name = "sure"
+interval = "prediction"
+widest = 10.0
+
+[[rules]]
+name = "with-kind"
+column = "kind"
+present = true
+action = "clip"
+to = "a"
+"""
+
+
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle's folder."""
+    place = tmp_path_factory.mktemp("edge")
+    random, count = np.random.default_rng(0), 120
+    frame = pd.DataFrame(
+        {
+            "age": random.integers(18, 90, count),
+            "income": random.normal(3000, 800, count).round(2),
+            "city": random.choice(["north", "south", "o'east"], count),
+            "kind": random.choice(["a", "b"], count),
+        }
+    )
+    frame.loc[::17, "income"] = np.nan
+    price = frame.age * 10 + frame.income.fillna(3000) / 7 + (frame.city == "north") * 50
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    encoded = make_column_transformer(
+        (numbers, ["age", "income"]), (OneHotEncoder(handle_unknown="ignore"), ["city", "kind"])
+    )
+    model = make_pipeline(encoded, Ridge()).fit(frame[:60], price[:60])
+    (place / "rules.toml").write_text(RULES)
+    labelled = frame.assign(price=price)
+    servable.pack(
+        model, name="loan", sample=labelled[:60], label="price", rules=place / "rules.toml",
+        calibrate=labelled[60:], output=place / "bundle",
+    )  # fmt: skip
+    return place / "bundle"
+
+
+@pytest.fixture(scope="session")
+def predictor(packed: Path) -> Iterator[Predictor]:
+    with load(packed) as loaded:
+        yield loaded

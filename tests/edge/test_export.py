@@ -1,0 +1,123 @@
+"""An exported model answers and refuses as the server does: in a real browser, offline too, and in Node."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from servable.bundles.load import Predictor
+from servable.edge import export
+from servable.edge.devices import browsing, in_node, serving
+from servable.edge.export import to_browser
+from servable.edge.report import Report
+from servable.errors import CheckFailed, Unsupported, UsageError
+from tests.cli.command import servable
+
+pytestmark = pytest.mark.timeout(300)
+MOST_CLIENT_BYTES = 15_000
+MOST_BYTES = 100_000
+
+
+@pytest.fixture(scope="module")
+def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("servable.edge.cases.MOST_ALONE", 150)
+        folder = tmp_path_factory.mktemp("exported") / "web"
+        return folder, to_browser(predictor, "3", folder)
+
+
+def test_browser_and_node_answer_as_the_server(exported: tuple[Path, Report]) -> None:
+    folder, made = exported
+    assert made.proven
+    assert [device.device.split()[0] for device in made.devices] == ["Chromium", "Node"]
+    for device in made.devices:
+        assert device.answered > 100
+        assert device.refused > 40
+        assert device.largest["prediction"] < 0.01
+    written = json.loads((folder / "parity.json").read_text())
+    assert written["proven"] is True
+    assert "Proven equal" in (folder / "parity.html").read_text()
+    assert json.loads((folder / "package.json").read_text())["servable"]["proven"] is True
+
+
+def test_it_is_small(exported: tuple[Path, Report]) -> None:
+    sizes = exported[1].bytes
+    assert sizes["the client, gzipped"] <= MOST_CLIENT_BYTES
+    assert sizes["the page without the runtime"] <= MOST_BYTES
+
+
+def test_the_page_is_a_form_that_works_without_a_network(exported: tuple[Path, Report]) -> None:
+    with browsing() as (browser, _):
+        page = browser.new_context().new_page()
+        with serving(exported[0]) as url:
+            page.goto(url)
+            page.wait_for_selector("body[data-ready=true]")
+            page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+            page.reload()  # a worker takes a page over from its next load on
+            page.wait_for_function("navigator.serviceWorker.controller !== null")
+        page.reload()  # the server is gone
+        page.wait_for_selector("body[data-ready=true]")
+        assert page.evaluate("crossOriginIsolated") is True
+        page.fill("[name=age]", "40")
+        page.fill("[name=income]", "2500")
+        page.fill("[name=city]", "north")
+        page.click("button")
+        page.wait_for_selector("#answer table")
+        assert "prediction" in page.inner_text("#answer")
+        assert "rule.with-kind" in page.inner_text("#answer")
+        page.fill("[name=age]", "17")
+        page.click("button")
+        page.wait_for_selector(".refused")
+        assert page.inner_text(".refused") == "we lend to adults only: expected 'age' at least 18, got 17 (row 0)"
+        page.fill("[name=age]", "old")
+        page.click("button")
+        page.wait_for_selector("text=expected numbers for INT64, got text")
+
+
+def test_a_model_that_was_changed_on_its_way_is_not_run(exported: tuple[Path, Report], tmp_path: Path) -> None:
+    folder = tmp_path / "web"
+    folder.mkdir()
+    for file in exported[0].iterdir():
+        (folder / file.name).symlink_to(file)
+    (folder / "model.onnx").unlink()
+    (folder / "model.onnx").write_bytes((exported[0] / "model.onnx").read_bytes()[:-1])
+    with browsing() as (browser, _), serving(folder) as url:
+        page = browser.new_page()
+        page.goto(url)
+        page.wait_for_selector("body[data-ready=false]")
+        assert "the file was cut off or changed on its way" in page.inner_text("#state")
+
+
+def test_an_export_that_answers_otherwise_is_not_made(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [{"rows": [{"age": 40, "income": 3000, "city": "north", "kind": "a"}]}]
+    monkeypatch.setattr(export, "bodies", lambda *_: asked)
+    monkeypatch.setattr(export, "in_browser", in_node)
+    real = export.answers
+    other = [{"prediction": 1.0}]
+    monkeypatch.setattr(export, "answers", lambda *given: [{**told, "rows": other} for told in real(*given)])
+    with pytest.raises(CheckFailed, match="does not answer as the server does"):
+        to_browser(predictor, "3", tmp_path / "web")
+    assert {file.name for file in (tmp_path / "web").iterdir()} == {"parity.json", "parity.html"}
+    with pytest.raises(UsageError, match="new or empty"):
+        to_browser(predictor, "3", tmp_path / "web")
+
+
+def test_what_stands_in_the_way_is_listed(
+    predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servable.edge.obstacles.MOST_BYTES", 1)
+    with pytest.raises(Unsupported, match="a device takes at most 1") as told:
+        to_browser(predictor, "3", tmp_path / "web")
+    assert "distil a smaller one" in told.value.detail["obstacles"][0]
+
+
+def test_the_command_says_where_nothing_was_proven(packed: Path, tmp_path: Path) -> None:
+    told = servable("export", packed, "--output", tmp_path / "web", "--inline", "--no-proof", "--home", tmp_path)
+    assert told.code == 0, told
+    assert "not proven" in told.err
+    assert json.loads((tmp_path / "web" / "parity.json").read_text())["proven"] is False
+    assert "Not proven" in (tmp_path / "web" / "parity.html").read_text()
