@@ -107,6 +107,39 @@ def test_a_world_that_has_changed_is_followed_when_it_has_stayed_so() -> None:
     assert right[3000:].mean() > 0.85
 
 
+def test_a_learner_that_follows_wrong_labels_at_once_is_betrayed_by_its_champion() -> None:
+    x, y = stream()
+    flipped = y.copy()
+    flipped[BURST] = 1 - y[BURST]
+    guarded = Guarded(Quick(), Quick())
+    right, turns = follow(guarded, x, flipped, truth=y)
+    assert BURST.start <= turns[0] < BURST.start + 100
+    assert right[BURST].mean() > 0.8
+
+
+class Quick(Bare):
+    """It answers the other class as soon as that explains the last ten outcomes better."""
+
+    def __init__(self) -> None:
+        super().__init__(Signature((Field("x", "FP64", (-1, WIDTH)),), Labels([0, 1]).fields()), [0, 1])
+        self._turned = False
+
+    def predict(self, batch: Batch) -> Batch:
+        chances = super().predict(batch)["probabilities"]
+        return Batch(self.labels.columns(chances[:, ::-1] if self._turned else chances), batch.rows)
+
+    def learn(self, batch: Batch, outcomes: Array) -> None:
+        self._turned ^= bool((self.predict(batch)["label"] != outcomes).mean() > 0.5)
+        super().learn(batch, 1 - outcomes if self._turned else outcomes)
+
+    def snapshot(self) -> bytes:
+        return bytes([self._turned]) + super().snapshot()
+
+    def restore(self, data: bytes) -> None:
+        self._turned = bool(data[0])
+        super().restore(data[1:])
+
+
 class Fragile(Ftrl):
     """Breaks at some examples, and has taken half a step by then."""
 

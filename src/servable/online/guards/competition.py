@@ -1,15 +1,17 @@
 """Competition: the learner, the champion (its last good state, frozen) and "no change" on the same events; who answers.
 
 All are judged on examples that none of them has learned. The learner is set aside, and the champion answers, when an
-e-detector tells that the learner is worse than the champion, or that it errs far above what it did in all of the last
-blocks: labels that suddenly contradict all that was learned are a fault until shown otherwise. It goes on learning in
-the shadow, and comes back when, over a whole span, and over its second half as well, the evidence says that it is no
-worse. A burst is over by then; a world that has changed has stayed so. A learner that fails at that and is not better
-either begins again from the champion. From the third on, each span is twice as long as the one before.
+e-detector tells that the learner is worse than the champion, or that one of them errs far above what it did in all of
+the last blocks (a quick learner may have followed already; the champion has not): labels that suddenly contradict all
+that was learned are a fault until shown otherwise. It goes on learning in the shadow, and comes back when, over a whole
+span, and over its second half as well, the evidence says that it is no worse. A burst is over by then; a world that has
+changed has stayed so. A learner that fails at that and is not better either begins again from the champion. From the
+third on, each span is twice as long as the one before.
 """
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import Final
 
 import msgspec
@@ -30,6 +32,39 @@ MARGIN: Final = 0.03
 MOST_DOUBLINGS: Final = 5
 
 
+class Turn(Enum):
+    """What an example may bring about: nothing; the learner is back, and what it is now is the champion; or it begins
+    again from the champion.
+    """
+
+    NONE = auto()
+    BACK = auto()
+    AGAIN = auto()
+
+
+class Level(msgspec.Struct, array_like=True):
+    """The losses of one contender by blocks, and the evidence that they have suddenly risen above all of the last."""
+
+    sudden: float = 1.0
+    block: float = 0.0
+    in_block: int = 0
+    blocks: list[float] = []
+
+    def see(self, loss: float) -> None:
+        """One example."""
+        limit = settled(self.blocks)
+        if limit is not None:
+            detector = Detector(BOLD / limit, limit)
+            detector.evidence = self.sudden
+            detector.see(loss)
+            self.sudden = detector.evidence
+        self.block += loss
+        self.in_block += 1
+        if self.in_block == BLOCK:
+            self.blocks = [*self.blocks, self.block / BLOCK][-BLOCKS:]
+            self.block, self.in_block = 0.0, 0
+
+
 class Tally(msgspec.Struct, array_like=True):
     """What a competition has come to: plain numbers, which are its whole state."""
 
@@ -37,10 +72,8 @@ class Tally(msgspec.Struct, array_like=True):
     falls: int = 0
     returns: int = 0
     worse: float = 1.0
-    sudden: float = 1.0
-    block: float = 0.0
-    in_block: int = 0
-    blocks: list[float] = []
+    mine: Level = msgspec.field(default_factory=Level)
+    theirs: Level = msgspec.field(default_factory=Level)
     span: int = 0
     spans: int = 0
     only_learner: list[int] = msgspec.field(default_factory=lambda: [0, 0])
@@ -59,14 +92,14 @@ class Competition:
     def calm(self) -> bool:
         """Whether nothing speaks against the learner now."""
         tally = self.tally
-        return not tally.aside and max(tally.worse, tally.sudden) < ENOUGH
+        return not tally.aside and max(tally.worse, tally.mine.sudden, tally.theirs.sudden) < ENOUGH
 
-    def see(self, learner: float, champion: float) -> bool:
-        """One example. Whether the learner must begin again from the champion."""
+    def see(self, learner: float, champion: float) -> Turn:
+        """One example, and what follows from it."""
         if self.tally.aside:
             return self._in_shadow(learner, champion)
         self._in_front(learner, champion)
-        return False
+        return Turn.NONE
 
     def _in_front(self, learner: float, champion: float) -> None:
         tally = self.tally
@@ -74,21 +107,12 @@ class Competition:
         worse.evidence = tally.worse
         worse.see(learner - champion)
         tally.worse = worse.evidence
-        limit = settled(tally.blocks)
-        if limit is not None:
-            sudden = Detector(BOLD / limit, limit)
-            sudden.evidence = tally.sudden
-            sudden.see(learner)
-            tally.sudden = sudden.evidence
-        tally.block += learner
-        tally.in_block += 1
-        if tally.in_block == BLOCK:
-            tally.blocks = [*tally.blocks, tally.block / BLOCK][-BLOCKS:]
-            tally.block, tally.in_block = 0.0, 0
+        tally.mine.see(learner)
+        tally.theirs.see(champion)
         if tally.worse >= ALARM:
             self._fall("it was worse than its last good state")
-        elif tally.sudden >= ALARM:
-            self._fall("its errors rose suddenly, far above what they were")
+        elif max(tally.mine.sudden, tally.theirs.sudden) >= ALARM:
+            self._fall("errors rose suddenly, far above what they were")
 
     def _fall(self, reason: str) -> None:
         tally = self.tally
@@ -96,7 +120,7 @@ class Competition:
         tally.falls += 1
         self._start()
 
-    def _in_shadow(self, learner: float, champion: float) -> bool:
+    def _in_shadow(self, learner: float, champion: float) -> Turn:
         """Count who erred more, by halves of the span."""
         tally = self.tally
         whole = self._return_after << min(max(tally.spans - 1, 0), MOST_DOUBLINGS)
@@ -105,20 +129,20 @@ class Competition:
         tally.only_learner[half] += learner > champion
         tally.only_champion[half] += champion > learner
         if tally.span < whole:
-            return False
-        again = False
+            return Turn.NONE
+        turn = Turn.NONE
         if returns(tally.only_learner, tally.only_champion, whole):
             tally.aside, tally.reason = False, ""
             tally.returns += 1
-            tally.worse = tally.sudden = 1.0
-            tally.blocks, tally.block, tally.in_block = [], 0.0, 0
+            tally.worse, tally.mine, tally.theirs = 1.0, Level(), Level()
+            turn = Turn.BACK
         else:
-            again = (
-                sum(tally.only_learner) >= sum(tally.only_champion) or tally.only_learner[1] > tally.only_champion[1]
-            )
+            mine, theirs = tally.only_learner, tally.only_champion
+            if sum(mine) >= sum(theirs) or mine[1] > theirs[1]:
+                turn = Turn.AGAIN
             tally.spans += 1
         self._start()
-        return again
+        return turn
 
     def _start(self) -> None:
         tally = self.tally
@@ -126,12 +150,14 @@ class Competition:
 
 
 def settled(blocks: list[float]) -> float | None:
-    """The loss that is still usual: somewhat above the worst of the last blocks; None before there are two.
+    """The loss that is still usual: somewhat above the worst of the last blocks; None before there are two, and where
+    no loss would be unusual.
 
-    >>> settled([0.2]), round(settled([0.2, 0.3, 0.1]), 2)
-    (None, 0.4)
+    >>> settled([0.2]), round(settled([0.2, 0.3, 0.1]), 2), settled([0.9, 0.2])
+    (None, 0.4, None)
     """
-    return min(max(blocks) + ABOVE, HIGHEST) if len(blocks) > 1 else None
+    limit = max(blocks, default=1.0) + ABOVE
+    return limit if len(blocks) > 1 and limit <= HIGHEST else None
 
 
 def returns(only_learner: list[int], only_champion: list[int], examples: int) -> bool:

@@ -16,7 +16,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.model import Learner
 from servable.errors import CorruptModel
 from servable.online.event import Column
-from servable.online.guards.competition import Competition, Tally
+from servable.online.guards.competition import Competition, Tally, Turn
 from servable.online.guards.limits import Limits
 from servable.online.guards.losses import Losses
 from servable.online.guards.probe import Probe
@@ -44,6 +44,7 @@ class _State(msgspec.Struct, array_like=True):
     moments: list[float]
     last: Any
     scores: bytes
+    went_back: bool
 
 
 class Guarded:
@@ -73,6 +74,7 @@ class Guarded:
         self._steps: list[float] = []
         """How far the weights moved between the last looks."""
         self._weights = _weights(learner)
+        self._went_back = False
         self._learned = 0
         self._age = 0
         self._champion = self._next_champion = self._undo.base
@@ -114,7 +116,7 @@ class Guarded:
             _State(
                 self._undo.state(), self._probe.state(), self._ranges.state(), self._competition.tally,
                 self._champion, self._next_champion, self._age, self._learned, self.undone, self._steps,
-                self._losses.moments, self._losses.last, self.scores.snapshot(),
+                self._losses.moments, self._losses.last, self.scores.snapshot(), self._went_back,
             )
         )  # fmt: skip
 
@@ -135,6 +137,7 @@ class Guarded:
         self._age, self._learned, self.undone = held.age, held.learned, held.undone
         self._steps, self._losses.moments, self._losses.last = held.steps, held.moments, held.last
         self.scores.restore(held.scores)
+        self._went_back = held.went_back
 
     def close(self) -> None:
         self.learner.close()
@@ -160,9 +163,13 @@ class Guarded:
         learner, champion = self._losses.of(mine, outcomes), self._losses.of(theirs, outcomes)
         no_change = self._losses.no_change(outcomes)
         self.scores.see(theirs if aside else mine, outcomes, champion if aside else learner, learner, no_change)
-        again = [self._competition.see(*pair) for pair in zip(learner, champion, strict=True)]
-        if any(again):
+        turns = {self._competition.see(*pair) for pair in zip(learner, champion, strict=True)}
+        if Turn.AGAIN in turns:
             self._begin_again()
+        elif Turn.BACK in turns:
+            self._champion = self._next_champion = self._undo.base
+            self.champion.restore(self._champion)
+            self._age = 0
 
     def _begin_again(self) -> None:
         self.learner.restore(self._champion)
@@ -181,10 +188,13 @@ class Guarded:
         weights = _weights(self.learner)
         step = _distance(self._weights, weights)
         usual = float(np.median(self._steps)) if len(self._steps) >= 5 else 0.0
-        if moved > self.limits.most_shift:
+        # One window in a row: what comes again after it is no accident, and the competition judges it.
+        may = not self._went_back
+        self._went_back = False
+        if not np.isfinite(moved) or (may and moved > self.limits.most_shift):
             self._take_back("the answers to the probe rows moved too far")
             return
-        if usual and step > self.limits.most_step * usual:
+        if may and usual and step > self.limits.most_step * usual:
             self._take_back("the weights moved too far")
             return
         self._steps = [*self._steps, step][-20:]
@@ -197,6 +207,7 @@ class Guarded:
             self._age = 0
 
     def _take_back(self, reason: str) -> None:
+        self._went_back = True
         number = self._learned - self._undo.rows
         for batch, outcomes in self._undo.take_back():
             self._tell(number, batch, outcomes, reason)

@@ -1,0 +1,103 @@
+"""ADWIN: a window that grows while its mean is one, and lets go of its older part where that had another.
+
+A. Bifet and R. Gavaldà, "Learning from time-changing data with adaptive windowing", SDM 2007: the window is kept in
+buckets of 1, 2, 4, … values, a few of each size, so memory grows with the logarithm of its length.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+MOST: Final = 5
+"""Buckets of one size."""
+CLOCK: Final = 32
+"""Values between two looks."""
+GRACE: Final = 10
+LEAST: Final = 5
+"""Values that either part of a window must hold."""
+
+
+class _Bucket(NamedTuple):
+    total: float
+    variance: float
+    """The sum of squared distances from its mean."""
+
+
+class Adwin:
+    """`mean` and `width` are those of the window. `chance`: that of a false alarm."""
+
+    def __init__(self, chance: float = 0.002) -> None:
+        self._chance = chance
+        self._sizes: list[list[_Bucket]] = [[]]
+        """By the logarithm of their size; in each, the oldest first."""
+        self._count = 0
+        self.width = 0
+        self._total = self._variance = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Of the window."""
+        return self._total / self.width if self.width else 0.0
+
+    def see(self, value: float) -> bool:
+        """The next value; whether the window was cut."""
+        self._count += 1
+        if self.width:
+            self._variance += self.width * (value - self.mean) ** 2 / (self.width + 1)
+        self.width += 1
+        self._total += value
+        self._sizes[0].append(_Bucket(value, 0.0))
+        self._join()
+        if self._count % CLOCK or self.width <= GRACE:
+            return False
+        changed = False
+        while self._differs():
+            self._drop()
+            changed = True
+        return changed
+
+    def _join(self) -> None:
+        """Where there are too many of a size, the two oldest become one of twice the size."""
+        for power, buckets in enumerate(self._sizes):
+            if len(buckets) <= MOST:
+                return
+            first, second = buckets[:2]
+            del buckets[:2]
+            size = 1 << power
+            gap = (first.total - second.total) / size
+            whole = _Bucket(first.total + second.total, first.variance + second.variance + size / 2 * gap * gap)
+            if power + 1 == len(self._sizes):
+                self._sizes.append([])
+            self._sizes[power + 1].append(whole)
+
+    def _differs(self) -> bool:
+        """Whether any older part of the window has another mean than the rest."""
+        older, total = 0, 0.0
+        for power in range(len(self._sizes) - 1, -1, -1):
+            for bucket in self._sizes[power]:
+                older += 1 << power
+                total += bucket.total
+                newer = self.width - older
+                if newer < LEAST:
+                    return False
+                if older >= LEAST and abs(total / older - (self._total - total) / newer) > self._bound(older, newer):
+                    return True
+        return False
+
+    def _bound(self, older: int, newer: int) -> float:
+        log = math.log(2 * math.log(self.width) / self._chance)
+        share = 1 / (older - LEAST + 1) + 1 / (newer - LEAST + 1)
+        return math.sqrt(2 * share * self._variance / self.width * log) + 2 / 3 * log * share
+
+    def _drop(self) -> None:
+        """The oldest bucket goes."""
+        buckets = self._sizes[-1]
+        size = 1 << (len(self._sizes) - 1)
+        gone = buckets.pop(0)
+        self.width -= size
+        self._total -= gone.total
+        gap = gone.total / size - self.mean
+        self._variance -= gone.variance + size * self.width * gap * gap / (size + self.width)
+        while len(self._sizes) > 1 and not self._sizes[-1]:
+            self._sizes.pop()
