@@ -101,6 +101,7 @@ def test_what_is_learned_is_seen_in_the_next_answer(learning: Learning) -> None:
     told = learning.http.get("/v2/models/cancer/learning").json()
     assert (told["offset"], told["learned"], told["behind"], told["answering"]) == (60, 60, 0, "learner")
     assert told["scores"]["window"]["accuracy"] == right / 60
+    assert set(told["drift"]) == {"adwin", "hddm_w", "page_hinkley"}
     assert told["scores"]["window"]["accuracy_low"] < right / 60 < told["scores"]["window"]["accuracy_high"]
     answer = learning.predict(slice(0, 60))
     assert answer["parameters"] == {"offset": 60}

@@ -24,6 +24,7 @@ from servable.domain.signature import Signature
 from servable.engine.process.frames import UNREADABLE, BadFrame
 from servable.errors import ServableError
 from servable.online import event, messages
+from servable.online.drift import Drift
 from servable.online.fold import Fold
 from servable.online.guards.guarded import Guarded
 from servable.online.guards.limits import Limits
@@ -80,7 +81,8 @@ class Teaching:
         packed; `states`: doors answer themselves, and are sent them.
         """
         self.quarantine = Quarantine(folder / "quarantine.jsonl")
-        self.guarded = Guarded(make(), make(), habits.guards, self.quarantine.undone)
+        self.drift = Drift()
+        self.guarded = Guarded(make(), make(), habits.guards, self.quarantine.undone, self.drift.see)
         self.fold = Fold(self.guarded)
         self._libraries = libraries
         self._habits = habits
@@ -140,6 +142,7 @@ class Teaching:
             "snapshot": max(self._snapped, 0),
             "turned_away": dict(self.quarantine.counts),
             **standing(self.guarded),
+            "drift": self.drift.report(),
         }
 
     def forget(self, door: Door) -> None:

@@ -27,6 +27,8 @@ BLOCK: Final = 250
 BLOCKS: Final = 8
 ABOVE: Final = 0.1
 HIGHEST: Final = 0.8
+OPPOSITE: Final = 0.5
+"""A frozen champion falls behind as the world moves; but where its opposite is right more often, labels have turned."""
 MARGIN: Final = 0.03
 """Of the share of examples at which it errs alone: a learner that is at most so much worse may answer."""
 MOST_DOUBLINGS: Final = 5
@@ -50,10 +52,11 @@ class Level(msgspec.Struct, array_like=True):
     in_block: int = 0
     blocks: list[float] = []
 
-    def see(self, loss: float) -> None:
-        """One example."""
+    def see(self, loss: float, least: float = 0.0) -> None:
+        """One example. No loss below `least` is sudden."""
         limit = settled(self.blocks)
         if limit is not None:
+            limit = max(limit, least)
             detector = Detector(BOLD / limit, limit)
             detector.evidence = self.sudden
             detector.see(loss)
@@ -108,7 +111,7 @@ class Competition:
         worse.see(learner - champion)
         tally.worse = worse.evidence
         tally.mine.see(learner)
-        tally.theirs.see(champion)
+        tally.theirs.see(champion, least=OPPOSITE)
         if tally.worse >= ALARM:
             self._fall("it was worse than its last good state")
         elif max(tally.mine.sudden, tally.theirs.sudden) >= ALARM:

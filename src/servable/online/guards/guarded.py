@@ -55,9 +55,16 @@ class Guarded:
     concurrent = False
 
     def __init__(
-        self, learner: Learner, champion: Learner, limits: Limits | None = None, on_undone: OnUndone | None = None
+        self,
+        learner: Learner,
+        champion: Learner,
+        limits: Limits | None = None,
+        on_undone: OnUndone | None = None,
+        on_losses: Callable[[list[float]], None] | None = None,
     ) -> None:
-        """`on_undone` takes what was undone: the number of the example, rows, outcomes, reason."""
+        """`on_undone` takes what was undone: the number of the example, rows, outcomes, reason; `on_losses` what the
+        learner lost by each example.
+        """
         self.limits = limits or Limits()
         self.learner = learner
         self.champion = champion
@@ -65,6 +72,7 @@ class Guarded:
         """Examples that were undone, by reason."""
         self.scores = Scores()
         self._on_undone = on_undone
+        self._on_losses = on_losses
         self._clips = bool(getattr(learner, "clips", False))
         self._ranges = Ranges(self.limits.reach)
         self._probe = Probe(self.limits.probe_rows)
@@ -163,6 +171,8 @@ class Guarded:
         learner, champion = self._losses.of(mine, outcomes), self._losses.of(theirs, outcomes)
         no_change = self._losses.no_change(outcomes)
         self.scores.see(theirs if aside else mine, outcomes, champion if aside else learner, learner, no_change)
+        if self._on_losses is not None:
+            self._on_losses(learner)
         turns = {self._competition.see(*pair) for pair in zip(learner, champion, strict=True)}
         if Turn.AGAIN in turns:
             self._begin_again()
