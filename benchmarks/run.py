@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks import report
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure
-from benchmarks.figures import all_on, binary, formats, gate, grpc, latency, limits, peers, routing, rules, start
+from benchmarks.figures import all_on, binary, edge, formats, gate, grpc, latency, limits, peers, routing, rules, start
 from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share, describe
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -43,6 +43,7 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "gate": gate.gate,
     "rules": rules.rules,
     "routing": routing.routing,
+    "edge": edge.edge,
 }
 
 

@@ -58,8 +58,15 @@ def _field(field: Field) -> dict[str, Any]:
         "content": field.content,
         "low": _limit(field, field.low, "at least"),
         "high": _limit(field, field.high, "at most"),
+        "plain_below": _plain_below(field),
         "categories": {"allowed": categories, "expected": f"one of {shown}"} if categories else None,
     }
+
+
+def _plain_below(field: Field) -> float:
+    """From where on numpy, as it is here, prints a float of this dtype with an exponent: releases differ."""
+    kind = field.dtype.type
+    return next((10.0**power for power in (3, 6) if field.datatype in FLOATS and "e" in str(kind(10.0**power))), 1e16)
 
 
 def _limit(field: Field, value: float | None, word: str) -> dict[str, Any] | None:

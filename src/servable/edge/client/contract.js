@@ -71,16 +71,16 @@ export function valueFaults(field, { values, shape }) {
   if (field.high) mark((value) => value > field.high.value && Number.isFinite(value), field.high.expected);
   if (field.categories) {
     const allowed = new Set(field.categories.allowed);
-    mark((value) => value !== null && !allowed.has(shown(value, field.datatype)), field.categories.expected);
+    mark((value) => value !== null && !allowed.has(shown(value, field)), field.categories.expected);
   }
   return faults;
 }
 
 /** A value as it is printed. */
-export function shown(value, datatype) {
+export function shown(value, { datatype, plain_below }) {
   if (typeof value === "boolean") return value ? "True" : "False";
   if (value === null) return "None";
-  return FLOAT.test(datatype) ? shortest(value, datatype) : String(value);
+  return FLOAT.test(datatype) ? shortest(value, datatype, plain_below) : String(value);
 }
 
 function told(where, expected, got) {
@@ -97,7 +97,7 @@ function found(field, values, shape, at) {
   const rows = [...new Set(at.map((index) => Math.floor(index / width)))];
   const named = rows.slice(0, ROWS_NAMED).join(", ") + (rows.length > ROWS_NAMED ? ", …" : "");
   const feature = field.features.length && shape.length > 1 ? ` in feature ${quoted(field.features[at[0] % field.features.length])}` : "";
-  return `${shown(values[at[0]], field.datatype)}${feature} (row${rows.length > 1 ? "s" : ""} ${named})`;
+  return `${shown(values[at[0]], field)}${feature} (row${rows.length > 1 ? "s" : ""} ${named})`;
 }
 
 function column(rows, field) {

@@ -9,14 +9,16 @@ export function general(value, digits = 6) {
   const rounded = tie
     ? `${exact[0]}.${exact.slice(1, digits)}${exact.slice(exact.indexOf("e"))}`
     : Math.abs(value).toExponential(digits - 1);
-  return (value < 0 ? "-" : "") + written(rounded, digits, "");
+  const exponent = Number(rounded.split("e")[1]);
+  return (value < 0 ? "-" : "") + written(rounded, exponent < -4 || exponent >= digits, "");
 }
 
-/** A float as it is printed in full: the fewest digits that give it back in its datatype. */
-export function shortest(value, datatype = "FP64") {
+/** A float as it is printed in full: the fewest digits that give it back in its datatype, without exponent if small. */
+export function shortest(value, datatype = "FP64", plainBelow = 1e16) {
   if (!Number.isFinite(value)) return special(value);
   if (value === 0) return Object.is(value, -0) ? "-0.0" : "0.0";
-  return (value < 0 ? "-" : "") + written(fewest(Math.abs(value), datatype), 16, ".0");
+  const size = Math.abs(value);
+  return (value < 0 ? "-" : "") + written(fewest(size, datatype), size < 1e-4 || size >= plainBelow, ".0");
 }
 
 /** The number that JSON holds for a value of a datatype: 0.1, not the 64-bit neighbour of its 32-bit form. */
@@ -60,12 +62,12 @@ function special(value) {
   return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
-/** The digits of `1.25e+3`, with an exponent only below 1e-4 and from `1e{most}` on. */
-function written(scientific, most, whole) {
+/** The digits of `1.25e+3`, with an exponent or without; `whole` ends what has no fraction then. */
+function written(scientific, exponential, whole) {
   const [mantissa, power] = scientific.split("e");
   const exponent = Number(power);
   const digits = mantissa.replace(".", "").replace(/0+$/, "") || "0";
-  if (exponent < -4 || exponent >= most) {
+  if (exponential) {
     const sign = exponent < 0 ? "-" : "+";
     return `${digits[0]}${digits.length > 1 ? "." + digits.slice(1) : ""}e${sign}${String(Math.abs(exponent)).padStart(2, "0")}`;
   }
