@@ -68,6 +68,7 @@ def test_a_nan_kills_a_model_of_river_without_a_word_and_is_kept_from_it() -> No
     for x, y in rows:
         guarded.learn(Batch({"x": np.array([x])}), np.array([y]))
     guarded.learn(Batch({"x": np.full((1, 9), np.nan)}), np.array([1]))
-    guarded.learn(Batch({"x": np.array([rows[0][0]])}), np.array([rows[0][1]]))
+    for x, y in rows * 2:
+        guarded.learn(Batch({"x": np.array([x])}), np.array([y]))
     assert sum(guarded.undone.values()) == 1
     assert np.isfinite(guarded.predict(Batch({"x": np.array([rows[0][0]])}))["probabilities"]).all()

@@ -27,8 +27,8 @@ BLOCK: Final = 250
 BLOCKS: Final = 8
 ABOVE: Final = 0.1
 HIGHEST: Final = 0.8
-OPPOSITE: Final = 0.5
-"""A frozen champion falls behind as the world moves; but where its opposite is right more often, labels have turned."""
+OPPOSITE: Final = 0.6
+"""A frozen champion falls behind as the world moves; but where its opposite is far more often right, labels turned."""
 MARGIN: Final = 0.03
 """Of the share of examples at which it errs alone: a learner that is at most so much worse may answer."""
 MOST_DOUBLINGS: Final = 5

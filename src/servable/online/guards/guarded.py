@@ -109,13 +109,9 @@ class Guarded:
         number = self._learned
         self._learned += batch.rows
         self._age += batch.rows
-        reason = self._undo.learn(batch, outcomes)
-        if reason is not None and batch.rows > 1:
+        if not self._one(number, batch, outcomes, alone=batch.rows == 1):
             for row in range(batch.rows):  # one of them is to blame, the others are learned
-                self._one(number + row, batch.slice(row, row + 1), outcomes[row : row + 1])
-        elif reason is not None:
-            self._tell(number, batch, outcomes, reason)
-        self._probe.see(batch)
+                self._one(number + row, batch.slice(row, row + 1), outcomes[row : row + 1], alone=True)
         if self._undo.rows >= max(self.limits.check_every, len(self._undo.base) // BYTES_AN_EXAMPLE):
             self._look()
 
@@ -187,10 +183,16 @@ class Guarded:
         self._weights = _weights(self.learner)
         self._probe.forget(self.learner)
 
-    def _one(self, number: int, batch: Batch, outcomes: Array) -> None:
+    def _one(self, number: int, batch: Batch, outcomes: Array, *, alone: bool) -> bool:
+        """Learn; whether that is settled: what fails `alone` goes into quarantine. Only what was learned may become a
+        probe row.
+        """
         reason = self._undo.learn(batch, outcomes)
-        if reason is not None:
+        if reason is None:
+            self._probe.see(batch)
+        elif alone:
             self._tell(number, batch, outcomes, reason)
+        return reason is None or alone
 
     def _look(self) -> None:
         """Whether what was learned since the last look may stay; a new champion, if it is time for one."""
