@@ -113,8 +113,8 @@ def test_a_learner_that_follows_wrong_labels_at_once_is_betrayed_by_its_champion
     flipped[BURST] = 1 - y[BURST]
     guarded = Guarded(Quick(), Quick())
     right, turns = follow(guarded, x, flipped, truth=y)
-    assert BURST.start <= turns[0] < BURST.start + 100
-    assert right[BURST].mean() > 0.8
+    assert BURST.start <= turns[0] < BURST.start + 200
+    assert right[BURST].mean() > 0.6
 
 
 class Quick(Bare):

@@ -53,9 +53,9 @@ class Level(msgspec.Struct, array_like=True):
     blocks: list[float] = []
 
     def see(self, loss: float, least: float = 0.0) -> None:
-        """One example. No loss below `least` is sudden."""
+        """One example. No loss below `least` is sudden; one for whom such losses are usual is no witness."""
         limit = settled(self.blocks)
-        if limit is not None:
+        if limit is not None and (not least or limit <= least):
             limit = max(limit, least)
             detector = Detector(BOLD / limit, limit)
             detector.evidence = self.sudden
