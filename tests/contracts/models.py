@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import joblib
+import msgspec
 import numpy as np
 import pandas as pd
 from catboost import CatBoostClassifier
@@ -31,6 +32,8 @@ from servable.bundles.open import open_bundle
 from servable.bundles.tables import to_batch
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
+from servable.domain.model import Learner
+from servable.runtimes.find import runtime
 from tests.assets import wheel
 from tests.contracts.texts import said_by_llama, smollm_of_two_tokens
 from tests.custom import custom
@@ -269,8 +272,52 @@ def gguf(folder: Path) -> Golden:
     return Golden(*smollm_of_two_tokens(), said_by_llama(folder))
 
 
+SLOPE: Final = """
+import numpy as np
+import servable
+
+class Slope(servable.PythonLearner):
+    inputs = {"x": "FP64 [-1, 2]"}
+
+    def load(self, folder):
+        self.weights = np.array([1.0, 2.0])
+
+    def predict(self, batch):
+        return {"prediction": batch["x"] @ self.weights}
+
+    def learn(self, batch, outcomes):
+        for row, outcome in zip(batch["x"], outcomes):
+            self.weights = self.weights + 0.01 * (outcome - row @ self.weights) * row
+"""
+
+
+def learner(folder: Path) -> Golden:
+    """FTRL that has seen the breast-cancer data: what is frozen when it is promoted."""
+    data, target = load_breast_cancer(return_X_y=True)
+    folder.mkdir()
+    description = {"learner": "ftrl", "inputs": {"x": "FP64 [-1, 30]"}, "classes": [0, 1]}
+    (folder / "learner.json").write_text(json.dumps(description))
+    servable.pack(folder / "learner.json", name="golden", output=folder / "bundle")
+    bundle = open_bundle(folder / "bundle")
+    taught = runtime("learner").load(bundle)
+    assert isinstance(taught, Learner)
+    taught.learn(Batch({"x": data}), target)
+    (bundle.folder / "state").write_bytes(taught.snapshot())
+    manifest = msgspec.structs.replace(bundle.manifest, options={"state": "state"}, golden=None)
+    rows = Batch({"x": data[:ROWS]})
+    return Golden(msgspec.structs.replace(bundle, manifest=manifest), rows, dict(taught.predict(rows).columns))
+
+
+def python_learner(folder: Path) -> Golden:
+    folder.mkdir()
+    (folder / "slope.py").write_text(SLOPE)
+    servable.pack(folder / "slope.py", name="golden", output=folder / "bundle", allow_unsafe=True)
+    rows = load_wine(return_X_y=True)[0][:ROWS, :2]
+    return Golden(open_bundle(folder / "bundle"), Batch({"x": rows}), {"prediction": rows @ [1.0, 2.0]})
+
+
 _ALL: Final[tuple[Callable[[Path], Golden], ...]] = (
     onnx, sklearn, xgboost, lightgbm, catboost, tflite, pmml, tensorflow, keras, pytorch, torchscript, safetensors,
-    huggingface, mlflow, python, pickle, gguf,
+    huggingface, mlflow, python, pickle, gguf, learner, python_learner,
 )  # fmt: skip
-MODELS: Final = {made.__name__: made for made in _ALL}
+MODELS: Final = {made.__name__.replace("_", "-"): made for made in _ALL}

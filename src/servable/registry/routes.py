@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _MODEL: Final = "/admin/models/{model}"
 _VERSION: Final = f"{_MODEL}/versions/{{version}}"
-LIST: Final = Endpoint("GET", "/admin/models", "viewer", "registry", "Every name of the registry, with its versions")
+LIST: Final = Endpoint(
+    "GET", "/admin/models", "viewer", "registry", "Every name of the registry, with its versions", answer=ANY
+)
 SHOW: Final = Endpoint("GET", _MODEL, "viewer", "registered", "A name, its aliases and versions")
 HISTORY: Final = Endpoint("GET", f"{_MODEL}/history", "viewer", "history", "All that was ever done to a name")
 REGISTER: Final = Endpoint(

@@ -299,7 +299,7 @@ def test_a_key_for_other_models_sees_none_of_these(door: Served) -> None:
 
 def test_lists_show_a_key_its_own_models_only(door: Served) -> None:
     assert _call(door, "POST", "/v2/repository/index", "elsewhere").json() == []
-    assert _call(door, "GET", "/v1/models", "elsewhere").json() == {"models": []}
+    assert _call(door, "GET", "/v1/models", "elsewhere").json() == {"object": "list", "data": [], "models": []}
     assert _call(door, "GET", "/v2/models/stats", "elsewhere").json() == {"model_stats": []}
     for path in ("/metrics", "/openapi.json", "/docs"):
         assert "linear" in _call(door, "GET", path, "viewer").text or path == "/docs"

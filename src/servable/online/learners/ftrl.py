@@ -14,6 +14,7 @@ import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.signature import Signature
+from servable.errors import ModelFailed
 from servable.online.learners import state
 from servable.online.learners.features import Features
 from servable.online.learners.labels import Labels
@@ -58,6 +59,8 @@ class Ftrl:
 
     def predict(self, batch: Batch) -> Batch:
         """`label` and `probabilities`, a row each."""
+        if not self._weights.size:
+            raise ModelFailed("the model is closed")
         encoded = self._features.encode(batch)
         scores = self._scale.scaled(encoded.dense) @ self._weights[:, : self._features.dense].T
         for row, places in enumerate(encoded.sparse):
@@ -118,7 +121,7 @@ class Ftrl:
         return self._weights.ravel()
 
     def close(self) -> None:
-        """Nothing is held."""
+        self._weights = self._weights[:, :0]
 
 
 def _logistic(scores: Array) -> Array:

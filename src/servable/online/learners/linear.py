@@ -14,7 +14,7 @@ import numpy as np
 from servable.domain.batch import Array, Batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
-from servable.errors import InvalidInput
+from servable.errors import InvalidInput, ModelFailed
 from servable.online.learners import state
 from servable.online.learners.features import Features
 from servable.online.learners.scale import Scale
@@ -42,6 +42,8 @@ class Linear:
 
     def predict(self, batch: Batch) -> Batch:
         """`prediction`, one a row."""
+        if not self._weights.size:
+            raise ModelFailed("the model is closed")
         encoded = self._features.encode(batch)
         told: Array = encoded.dense @ self._weights[: self._features.dense]
         for row, places in enumerate(encoded.sparse):
@@ -95,7 +97,7 @@ class Linear:
         return self._weights
 
     def close(self) -> None:
-        """Nothing is held."""
+        self._weights = self._weights[:0]
 
 
 def _numbers(outcomes: Array) -> Array:
