@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,13 @@ from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share, describe
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 RESULTS: Final = ROOT / "benchmarks" / "results.json"
+
+
+def _later(name: str, bench: Bench) -> list[Figure]:
+    """Those whose libraries are heavy: imported when they are measured."""
+    measured: list[Figure] = getattr(import_module(f"benchmarks.figures.{name}"), name)(bench)
+    return measured
+
 
 FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     **{peer.id: functools.partial(peers.against, peer=peer) for peer in peers.PEERS},
@@ -44,6 +52,7 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "rules": rules.rules,
     "routing": routing.routing,
     "edge": edge.edge,
+    **{name: functools.partial(_later, name) for name in ("process", "texts", "bulk", "registry")},
 }
 
 

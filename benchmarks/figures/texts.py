@@ -1,15 +1,13 @@
 """What serving costs a language model: tokens a second and the time to the first one, over HTTP against llama.cpp
 called in this process.
 
-`python -m benchmarks.texts` prints one line a figure. Both engines stand side by side with the same threads and are
+Both engines stand side by side with the same threads and are
 asked in turns; while one is asked, the other is idle.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from typing import Final, NamedTuple
 import httpx
 import xllamacpp
 
+from benchmarks.bench import Bench
 from benchmarks.figure import Figure
 from servable.runtimes.gguf import CONTEXT, SLOTS, threads
 from tests.e2e.serving import Serving
@@ -111,8 +110,8 @@ def _round(make: Make, together: int, turn: int) -> tuple[float, float]:
     return together * TOKENS / seconds, statistics.median(text.first_s for text in texts)
 
 
-def main() -> int:
-    """Measure all; 1 if a goal is missed."""
+def texts(bench: Bench) -> list[Figure]:
+    """Through a door, beside the engine alone."""
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         folder = Path(text)
         (folder / f"{MODEL}.gguf").symlink_to(smollm())
@@ -122,12 +121,4 @@ def main() -> int:
             ours = over_http(f"http://{serving.host}:{serving.port}", client)
             ours(0)
             own(0)
-            measured = figures(ours, own, int(os.environ.get("REPEATS", "5")))
-    for figure in measured:
-        verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
-        print(f"{figure.seen:8.3f} {figure.unit}  {figure.goal():8} {verdict:7} {figure.name} ({figure.absolute})")
-    return 1 if any(figure.passed is False for figure in measured) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            return figures(ours, own, bench.repeats)

@@ -1,16 +1,13 @@
 """What a process of its own costs a model: the rate over HTTP, the hop, large tensors, memory with two doors.
 
-`python -m benchmarks.model_process` prints one line a figure, with its goal. The same door serves the same file both
-times.
+The same door serves the same file both times.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -145,10 +142,9 @@ def _pss_of_models(pid: int) -> float:
     return total
 
 
-def main() -> int:
-    """Measure all; 1 if a goal is missed."""
-    bench = Bench(int(os.environ.get("REPEATS", "3")), float(os.environ.get("SECONDS", "3")), lambda _: None)
-    figures = [
+def process(bench: Bench) -> list[Figure]:
+    """The hop, large tensors, memory, and the rate."""
+    return [
         hop(),
         large(1, "50 MB in"),
         large(LARGE_COLUMNS, "50 MB in and 50 MB out"),
@@ -156,12 +152,3 @@ def main() -> int:
         rate(bench, trees_case(), "trees"),
         rate(bench, dense_case(), "a 1-MFLOP network"),
     ]
-    for figure in figures:
-        verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
-        goal = f">= {figure.at_least}" if figure.at_least else f"<= {figure.at_most}" if figure.at_most else ""
-        print(f"{figure.seen:8.3f} {figure.unit}  {goal:9} {verdict:7} {figure.name} ({figure.absolute})")
-    return 1 if any(figure.passed is False for figure in figures) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Bulk jobs and tables: rows a second beside onnxruntime in this process, memory, look-ups, the switch, Redis.
 
-`python -m benchmarks.bulk` prints one line a figure, with its goal. ROWS (1,000,000 of itself) is how many rows the
+ROWS (1,000,000 of itself) is how many rows the
 Parquet file holds; the goals are stated for 10,000,000.
 """
 
@@ -22,6 +22,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from benchmarks import models
+from benchmarks.bench import Bench
 from benchmarks.figure import Figure
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
@@ -184,18 +185,10 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def main() -> int:
-    """Measure all; 1 if a goal is missed."""
+def bulk(bench: Bench) -> list[Figure]:  # noqa: ARG001 - each figure says how often it is taken
+    """All of them, over one file."""
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         folder = Path(text)
         path = folder / "night.parquet"
         night(path)
-        figures = [*rates(folder, path), memory(folder, path), *lookups(folder), redis(folder)]
-    for figure in figures:
-        verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
-        print(f"{figure.seen:12,.4f} {figure.unit}  {figure.goal():18} {verdict:7} {figure.name} ({figure.absolute})")
-    return 1 if any(figure.passed is False for figure in figures) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return [*rates(folder, path), memory(folder, path), *lookups(folder), redis(folder)]

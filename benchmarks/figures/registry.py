@@ -1,19 +1,15 @@
-"""What the registry costs: an alias in a door, lists of ten thousand versions, a registration.
-
-`python -m benchmarks.registry` prints one line a figure, with its goal.
-"""
+"""What the registry costs: an alias in a door, lists of ten thousand versions, a registration."""
 
 from __future__ import annotations
 
 import asyncio
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from benchmarks.bench import Bench
 from benchmarks.figure import Figure
 from servable.domain.route import Route
 from servable.engine.host import Host
@@ -102,17 +98,8 @@ def _ms(work: Callable[[], object]) -> tuple[float, ...]:
     return tuple(seen)
 
 
-def main() -> int:
-    """Measure all; 1 if a goal is missed."""
+def registry(bench: Bench) -> list[Figure]:  # noqa: ARG001 - each figure says how often it is taken
+    """An alias in a door, lists of many versions, a registration."""
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as made:
         folder = Path(made)
-        figures = [alias(folder), *lists(history(folder)), registration(folder)]
-    for figure in figures:
-        verdict = {True: "met", False: "MISSED", None: "-"}[figure.passed]
-        seen = f"{statistics.median(figure.samples):10.4f} {figure.unit}"
-        print(f"{seen}  {figure.goal():10} {verdict:7} {figure.name} ({figure.spread()})")
-    return 1 if any(figure.passed is False for figure in figures) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return [alias(folder), *lists(history(folder)), registration(folder)]
