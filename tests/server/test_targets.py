@@ -5,7 +5,7 @@ import pytest
 from servable.domain.route import Route
 from servable.errors import NotFound, UsageError
 from servable.registry.registry import Registry
-from servable.server.targets import resolve
+from servable.server.targets import declared, resolve
 from servable.settings import Settings
 from tests.packed import bundle_at, digest_of, scaler
 
@@ -74,3 +74,9 @@ def test_targets_that_mean_nothing(settings, targets, error, said):
 def test_an_empty_home_serves_nothing_yet(tmp_path):
     plan = resolve(Settings(home=str(tmp_path)), [])
     assert targets(plan) == []
+
+
+def test_the_registry_has_a_say_in_what_came_from_it_only(settings, tmp_path):
+    assert declared(settings, []) is not None
+    assert declared(settings, [str(tmp_path / "b1"), "scaler"]) is not None
+    assert declared(settings, [str(tmp_path / "b1")]) is None

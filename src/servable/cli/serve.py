@@ -36,7 +36,7 @@ def serve(
     from servable.server.access.keys import Keys
     from servable.server.logs import set_up_logs
     from servable.server.supervisor.supervisor import run
-    from servable.server.targets import Declared, resolve
+    from servable.server.targets import declared, resolve
 
     settings = load_settings(
         {
@@ -62,4 +62,4 @@ def serve(
             print(f"  gRPC   {addresses.grpc}", file=sys.stderr)
         print("  Ctrl-C stops, after finishing what was accepted", file=sys.stderr, flush=True)
 
-    sys.exit(run(settings, lambda: resolve(settings, chosen), announce, declared=Declared(settings)))
+    sys.exit(run(settings, lambda: resolve(settings, chosen), announce, declared=declared(settings, chosen)))

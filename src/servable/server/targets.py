@@ -42,6 +42,13 @@ def resolve(settings: Settings, targets: Sequence[str]) -> Plan:
     )
 
 
+def declared(settings: Settings, targets: Sequence[str]) -> Declared | None:
+    """What the registry goes on to declare of these targets; None where all are paths: it has no say in them, and its
+    library costs a start a fifth of a second.
+    """
+    return Declared(settings) if not targets or any(not _is_path(text) for text in targets) else None
+
+
 def _is_path(text: str) -> bool:
     return os.sep in text or "." in Path(text).suffix or Path(text).exists()
 
