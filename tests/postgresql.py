@@ -27,7 +27,7 @@ def postgresql() -> Iterator[str]:
     """The URL of an empty database. It refuses to run as root: there, as the user that Debian made for it."""
     where = programs()
     if where is None:
-        pytest.skip("no PostgreSQL here: apt-get install postgresql")
+        pytest.fail("no PostgreSQL here: apt-get install postgresql")
     user = "postgres" if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     if user is not None:

@@ -26,7 +26,7 @@ def mlflow():
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        library = pytest.importorskip("mlflow")
+        import mlflow as library
         from mlflow import catboost, lightgbm, onnx, pyfunc, sklearn, xgboost  # noqa: F401
     return library
 

@@ -42,13 +42,7 @@ class PythonRuntime:
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Source that defines a PythonModel, or a function `predict`. It is parsed, not run."""
-        if path.suffix != ".py" or not path.is_file() or b"\0" in head or path.stat().st_size > LARGEST_SOURCE:
-            return False
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError, OSError):
-            return False
-        return any(_defines_model(node) for node in tree.body)
+        return any(_defines_model(node) for node in statements(path, head))
 
     def inspect(self, path: Path) -> Inspection:
         """Refuses: to learn what it takes, one would have to run it."""
@@ -88,6 +82,16 @@ class PythonRuntime:
             sys.path.remove(folder)
             raise
         return _Custom(entry, bundle.signature, folder, lambda: None)
+
+
+def statements(path: Path, head: bytes) -> list[ast.stmt]:
+    """The statements of Python source, parsed and not run; none of what is no source."""
+    if path.suffix != ".py" or not path.is_file() or b"\0" in head or path.stat().st_size > LARGEST_SOURCE:
+        return []
+    try:
+        return ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError, OSError):
+        return []
 
 
 class _Custom:

@@ -22,7 +22,7 @@ from servable.online.learners.labels import Labels
 from servable.online.learners.linear import OUTPUT
 from servable.online.learners.python_learner import PythonLearner
 from servable.runtimes import consent, verified
-from servable.runtimes.python import LARGEST_SOURCE, MODULE, run_source
+from servable.runtimes.python import MODULE, run_source, statements
 from servable.runtimes.python_model import signature_of
 
 WHAT: Final = "Python"
@@ -40,15 +40,9 @@ class PythonLearnerRuntime:
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """Source that defines a class on one of the bases for learners. It is parsed, not run."""
-        if path.suffix != ".py" or not path.is_file() or b"\0" in head or path.stat().st_size > LARGEST_SOURCE:
-            return False
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError, OSError):
-            return False
         return any(
             {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases} & BASES
-            for node in tree.body
+            for node in statements(path, head)
             if isinstance(node, ast.ClassDef)
         )
 
