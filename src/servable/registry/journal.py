@@ -13,7 +13,8 @@ import msgspec
 import sqlalchemy as sa
 
 from servable.registry.event import Event
-from servable.stores.databases.database import Database, Layout, database_at
+from servable.stores.databases.open import open_database
+from servable.stores.databases.port import Database, Layout
 
 _TABLES: Final = sa.MetaData()
 _EVENTS: Final = sa.Table(
@@ -49,7 +50,7 @@ class Journal:
     @staticmethod
     def at(url: str, default: Path) -> Journal:
         """The journal of a database's URL; of none, that in the default file."""
-        return Journal(database_at(url, LAYOUT, default))
+        return Journal(open_database(url, LAYOUT, default))
 
     def hold(self) -> AbstractContextManager[None]:
         """Be the only one who writes, from a decision to its append."""

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from servable.errors import EnvironmentFault, UsageError
 from servable.registry.event import Event
 from servable.registry.journal import LAYOUT, Journal
-from servable.stores.databases.database import Layout, database_at
+from servable.stores.databases.open import open_database
+from servable.stores.databases.port import Layout
 from tests.postgresql import postgresql
 
 
@@ -77,7 +78,7 @@ def test_history_cannot_be_rewritten(journal, act):
 
 def test_a_newer_schema_is_not_guessed_at(journal, url):
     journal.append([event(1)])
-    newer = database_at(url, LAYOUT._replace(schema=9), Path("x"))
+    newer = open_database(url, LAYOUT._replace(schema=9), Path("x"))
     with newer.write():
         pass
     with pytest.raises(EnvironmentFault, match="schema 9, this program reads up to 2"):
@@ -88,7 +89,7 @@ def test_an_older_schema_is_read_and_then_upgraded(url):
     tables = sa.MetaData()
     columns = [column for column in LAYOUT.tables.tables["events"].columns if column.name != "body"]
     sa.Table("events", tables, *(sa.Column(each.name, each.type, primary_key=each.primary_key) for each in columns))
-    old = database_at(url, Layout("the registry", 1, tables, {}, ("events",)), Path("x"))
+    old = open_database(url, Layout("the registry", 1, tables, {}, ("events",)), Path("x"))
     with old.write() as connection:
         connection.execute(
             tables.tables["events"]
@@ -144,4 +145,4 @@ def test_a_server_that_is_not_there_is_told_without_the_password(tmp_path):
 @pytest.mark.parametrize("url", ["mysql://here/x", "postgres", "sqlite://", "://"])
 def test_other_databases_are_refused(url):
     with pytest.raises(UsageError, match="expected postgresql://USER@HOST/NAME or sqlite:///PATH"):
-        database_at(url, LAYOUT, Path("x"))
+        open_database(url, LAYOUT, Path("x"))

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, NamedTuple
 
 import sqlalchemy as sa
 
-from servable.stores.databases.database import Layout, database_at
+from servable.stores.databases.open import open_database
+from servable.stores.databases.port import Layout
 
 LEASE_S: Final = 60.0
 FILE: Final = "offline/schedules.db"
@@ -57,7 +58,7 @@ class History:
     """Of one database. `who` names this runner, apart from all others."""
 
     def __init__(self, url: str, home: Path, who: str, now: Callable[[], float]) -> None:
-        self._database = database_at(url, LAYOUT, home / FILE)
+        self._database = open_database(url, LAYOUT, home / FILE)
         self._who = who
         self._now = now
 

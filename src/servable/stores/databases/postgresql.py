@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from servable.errors import EnvironmentFault, MissingExtra
-from servable.stores.databases.database import Layout
+from servable.stores.databases.port import Layout
 
 CONNECT_S: Final = 10
 """How long a server may take to answer at all."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from servable.errors import EnvironmentFault
-from servable.stores.databases.database import Layout
+from servable.stores.databases.port import Layout
 
 PATIENCE_S: Final = 30.0
 """How long a reader or writer waits for its turn."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
-
-from servable.errors import UsageError
 
 
 class Layout(NamedTuple):
@@ -42,28 +39,3 @@ class Database(Protocol):
     def hold(self) -> AbstractContextManager[None]:
         """Be the only one, of all processes and machines, between a decision and its write. Given back by the dead."""
         ...
-
-
-def database_at(url: str, layout: Layout, default: Path) -> Database:
-    """The database of a URL: `postgresql://user@host/name`, `sqlite:///path`, or empty for the default file.
-
-    Raises UsageError for another kind, MissingExtra.
-    """
-    from servable.stores.databases.sqlite import SQLite
-
-    if not url:
-        return SQLite(default, layout)
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        raise UsageError(f"{url!r} is no database: expected postgresql://USER@HOST/NAME or sqlite:///PATH") from error
-    kind = parsed.get_backend_name()
-    if kind == "sqlite" and parsed.database:
-        return SQLite(Path(parsed.database), layout)
-    if kind in {"postgresql", "postgres"}:
-        from servable.stores.databases.postgresql import PostgreSQL
-
-        return PostgreSQL(parsed, layout)
-    raise UsageError(
-        f"a database of kind {kind!r} is not spoken: expected postgresql://USER@HOST/NAME or sqlite:///PATH"
-    )
