@@ -11,6 +11,7 @@ from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
 from servable.errors import CheckFailed, Conflict, DigestMismatch, EnvironmentFault, NotFound, UsageError
 from servable.registry.registry import Registry
+from servable.release.acts import Acts
 from tests.packed import bundle_at, digest_of, scaler
 
 
@@ -108,6 +109,17 @@ def test_a_version_that_an_alias_points_at_is_not_deleted(three):
     with pytest.raises(NotFound, match="no model 'scaler' is registered"):
         three.open(Ref.parse("scaler"))
     assert [event.kind for event in three.history("scaler")][-4:] == ["unaliased", "deleted", "deleted", "deleted"]
+
+
+def test_a_version_that_a_release_uses_is_not_deleted(three):
+    acts = Acts(three)
+    acts.canary(Ref.parse("scaler:2"), 0.1)
+    with pytest.raises(Conflict, match="scaler:2 is a canary: end it first"):
+        three.delete("scaler:2")
+    acts.rollback("scaler")
+    three.delete("scaler:2")
+    with pytest.raises(Conflict, match="scaler:3 is live: promote another first"):
+        three.delete("scaler:3")
 
 
 def test_a_bundle_that_was_changed_in_the_home_is_not_opened(three, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import io
 import tarfile
 
@@ -9,6 +11,7 @@ import pytest
 
 import servable
 from servable.bundles.archive import archive
+from servable.client.registered import AsyncRegistered, Registered
 from servable.domain.endpoint import Role
 from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
@@ -161,27 +164,42 @@ def test_a_version_is_taken_out(door, home, tmp_path):
     assert door("GET", "/gone/history").json()[-1]["what"] == "deleted"
 
 
-def test_the_clients_registry_does_the_same(opened, tmp_path):
+def test_both_clients_hold_the_same_acts():
+    acts = {name for name in vars(Registered) if not name.startswith("_")}
+    assert acts == {name for name in vars(AsyncRegistered) if not name.startswith("_")}
+    assert Registered.promote.__doc__ == AsyncRegistered.promote.__doc__
+
+
+@pytest.mark.parametrize("kind", [servable.Client, servable.AsyncClient])
+def test_the_clients_registry_does_the_same(kind, opened, tmp_path):
     door, secrets = opened
-    folder = bundle_at(tmp_path / "b", "afar", factor=7)
-    with servable.Client(door.url, key=secrets["deployer"]) as client:
+    name = f"afar-{kind.__name__.lower()}"
+    folder = bundle_at(tmp_path / "b", name, factor=7)
+
+    async def done(result):
+        return await result if inspect.isawaitable(result) else result
+
+    async def through(client):
         registry = client.registry
-        assert registry.register(folder, "afar")["digest"] == digest_of(folder)
-        assert registry.register(folder, "afar")["version"] == "1"
-        assert registry.promote("afar:1", "best")["aliases"] == ["best"]
-        assert registry.promote("afar@best")["aliases"] == ["best", "champion"]
-        assert registry.tag("afar@best", {"a": "b", "c": "d"})["tags"] == {"a": "b", "c": "d"}
-        assert registry.tag("afar:1", {"a": None})["tags"] == {"c": "d"}
-        registry.unalias("afar", "best")
-        assert registry.model("afar")["aliases"] == {"champion": "1"}
-        assert "afar" in {model["name"] for model in registry.models()}
-        assert registry.verdicts("afar:1") == []
+        assert (await done(registry.register(folder, name)))["digest"] == digest_of(folder)
+        assert (await done(registry.register(folder, name)))["version"] == "1"
+        assert (await done(registry.promote(f"{name}:1", "best")))["aliases"] == ["best"]
+        assert (await done(registry.promote(f"{name}@best")))["aliases"] == ["best", "champion"]
+        assert (await done(registry.tag(f"{name}@best", {"a": "b", "c": "d"})))["tags"] == {"a": "b", "c": "d"}
+        assert (await done(registry.tag(f"{name}:1", {"a": None})))["tags"] == {"c": "d"}
+        await done(registry.unalias(name, "best"))
+        assert (await done(registry.model(name)))["aliases"] == {"champion": "1"}
+        assert name in {model["name"] for model in await done(registry.models())}
+        assert await done(registry.verdicts(f"{name}:1")) == []
         with pytest.raises(Conflict, match="point the alias elsewhere"):
-            registry.delete("afar:1")
-        registry.unalias("afar", "champion")
-        registry.delete("afar:1")
-        assert registry.history("afar")[-1]["what"] == "deleted"
+            await done(registry.delete(f"{name}:1"))
+        await done(registry.unalias(name, "champion"))
+        await done(registry.delete(f"{name}:1"))
+        assert (await done(registry.history(name)))[-1]["what"] == "deleted"
         with pytest.raises(UsageError, match="names no version"):
-            registry.version("afar")
+            await done(registry.version(name))
         with pytest.raises(NotFound):
-            registry.version("afar:1")
+            await done(registry.version(f"{name}:1"))
+        await done(client.close())
+
+    asyncio.run(through(kind(door.url, key=secrets["deployer"])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from servable.client import exchange
+from servable.client.registered import AsyncRegistered
 from servable.errors import MissingExtra
 
 
@@ -19,6 +20,8 @@ class AsyncClient:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.AsyncClient(base_url=exchange.base_url(url), headers=headers, timeout=timeout_s)
         self._known: dict[str, dict[str, Any]] = {}
+        self.registry = AsyncRegistered(self._http)
+        """See Client.registry."""
 
     async def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
         """See Client.predict."""

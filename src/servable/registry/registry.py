@@ -18,6 +18,7 @@ from servable.registry.catalog import GATE, Version
 from servable.registry.event import Event, Kind
 from servable.registry.policy import CHAMPION, held_back
 from servable.registry.reading import Reading
+from servable.registry.uses import uses
 
 
 class Registry(Reading):
@@ -141,7 +142,7 @@ class Registry(Reading):
         """Take a version out, or of a bare name all; those taken out. Their numbers are never given again.
 
         Their files stay, as a running server may still need them, unless `purge` says otherwise; files that another
-        version shares stay in any case. Raises NotFound, and Conflict for a version that an alias points at.
+        version shares stay in any case. Raises NotFound, and Conflict for a version that is used (`uses.py`).
         """
         ref = Ref.of(ref)
         with self._journal.hold():
@@ -149,12 +150,10 @@ class Registry(Reading):
             model = catalog.model(ref.name)
             whole = ref.version is None and ref.alias is None
             gone = list(model.living) if whole else [catalog.find(ref)]
+            kept = next(uses(catalog, model, gone, whole=whole), None)
+            if kept is not None:
+                raise Conflict(str(kept))
             held = [alias for alias, number in model.aliases.items() if number in {v.version for v in gone}]
-            if held and not whole:
-                raise Conflict(
-                    f"{ref} is {ref.name}@{held[0]}: point the alias elsewhere first  "
-                    f"(servable models alias {ref.name}@{held[0]} VERSION, or --remove)"
-                )
             self._journal.append(
                 [
                     *(self._event("unaliased", ref.name, model.aliases[alias], alias=alias) for alias in held),
