@@ -9,25 +9,16 @@ from __future__ import annotations
 LARGEST = 1e100
 
 
-class Detector:
-    """Bets of a fixed stake against "the mean is not above `limit`", on values up to 1."""
+def bet(evidence: float, value: float, stake: float, limit: float = 0.0) -> float:
+    """The evidence that the mean of values, each up to 1, is above `limit`, after the next of them. It begins at 1.
+    `stake` times the lowest value's distance from the limit must stay below 1.
 
-    def __init__(self, stake: float, limit: float = 0.0) -> None:
-        """A stake times the lowest value's distance from the limit must stay below 1.
-
-        >>> detector = Detector(stake=0.25)
-        >>> for value in [0, 1, 0, -1] * 100: detector.see(value)
-        >>> detector.evidence < 5
-        True
-        >>> for value in [0, 1, 1, -1] * 100: detector.see(value)
-        >>> detector.evidence > 1000
-        True
-        """
-        self.stake = stake
-        self.limit = limit
-        self.evidence = 1.0
-
-    def see(self, value: float) -> None:
-        """The next value."""
-        gained = max(self.evidence, 1.0) * (1.0 + self.stake * (value - self.limit))
-        self.evidence = min(max(gained, 0.0), LARGEST)
+    >>> evidence = 1.0
+    >>> for value in [0, 1, 0, -1] * 100: evidence = bet(evidence, value, stake=0.25)
+    >>> evidence < 5
+    True
+    >>> for value in [0, 1, 1, -1] * 100: evidence = bet(evidence, value, stake=0.25)
+    >>> evidence > 1000
+    True
+    """
+    return min(max(max(evidence, 1.0) * (1.0 + stake * (value - limit)), 0.0), LARGEST)

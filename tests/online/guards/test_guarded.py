@@ -148,7 +148,7 @@ class Fragile(Ftrl):
         if (batch["x"][:, 0] > 3.0).any():
             raise ZeroDivisionError("beyond its strength")
         if (batch["x"][:, 0] < -3.0).any():
-            self._weights[:] = np.inf
+            self._held[3] = np.inf
 
 
 def fragile() -> Fragile:
@@ -182,8 +182,8 @@ class Sleeper(Ftrl):
     def learn(self, batch: Batch, outcomes: Array) -> None:
         super().learn(batch, outcomes)
         if (batch["x"][:, 0] == 0.125).any():
-            self._z[:] = -50.0 * self._z
-            self._weights[:] = -50.0 * self._weights
+            self._held[0] *= -50.0
+            self._held[3] *= -50.0
 
 
 def test_answers_that_move_too_far_are_taken_back_with_what_moved_them() -> None:

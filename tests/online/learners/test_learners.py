@@ -118,8 +118,8 @@ def test_ftrl_is_the_algorithm_of_the_paper() -> None:
             sigma = (math.sqrt(n[i] + g * g) - math.sqrt(n[i])) / alpha
             z[i] += g - sigma * w[i]
             n[i] += g * g
-    np.testing.assert_allclose(learner._z[0, :4], z, rtol=1e-9)
-    np.testing.assert_allclose(learner._n[0, :4], n, rtol=1e-9)
+    np.testing.assert_allclose(learner._held[0, 0, :4], z, rtol=1e-9)
+    np.testing.assert_allclose(learner._held[1, 0, :4], n, rtol=1e-9)
 
 
 def test_ftrl_learns_and_l1_makes_weights_zero() -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from servable.statistics.detector import Detector
+from servable.statistics.detector import bet
 from servable.statistics.sequential import ENOUGH, margin_evidence
 
 ALARM: Final = 10_000.0
@@ -45,27 +45,27 @@ class Turn(Enum):
 
 
 class Level(msgspec.Struct, array_like=True):
-    """The losses of one contender by blocks, and the evidence that they have suddenly risen above all of the last."""
+    """The losses of one contender by blocks, and the evidence that they have suddenly risen above all of the last:
+    above `usual`.
+    """
 
     sudden: float = 1.0
     block: float = 0.0
     in_block: int = 0
     blocks: list[float] = []
+    usual: float | None = None
 
     def see(self, loss: float, least: float = 0.0) -> None:
         """One example. No loss below `least` is sudden; one for whom such losses are usual is no witness."""
-        limit = settled(self.blocks)
-        if limit is not None and (not least or limit <= least):
-            limit = max(limit, least)
-            detector = Detector(BOLD / limit, limit)
-            detector.evidence = self.sudden
-            detector.see(loss)
-            self.sudden = detector.evidence
+        usual = self.usual
+        if usual is not None and (not least or usual <= least):
+            limit = max(usual, least)
+            self.sudden = bet(self.sudden, loss, BOLD / limit, limit)
         self.block += loss
         self.in_block += 1
         if self.in_block == BLOCK:
             self.blocks = [*self.blocks, self.block / BLOCK][-BLOCKS:]
-            self.block, self.in_block = 0.0, 0
+            self.block, self.in_block, self.usual = 0.0, 0, settled(self.blocks)
 
 
 class Tally(msgspec.Struct, array_like=True):
@@ -106,10 +106,7 @@ class Competition:
 
     def _in_front(self, learner: float, champion: float) -> None:
         tally = self.tally
-        worse = Detector(STAKE)
-        worse.evidence = tally.worse
-        worse.see(learner - champion)
-        tally.worse = worse.evidence
+        tally.worse = bet(tally.worse, learner - champion, STAKE)
         tally.mine.see(learner)
         tally.theirs.see(champion, least=OPPOSITE)
         if tally.worse >= ALARM:

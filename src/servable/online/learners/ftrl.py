@@ -53,21 +53,21 @@ class Ftrl:
             "alpha": alpha, "beta": beta, "l1": l1, "l2": l2,
         }  # fmt: skip
         rows = 1 if len(classes) == 2 else len(classes)
-        self._z = np.zeros((rows, self._features.size))
-        self._n = np.zeros((rows, self._features.size))
-        self._weights = np.zeros((rows, self._features.size))
+        self._held = np.zeros((4, rows, self._features.size))
+        """The paper's z and n, the root of n, and the weights that follow from them."""
 
     def predict(self, batch: Batch) -> Batch:
         """`label` and `probabilities`, a row each."""
-        if not self._weights.size:
+        weights = self._held[3]
+        if not weights.size:
             raise ModelFailed("the model is closed")
         encoded = self._features.encode(batch)
-        scores = self._scale.scaled(encoded.dense) @ self._weights[:, : self._features.dense].T
+        scores = self._scale.scaled(encoded.dense) @ weights[:, : self._features.dense].T
         for row, places in enumerate(encoded.sparse):
             if len(places):
-                scores[row] += self._weights[:, places].sum(axis=1)
+                scores[row] += weights[:, places].sum(axis=1)
         chances = _logistic(scores)
-        if len(self._weights) == 1:
+        if len(weights) == 1:
             chances = np.column_stack([1.0 - chances[:, 0], chances[:, 0]])
         else:
             chances /= chances.sum(axis=1, keepdims=True)
@@ -76,57 +76,71 @@ class Ftrl:
     def learn(self, batch: Batch, outcomes: Array) -> None:
         """A step for each row, in order."""
         places = self.labels.places(outcomes)
-        targets = places[:, None] == (np.array([1]) if len(self._weights) == 1 else np.arange(len(self._weights)))
+        two = self._held.shape[1] == 1
+        targets = (places[:, None] == (np.array([1]) if two else np.arange(self._held.shape[1]))).astype(np.float64)
         encoded = self._features.encode(batch)
-        for dense, sparse, target in zip(encoded.dense, encoded.sparse, targets.astype(np.float64), strict=True):
-            values = self._scale.learn(dense)
-            scores = self._weights[:, : len(values)] @ values
+        near = self._held[:, :, : self._features.dense]
+        weights, only, told = near[3], near[3, 0], targets[:, 0].tolist()
+        scaled = self._scale.learn(encoded.dense)
+        for row, (values, sparse) in enumerate(zip(scaled, encoded.sparse, strict=True)):
+            if two and not len(sparse):  # most often: a single score, for which Python is quicker than numpy
+                self._step(near, (_chance(float(only.dot(values))) - told[row]) * values)
+                continue
+            scores = weights @ values
             if len(sparse):
-                scores = scores + self._weights[:, sparse].sum(axis=1)
-            error = _logistic(scores) - target
-            self._step(slice(0, len(values)), error[:, None] * values)
+                scores = scores + self._held[3][:, sparse].sum(axis=1)
+            error = (_logistic(scores) - targets[row])[:, None]
+            self._step(near, error * values)
             if len(sparse):
-                self._step(sparse, np.repeat(error[:, None], len(sparse), axis=1))
+                far = self._held[:, :, sparse]
+                self._step(far, np.repeat(error, len(sparse), axis=1))
+                self._held[:, :, sparse] = far
 
     def check(self, outcomes: Array) -> None:
         self.labels.places(outcomes)
 
-    def _step(self, at: slice | Array, gradient: Array) -> None:
-        n = self._n[:, at]
-        grown = n + gradient * gradient
-        root = np.sqrt(grown)
-        sigma = (root - np.sqrt(n)) / self._alpha
-        z = self._z[:, at] + gradient - sigma * self._weights[:, at]
-        self._n[:, at] = grown
-        self._z[:, at] = z
-        self._weights[:, at] = self._weights_of(z, root)
+    def _step(self, held: Array, gradient: Array) -> None:
+        """Algorithm 1 at some coordinates, in their place."""
+        z, n, root, weights = held
+        n += gradient * gradient
+        grown = np.sqrt(n)
+        root -= grown
+        root *= weights
+        root /= self._alpha
+        z += gradient
+        z += root  # g - sigma w
+        root[...] = grown
+        self._weigh(z, root, weights)
 
-    def _weights_of(self, z: Array, root: Array) -> Array:
-        """By algorithm 1; `root` is that of n."""
+    def _weigh(self, z: Array, root: Array, weights: Array) -> None:
+        """The weights, by algorithm 1."""
         shrunk = np.sign(z) * np.maximum(np.abs(z) - self._l1, 0.0) if self._l1 else z
-        weights: Array = -shrunk / ((self._beta + root) / self._alpha + self._l2)
-        return weights
+        np.add(root, self._beta + self._alpha * self._l2, weights)
+        np.divide(shrunk, weights, weights)
+        weights *= -self._alpha
 
     def snapshot(self) -> bytes:
-        return state.dumps(NAME, self._facts, {"z": self._z, "n": self._n, **self._scale.state()})
+        return state.dumps(NAME, self._facts, {"z": self._held[0], "n": self._held[1], **self._scale.state()})
 
     def restore(self, data: bytes) -> None:
         arrays = state.loads(data, NAME, self._facts)
-        self._z, self._n = arrays["z"], arrays["n"]
-        self._weights = self._weights_of(self._z, np.sqrt(self._n))
+        self._held = np.stack([arrays["z"], arrays["n"], np.sqrt(arrays["n"]), np.empty_like(arrays["z"])])
+        self._weigh(self._held[0], self._held[2], self._held[3])
         self._scale.take(arrays)
 
     def parameters(self) -> Array:
         """The weights, flat: what a guard watches."""
-        return self._weights.ravel()
+        weights: Array = self._held[3].ravel()
+        return weights
 
     def close(self) -> None:
-        self._weights = self._weights[:, :0]
+        self._held = self._held[:, :, :0]
+
+
+def _chance(score: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(score, -STEEP), STEEP)))
 
 
 def _logistic(scores: Array) -> Array:
-    if scores.size == 1:  # most often: one row of two classes
-        score = min(max(scores.item(), -STEEP), STEEP)
-        return np.full(scores.shape, 1.0 / (1.0 + math.exp(-score)))
     chances: Array = 1.0 / (1.0 + np.exp(-np.clip(scores, -STEEP, STEEP)))
     return chances

@@ -55,10 +55,11 @@ class Linear:
         """A step for each row, in order."""
         targets = _numbers(outcomes)
         encoded = self._features.encode(batch)
-        for dense, sparse, target in zip(encoded.dense, encoded.sparse, targets.tolist(), strict=True):
+        scaled = self._target.learn(np.column_stack([np.ones(len(targets)), targets]))[:, 1]
+        for dense, sparse, target in zip(encoded.dense, encoded.sparse, scaled.tolist(), strict=True):
             at = np.concatenate([np.flatnonzero(dense), sparse])
             values = np.concatenate([dense[dense != 0.0], np.ones(len(sparse))])
-            self._step(at, values, float(self._target.learn(np.array([1.0, target]))[1]))
+            self._step(at, values, target)
 
     def check(self, outcomes: Array) -> None:
         _numbers(outcomes)

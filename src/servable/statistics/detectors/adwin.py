@@ -43,12 +43,15 @@ class Adwin:
     def see(self, value: float) -> bool:
         """The next value; whether the window was cut."""
         self._count += 1
-        if self.width:
-            self._variance += self.width * (value - self.mean) ** 2 / (self.width + 1)
+        width = self.width
+        if width:
+            self._variance += width * (value - self._total / width) ** 2 / (width + 1)
         self.width += 1
         self._total += value
-        self._sizes[0].append(_Bucket(value, 0.0))
-        self._join()
+        single = self._sizes[0]
+        single.append(_Bucket(value, 0.0))
+        if len(single) > MOST:
+            self._join()
         if self._count % CLOCK or self.width <= GRACE:
             return False
         changed = False
@@ -72,23 +75,24 @@ class Adwin:
             self._sizes[power + 1].append(whole)
 
     def _differs(self) -> bool:
-        """Whether any older part of the window has another mean than the rest."""
+        """Whether any older part of the window has another mean than the rest, by more than the paper's bound."""
+        width, whole = self.width, self._total
+        log = math.log(2 * math.log(width) / self._chance)
+        spread, wide = 2 * self._variance / width * log, 2 / 3 * log
         older, total = 0, 0.0
         for power in range(len(self._sizes) - 1, -1, -1):
             for bucket in self._sizes[power]:
                 older += 1 << power
                 total += bucket.total
-                newer = self.width - older
+                newer = width - older
                 if newer < LEAST:
                     return False
-                if older >= LEAST and abs(total / older - (self._total - total) / newer) > self._bound(older, newer):
-                    return True
+                if older >= LEAST:
+                    share = 1 / (older - LEAST + 1) + 1 / (newer - LEAST + 1)
+                    gap = abs(total / older - (whole - total) / newer)
+                    if gap > math.sqrt(spread * share) + wide * share:
+                        return True
         return False
-
-    def _bound(self, older: int, newer: int) -> float:
-        log = math.log(2 * math.log(self.width) / self._chance)
-        share = 1 / (older - LEAST + 1) + 1 / (newer - LEAST + 1)
-        return math.sqrt(2 * share * self._variance / self.width * log) + 2 / 3 * log * share
 
     def _drop(self) -> None:
         """The oldest bucket goes."""

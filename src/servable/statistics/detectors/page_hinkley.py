@@ -22,10 +22,11 @@ class PageHinkley:
         self._count += 1
         self._mean += (value - self._mean) / self._count
         gap = value - self._mean
-        self._up = self._fading * self._up + gap - self._slack
-        self._down = self._fading * self._down + gap + self._slack
-        self._lowest, self._highest = min(self._lowest, self._up), max(self._highest, self._down)
-        changed = max(self._up - self._lowest, self._highest - self._down) > self._threshold
+        up = self._up = self._fading * self._up + gap - self._slack
+        down = self._down = self._fading * self._down + gap + self._slack
+        self._lowest = min(self._lowest, up)
+        self._highest = max(self._highest, down)
+        changed = up - self._lowest > self._threshold or self._highest - down > self._threshold
         if changed and self._count >= self._least:
             self._begin()
             return True
