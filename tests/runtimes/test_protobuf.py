@@ -1,10 +1,11 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import AttributeProto, TensorProto, helper
 
 from servable.runtimes.onnx_file import is_onnx, read
-from servable.runtimes.protobuf import Malformed, parts, put, signed, text
+from servable.runtimes.protobuf import Malformed, packed, parts, put, signed, text
 from tests.runtimes.graphs import graph, product, value
 
 
@@ -24,6 +25,12 @@ def test_any_bytes_are_read_or_refused(data):
     except Malformed:
         pass
     is_onnx(data, len(data))
+
+
+@given(st.lists(st.integers(0, 2**64 - 1)))
+def test_packed_numbers_are_those_that_onnx_reads(numbers):
+    attribute = AttributeProto.FromString(packed(8, np.array(numbers, np.uint64)))
+    assert [each % (1 << 64) for each in attribute.ints] == numbers
 
 
 def test_negative_numbers_come_back():

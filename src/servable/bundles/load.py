@@ -135,7 +135,8 @@ def load(source: Path | str, *, device: str = "cpu", find: Callable[[str], Predi
 
 def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:
     """Arrays and lists by input name, as the batch the signature describes."""
-    columns = {name: _array(value, signature.input(name)) for name, value in inputs.items()}
+    fields = {field.name: field for field in signature.inputs}
+    columns = {name: _array(value, fields.get(name)) for name, value in inputs.items()}
     if not signature.batched:
         return Batch(columns, 1)
     counts = {name: len(array) if array.ndim else 0 for name, array in columns.items()}

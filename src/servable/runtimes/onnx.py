@@ -125,6 +125,20 @@ def reason(error: Exception) -> str:
     return text[max(0, *marks) :][:400]
 
 
+def session_options(threads: int) -> Any:
+    """One call at a time with so many threads, which sleep between calls; and no warnings."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _SILENT
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
 def _closed(*_: object) -> list[Array]:
     raise ModelFailed("the model is closed")
 
@@ -145,13 +159,7 @@ def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: i
         raise EnvironmentFault(
             f"onnxruntime here cannot use device {device!r}: install onnxruntime-gpu, or load on 'cpu'"
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = _SILENT
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options = session_options(threads)
     if content:
         places = list(content)
         options.add_external_initializers_from_files_in_memory(

@@ -9,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+import numpy as np
+
+from servable.domain.batch import Array
+
 VARINT: Final = 0
 FIXED64: Final = 1
 BYTES: Final = 2
@@ -83,6 +87,22 @@ def put(number: int, content: bytes | str | int) -> bytes:
         return _encoded(number << 3 | VARINT) + _encoded(content)
     raw = content.encode() if isinstance(content, str) else content
     return _encoded(number << 3 | BYTES) + _encoded(len(raw)) + raw
+
+
+def packed(number: int, values: Array) -> bytes:
+    """A field of many varints, one after the other: `values` are unsigned integers."""
+    rest = values.astype(np.uint64)
+    sizes = np.ones(len(rest), np.intp)
+    for shift in range(7, 64, 7):
+        sizes += rest >= np.uint64(1) << np.uint64(shift)
+    out = np.zeros(int(sizes.sum()), np.uint8)
+    first = np.cumsum(sizes) - sizes
+    for at in range(int(sizes.max(initial=0))):
+        there = sizes > at
+        more = np.where(sizes[there] > at + 1, 0x80, 0).astype(np.uint8)
+        out[first[there] + at] = (rest[there] & np.uint64(0x7F)).astype(np.uint8) | more
+        rest = rest >> np.uint64(7)
+    return put(number, out.tobytes())
 
 
 def signed(value: int) -> int:

@@ -1,7 +1,7 @@
 """Decision diagrams: what every tree of a document becomes, and how rows of a batch go through all trees at once.
 
 A node tests one field and has three ways on: true, false, unknown. A predicate of several parts becomes several nodes.
-Ways below zero are leaves. Knows no XML.
+Ways below zero are leaves. Knows no XML. Walked natively (`ensemble.py`) where that is seen to reach the same leaves.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from typing import Any, Final
 import numpy as np
 
 from servable.domain.batch import Array
+from servable.runtimes.pmml.ensemble import EQ, IN, LE, MISSING, Node, compiled, two_ways
 from servable.runtimes.pmml.predicates import Junction, Predicate, Test
-from servable.runtimes.pmml.values import Scope
+from servable.runtimes.pmml.values import Floats, Scope
 
 CHUNK: Final = 1 << 14
 """Rows times trees that are walked together: what fits the cache of a core."""
+TRIED: Final = 256
+"""Rows that both walks are asked for before the native one is used."""
 
-_KINDS: Final = {"le": 0, "eq": 1, "in": 2, "missing": 3}
+_KINDS: Final = {"le": LE, "eq": EQ, "in": IN, "missing": MISSING}
 NULL: Final = -1
 """The leaf without a prediction."""
 
@@ -29,9 +32,9 @@ class Growing:
         self.fields: dict[str, int] = {}
         self.leaves: list[Any] = [None]
         self.roots: list[int] = []
-        self.nodes: list[tuple[int, int, float, int, int, int]] = []
-        self._sets: list[tuple[float, ...]] = []
-        self._seen: dict[tuple[Any, ...], int] = {}
+        self.nodes: list[Node] = []
+        self._sets: dict[tuple[float, ...], int] = {}
+        self._seen: dict[Node, int] = {}
 
     def leaf(self, payload: Any) -> int:
         """A way that ends here."""
@@ -65,34 +68,35 @@ class Growing:
         return self.when(first, yes, no, self.when(rest, yes, no, unknown))
 
     def _test(self, test: Test, yes: int, no: int, unknown: int) -> int:
+        field = self.fields.setdefault(test.field, len(self.fields))
+        kind = _KINDS[test.kind]
+        first = test.values[0] if test.values else 0.0
+        value = float(self._sets.setdefault(test.values, len(self._sets))) if kind == IN else first
         if test.negated:
             yes, no = no, yes
-        key = (test.field, test.kind, test.values, yes, no, unknown)
-        found = self._seen.get(key)
+        ways = (self._past(yes, 3, (field, kind, value)), self._past(no, 4, (field, kind, value)))
+        node = (field, kind, value, *ways, self._past(unknown, 5, (field, kind, value)))
+        found = self._seen.get(node)
         if found is None:
-            field = self.fields.setdefault(test.field, len(self.fields))
-            value = float(len(self._sets)) if test.kind == "in" else (test.values[0] if test.values else 0.0)
-            if test.kind == "in":
-                self._sets.append(test.values)
-            self.nodes.append((field, _KINDS[test.kind], value, yes, no, unknown))
-            found = self._seen[key] = len(self.nodes) - 1
+            self.nodes.append(node)
+            found = self._seen[node] = len(self.nodes) - 1
         return found
+
+    def _past(self, way: int, answer: int, test: tuple[int, int, float]) -> int:
+        """Where a way leads whose test is answered already: siblings often ask the same, once more and negated."""
+        while way >= 0 and self.nodes[way][:3] == test:
+            way = int(self.nodes[way][answer])
+        return way
 
     def done(self) -> Forest:
         """The trees, to be walked."""
-        return Forest(list(self.fields), self.nodes, self.roots, self._sets)
+        return Forest(list(self.fields), self.nodes, self.roots, list(self._sets))
 
 
 class Forest:
     """Trees as arrays."""
 
-    def __init__(
-        self,
-        fields: list[str],
-        nodes: list[tuple[int, int, float, int, int, int]],
-        roots: list[int],
-        sets: list[tuple[float, ...]],
-    ) -> None:
+    def __init__(self, fields: list[str], nodes: list[Node], roots: list[int], sets: list[tuple[float, ...]]) -> None:
         self._fields = fields
         columns = np.array(nodes, np.float64).reshape(-1, 6)
         self._field = columns[:, 0].astype(np.intp)
@@ -105,6 +109,10 @@ class Forest:
         self._sets = np.zeros((max(1, len(sets)), len(self._members)), bool)
         for at, values in enumerate(sets):
             self._sets[at, np.searchsorted(self._members, values)] = True
+        self._all_native = two_ways(nodes)
+        self._native = compiled(nodes, sets, roots, len(fields))
+        if self._native is not None and not self._proven(sets):
+            self._native = None
 
     @property
     def trees(self) -> int:
@@ -112,39 +120,70 @@ class Forest:
 
     def leaves(self, scope: Scope, start: int, stop: int) -> Array:
         """The leaf of every row from `start` to `stop`, in every tree: [rows, trees]."""
-        rows = stop - start
         columns = [scope.get(name)[start:stop] for name in self._fields]
-        values = np.concatenate(columns) if columns else np.zeros(0)
+        return self._reached(np.ascontiguousarray(np.array(columns, np.float64).reshape(-1, stop - start).T))
+
+    def _reached(self, rows: Floats) -> Array:
+        if self._native is None:
+            return self._walked(rows)
+        if self._all_native or not (gaps := np.isnan(rows).any(axis=1)).any():
+            return self._native(rows)
+        out = np.empty((len(rows), len(self._roots)), np.intp)
+        out[gaps] = self._walked(rows[gaps])
+        if not gaps.all():
+            out[~gaps] = self._native(rows[~gaps])
+        return out
+
+    def _proven(self, sets: list[tuple[float, ...]]) -> bool:
+        """Whether the native walk reaches the leaves of this one from values at every limit and next to it, from the
+        largest and from missing ones.
+        """
+        random = np.random.default_rng(0)
+        rows = np.empty((TRIED, len(self._fields)))
+        for field in range(len(self._fields)):
+            at = self._field == field
+            limits = self._value[at & (self._kind != IN)]
+            members = [value for place in self._value[at & (self._kind == IN)] for value in sets[int(place)]]
+            limits = np.unique(np.concatenate([limits, np.array(members, np.float64)]))
+            near = [limits, np.nextafter(limits, -np.inf), np.nextafter(limits, np.inf), [-np.inf, np.inf]]
+            rows[:, field] = random.choice(np.concatenate(near), TRIED)
+        half = rows[: TRIED // 2]
+        half[random.random(half.shape) < 0.2] = np.nan
+        return bool((self._reached(rows) == self._walked(rows)).all())
+
+    def _walked(self, rows: Floats) -> Array:
+        """The leaves of rows [rows, fields], all trees a step at a time."""
+        values = np.ascontiguousarray(rows.T).ravel()
         gaps = bool(np.isnan(values).any())
-        out = np.repeat(self._roots[None, :], rows, axis=0).ravel()
+        out = np.repeat(self._roots[None, :], len(rows), axis=0).ravel()
         place = np.flatnonzero(out >= 0)
         node = out[place]
-        offset = self._field * rows
+        offset = self._field * len(rows)
         row = place // max(1, len(self._roots))
         while len(place):
             x = values.take(offset.take(node) + row)
             way = x > self._value.take(node) if self._plain else self._answers(node, x)
             turn = 3 * node + way
             if gaps:
-                gone = np.isnan(x) if self._plain else np.isnan(x) & (self._kind[node] != _KINDS["missing"])
+                gone = np.isnan(x) if self._plain else np.isnan(x) & (self._kind[node] != MISSING)
                 turn[gone] = 3 * node[gone] + 2
             node = self._ways.take(turn)
             going = np.flatnonzero(node >= 0)
             if len(going) < len(node):
                 out[place] = node  # those that go on are written again
                 place, node, row = place.take(going), node.take(going), row.take(going)
-        return (-out - 1).reshape(rows, len(self._roots))
+        return (-out - 1).reshape(len(rows), len(self._roots))
 
     def _answers(self, node: Array, x: Array) -> Array:
         """0 where the test is true, 1 where it is false."""
         kind, value = self._kind[node], self._value[node]
-        answer = np.where(kind == _KINDS["eq"], x != value, x > value)
-        inside = np.flatnonzero(kind == _KINDS["in"])
+        answer = np.where(kind == EQ, x != value, x > value)
+        inside = np.flatnonzero(kind == IN)
         if len(inside):
             found = x[inside]
             at = np.minimum(np.searchsorted(self._members, found), len(self._members) - 1)
             answer[inside] = ~(self._sets[value[inside].astype(np.intp), at] & (self._members[at] == found))
-        absent = np.flatnonzero(kind == _KINDS["missing"])
+        absent = np.flatnonzero(kind == MISSING)
         answer[absent] = ~np.isnan(x[absent])
         return answer
 

@@ -159,7 +159,7 @@ def _answer(built: models.Built, inputs: Sequence[DataField], names: Names) -> A
 
 def _column(call: Call, field: DataField, array: Array) -> Floats:
     values = array.reshape(call.rows)
-    return call.encode(values.tolist()) if field.kind == TEXT else values.astype(np.float64)
+    return call.encode(values.tolist()) if field.kind == TEXT else values.astype(np.float64, copy=False)
 
 
 def _shown(call: Call, column: Floats, kind: str) -> Array:

@@ -109,6 +109,7 @@ def joined(
     if method in {"sum", "weightedSum", "median"}:
         raise CorruptModel(f"a classification cannot join its trees by {method!r}")
     table = _votes(growing.leaves, shape) if method.lower().endswith("vote") else _shares(growing.leaves, shape)
+    table = np.ascontiguousarray(table.T)
     codes = np.array(shape.codes)
 
     def vote(scope: Scope) -> Result:
@@ -126,13 +127,13 @@ def joined(
 
 
 def _sum(table: Floats, leaves: Array, share: Floats, largest: bool) -> Floats:
-    """Weighted mean over trees of the leaves' rows of a table: [rows, classes]."""
+    """Weighted mean over trees of the leaves' entries in a table [classes, leaves]: [rows, classes]."""
     if largest:
-        found: Floats = table[leaves].max(axis=1)
+        found: Floats = table[:, leaves].max(axis=2).T
         return found
-    out: Floats = np.empty((len(leaves), table.shape[1]))
-    for column in range(table.shape[1]):
-        out[:, column] = table[:, column].take(leaves) @ share
+    out: Floats = np.empty((len(leaves), len(table)))
+    for column, scores in enumerate(table):
+        out[:, column] = scores.take(leaves) @ share
     return np.asarray(out / share.sum())
 
 
