@@ -121,7 +121,12 @@ def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[En
         teacher = getattr(serving.lane.model, "teacher", None)
         if teacher is None:
             return None
-        return routes.Pupil(teacher, serving.signature, lambda body: serving.codec.decode(body).batch, serving.version)
+
+        def decode(body: bytes) -> tuple[Batch, dict[str, Any]]:
+            inquiry, document = serving.codec.read(body)
+            return inquiry.batch, document
+
+        return routes.Pupil(teacher, serving.signature, decode, serving.version)
 
     return routes.routes(pupil, caller, parts.inference.new_id)
 

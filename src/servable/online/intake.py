@@ -1,26 +1,35 @@
-"""Intake: from a lesson that a door brought to an event for the journal: joined with its inputs, and admitted.
+"""Intake: from the lessons that doors brought to events for the journal: joined with their inputs, and admitted.
 
 What cannot be learned by anyone is refused; what may be a fault of one sender goes to the quarantine with its reason.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from time import time
+from typing import Final, TypeVar
 
 import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.model import Learner
+from servable.domain.problem import Problem
 from servable.domain.signature import Signature
 from servable.errors import ServableError
-from servable.online import event, messages
+from servable.online import event
+from servable.online.groups import Group, groups
 from servable.online.guards.admission import NOT_FINITE, unfit
 from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine
 from servable.online.guards.sources import Sources
+from servable.online.messages import Asked, Examples, Lesson, Taken
 from servable.online.waiting import Waiting
 
-TOO_MUCH = "its source has taught its share already"
+T = TypeVar("T")
+
+TOO_MUCH: Final = "its source has taught its share already"
+UNKNOWN, TURNED_AWAY, TAKEN = range(3)
+"""What may become of a row."""
 
 
 class TooMany(ServableError):
@@ -34,40 +43,79 @@ class Intake:
     """`waiting` are the rows that were predicted, whose outcomes may come."""
 
     def __init__(
-        self, learner: Learner, signature: Signature, waiting: Waiting, limits: Limits, quarantine: Quarantine
-    ) -> None:
+        self, learner: Learner, signature: Signature, waiting: Waiting, limits: Limits, quarantine: Quarantine,
+        most_behind: int,
+    ) -> None:  # fmt: skip
+        """`most_behind`: accepted examples that may wait to be learned."""
         self.waiting = waiting
         self._learner = learner
         self._signature = signature
         self._sources = Sources(limits)
         self._quarantine = quarantine
+        self._most_behind = most_behind
 
-    def admit(self, lesson: messages.Examples | messages.Outcomes) -> tuple[event.Event | None, tuple[str, ...]]:
-        """What goes into the journal, and the ids that nobody knows. Raises TooMany, InvalidInput."""
-        now = time()
+    def take(self, lessons: Sequence[Lesson], offset: int, behind: int) -> tuple[list[event.Event], list[Taken]]:
+        """What goes into the journal at `offset`, of which `behind` are not learned yet; and what each lesson is told
+        once it is there.
+        """
+        first = offset - behind
+        events: list[event.Event] = []
+        answers = [Taken()] * len(lessons)
+        todo = list(groups(lessons))[::-1]
+        while todo:
+            group = todo.pop()
+            try:
+                found, fates = self._admit(group.lesson, offset - first)
+            except ServableError as error:
+                if len(group.places) > 1:  # one of them is to blame, the others are taken
+                    todo += [Group(lessons[place], [place], [len(lessons[place].ids)]) for place in group.places[::-1]]
+                else:
+                    answers[group.places[0]] = Taken(problem=Problem.of(error))
+                continue
+            if found is not None:
+                events.append(found)
+            row = 0
+            for place, rows in zip(group.places, group.rows, strict=True):
+                own, row = fates[row : row + rows], row + rows
+                offset += own.count(TAKEN)
+                unknown = tuple(key for key, fate in zip(lessons[place].ids, own, strict=True) if fate == UNKNOWN)
+                answers[place] = Taken(offset, own.count(TAKEN), unknown)
+        return events, answers
+
+    def _admit(self, lesson: Lesson, behind: int) -> tuple[event.Event | None, bytearray]:
+        """What goes into the journal, and the fate of each row. Raises TooMany and InvalidInput: nothing has changed
+        then.
+        """
+        now, rows = time(), len(lesson.ids)
+        if isinstance(lesson, Asked):
+            asked = event.Asked(now, lesson.ids, lesson.columns)
+            self.waiting.keep(asked)  # at once: their outcomes may be among the lessons that came with them
+            return asked, bytearray([TURNED_AWAY]) * rows
+        if behind >= self._most_behind:
+            raise TooMany(f"learning is {behind} examples behind: send them again in a moment", retry_after_s=1.0)
         outcomes = event.array(lesson.outcomes)
         self._learner.check(outcomes)
-        wait_s = self._sources.wait_s(lesson.source, len(lesson.ids), now)
+        wait_s = self._sources.wait_s(lesson.source, rows, now)
         if wait_s:
             raise TooMany(f"{lesson.source!r} teaches faster than it may: send it again", retry_after_s=wait_s)
-        if isinstance(lesson, messages.Examples):
-            ids, versions = lesson.ids, (0,) * len(lesson.ids)
-            unknown: tuple[str, ...] = ()
-            batch: Batch | None = event.batch_of(lesson.columns)
-        else:
-            places, batch = self.waiting.find(lesson.ids)
-            known = set(places)
-            ids = tuple(lesson.ids[place] for place in places)
-            versions = tuple(lesson.versions[place] for place in places)
-            unknown = tuple(key for place, key in enumerate(lesson.ids) if place not in known)
-            outcomes = outcomes[places]
-        if batch is None:
-            return None, unknown
-        sent = event.Examples(now, lesson.source, ids, versions, event.columns(batch), event.column("", outcomes))
-        return self._fit(sent, batch, outcomes), unknown
+        if isinstance(lesson, Examples):
+            sent = event.Examples(now, lesson.source, lesson.ids, (0,) * rows, lesson.columns, lesson.outcomes)
+            return self._fit(sent, event.batch_of(lesson.columns), outcomes, list(range(rows)), rows)
+        places, known = self.waiting.find(lesson.ids)
+        if known is None:
+            return None, bytearray([UNKNOWN]) * rows
+        outcomes = outcomes[places]
+        ids, versions = _picked(lesson.ids, places), _picked(lesson.versions, places)
+        told = event.columns(known), event.column("", outcomes)
+        return self._fit(event.Examples(now, lesson.source, ids, versions, *told), known, outcomes, places, rows)
 
-    def _fit(self, sent: event.Examples, batch: Batch, outcomes: Array) -> event.Examples | None:
-        """The event of the rows that may be learned; the others go into quarantine."""
+    def _fit(
+        self, sent: event.Examples, batch: Batch, outcomes: Array, places: list[int], rows: int
+    ) -> tuple[event.Event | None, bytearray]:
+        """The event of the rows that may be learned, and the fates; `places` are the rows' own among `rows`. What may
+        not goes into quarantine.
+        """
+        fates = bytearray([UNKNOWN]) * rows
         bad = unfit(batch, self._signature)
         keep = np.flatnonzero(~bad)
         if len(keep) and self._sources.too_much(sent.source, len(keep)):
@@ -75,17 +123,25 @@ class Intake:
             keep = keep[:0]
         if bad.any():
             self._turn_away(sent, batch, outcomes, np.flatnonzero(bad), NOT_FINITE)
-        if len(keep) == batch.rows or not len(keep):
-            return sent if len(keep) else None
-        ids = tuple(sent.ids[place] for place in keep.tolist())
-        versions = tuple(sent.versions[place] for place in keep.tolist())
+        kept = keep.tolist()
+        for place in places:
+            fates[place] = TURNED_AWAY
+        for row in kept:
+            fates[places[row]] = TAKEN
+        if len(kept) == batch.rows or not kept:
+            return sent if kept else None, fates
+        ids, versions = _picked(sent.ids, kept), _picked(sent.versions, kept)
         rest, known = event.columns(_rows(batch, keep)), event.column("", outcomes[keep])
-        return event.Examples(sent.time, sent.source, ids, versions, rest, known)
+        return event.Examples(sent.time, sent.source, ids, versions, rest, known), fates
 
     def _turn_away(self, sent: event.Examples, batch: Batch, outcomes: Array, places: Array, reason: str) -> None:
-        ids = tuple(sent.ids[place] for place in places.tolist())
+        ids = _picked(sent.ids, places.tolist())
         self._quarantine.turned_away(sent.time, sent.source, ids, _rows(batch, places), outcomes[places], reason)
 
 
 def _rows(batch: Batch, places: Array) -> Batch:
     return Batch({name: values[places] for name, values in batch.columns.items()}, len(places))
+
+
+def _picked(values: Sequence[T], places: Iterable[int]) -> tuple[T, ...]:
+    return tuple(values[place] for place in places)

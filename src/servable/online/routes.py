@@ -44,8 +44,8 @@ class Pupil(NamedTuple):
 
     teacher: Teacher
     signature: Signature
-    decode: Callable[[bytes], Batch]
-    """The body of an inference request, whatever else it holds, as a batch that the signature has checked."""
+    decode: Callable[[bytes], tuple[Batch, dict[str, Any]]]
+    """The body of an inference request as a batch that the signature has checked, and all that it holds."""
     version: str
 
 
@@ -78,8 +78,7 @@ class _Routes:
 
     async def learn(self, request: Request, body: bytes) -> Response:
         pupil = self._find(request)
-        batch = pupil.decode(body)
-        document = orjson.loads(body)
+        batch, document = pupil.decode(body)
         outcomes = _outcomes(document.get("outcomes"), batch.rows)
         key = str(document.get("id") or request.headers.get("x-request-id") or self._new_id())[:256]
         lesson = messages.Examples(self._caller(request), ids_of(key, batch.rows), columns(batch), column("", outcomes))

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final, Protocol
@@ -30,7 +31,7 @@ from servable.online.guards.guarded import Guarded
 from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine
 from servable.online.guards.standing import standing
-from servable.online.intake import Intake, TooMany
+from servable.online.intake import Intake
 from servable.online.journal import Entry, Journal, read
 from servable.online.snapshots import Snapshot, Snapshots
 from servable.online.waiting import Waiting
@@ -90,7 +91,9 @@ class Teaching:
         self._journal = Journal(folder / "journal")
         self._snapshots = Snapshots(folder / "snapshots")
         self._waiting = Waiting(habits.keep_inputs_s)
-        self._intake = Intake(self.guarded, signature, self._waiting, habits.guards, self.quarantine)
+        self._intake = Intake(
+            self.guarded, signature, self._waiting, habits.guards, self.quarantine, habits.most_behind
+        )
         self._heard: list[tuple[Door, int, list[messages.Lesson]]] = []
         self._behind: deque[Entry] = deque()
         self._watching: list[Door] = []
@@ -176,48 +179,24 @@ class Teaching:
     def _accept(self) -> None:
         """All that was heard, into the journal at once; then the answers."""
         heard, self._heard = self._heard, []
-        events: list[event.Event] = []
+        lessons = [lesson for _, _, told in heard for lesson in told]
         offset = self._journal.offset
-        answers = []
-        for _, _, lessons in heard:
-            answer = []
-            for lesson in lessons:
-                try:
-                    found, unknown = self._admit(lesson, offset)
-                except ServableError as error:
-                    answer.append(messages.Taken(problem=Problem.of(error)))
-                    continue
-                if found is not None:
-                    events.append(found)
-                    offset += found.rows
-                answer.append(messages.Taken(offset, 0 if found is None else found.rows, unknown))
-            answers.append(answer)
+        events, answers = self._intake.take(lessons, offset, offset - self.fold.offset)
         try:
             self._append(events)
         except ServableError as error:
             logger.error("%s", error.message)  # noqa: TRY400 - the disk's error, told to all who asked
-            refused = messages.Taken(problem=Problem.of(error))
-            answers = [[refused] * len(answer) for answer in answers]
-        for (door, number, _), answer in zip(heard, answers, strict=True):
-            self._tell(door, messages.frame(messages.TAUGHT, number, messages.encode(answer)))
-
-    def _admit(self, lesson: messages.Lesson, offset: int) -> tuple[event.Event | None, tuple[str, ...]]:
-        """What goes into the journal, and the ids that nobody knows. Raises TooMany, InvalidInput."""
-        if isinstance(lesson, messages.Asked):
-            return event.Asked(time(), lesson.ids, lesson.columns), ()
-        behind = offset - self.fold.offset
-        if behind >= self._habits.most_behind:
-            raise TooMany(f"learning is {behind} examples behind: send them again in a moment")
-        return self._intake.admit(lesson)
+            answers = [messages.Taken(problem=Problem.of(error))] * len(lessons)
+        told = iter(answers)
+        for door, number, own in heard:
+            self._tell(door, messages.frame(messages.TAUGHT, number, messages.encode(list(islice(told, len(own))))))
 
     def _append(self, events: list[event.Event]) -> None:
         if not events:
             return
         offset = self._journal.append(events)
         for one in events:
-            if isinstance(one, event.Asked):
-                self._waiting.keep(one)
-            else:
+            if one.rows:
                 self._behind.append(Entry(offset, one))
             offset += one.rows
 

@@ -65,6 +65,11 @@ class Codec:
         head = body[:header_length]
         return self._decode_document(self._parse(head), memoryview(body)[header_length:], head)
 
+    def read(self, body: bytes) -> tuple[Inquiry, dict[str, Any]]:
+        """The same of JSON alone, and the whole document, for what it holds beside the request."""
+        document = self._parse(body)
+        return self._decode_document(document, memoryview(b"")), document
+
     def _parse(self, body: bytes) -> dict[str, Any]:
         try:
             document = orjson.loads(body)
