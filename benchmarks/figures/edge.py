@@ -16,7 +16,7 @@ from benchmarks.figure import Figure
 from servable.bundles.load import load
 from servable.edge.cases import bodies
 from servable.edge.devices import in_browser
-from servable.edge.export import to_browser
+from servable.edge.export import export
 
 FIRST_MS: Final = 1500
 P50_MS: Final = 1
@@ -33,7 +33,7 @@ def edge(bench: Bench) -> list[Figure]:
         place = Path(text)
         servable.pack(model, name="tumours", sample=data.data, output=place / "bundle")
         with load(place / "bundle") as predictor:
-            made = to_browser(predictor, "1", place / "web", proof=False)
+            made = export(predictor, "1", place / "web", proof=False)
             row = [bodies(predictor.bundle, predictor.signature)[0]["rows"][:1]]
         runs = [in_browser(place / "web", [{"rows": row[0]}]) for _ in range(bench.repeats)]
     sizes = {name: size / 1024 for name, size in made.bytes.items()}

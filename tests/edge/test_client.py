@@ -14,6 +14,7 @@ from servable.bundles.load import Predictor
 from servable.domain.field import Field
 from servable.domain.rule import ranges
 from servable.edge.contract import _field, contract_of
+from servable.edge.edition import edition_of
 from servable.edge.obstacles import obstacles
 
 CLIENT = files("servable.edge") / "client"
@@ -86,8 +87,8 @@ def test_expressions_know_three_truths() -> None:
 
 
 def test_the_contract_is_data_and_nothing_stands_in_the_way(predictor: Predictor) -> None:
-    told = contract_of(predictor.bundle, "3", b"model")
+    told = contract_of(edition_of(predictor.bundle, "3"))
     assert json.loads(json.dumps(told, allow_nan=False)) == json.loads(json.dumps(told))
-    assert told["file"]["bytes"] == len(b"model")
+    assert told["file"]["bytes"] == predictor.bundle.model_path.stat().st_size
     assert [rule["judges"] for rule in told["rules"]] == [rule.judges for rule in predictor.bundle.manifest.rules]
     assert obstacles(predictor.bundle) == []

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from servable.bundles.load import Predictor
-from servable.edge import export
+from servable.edge import export as exporting
 from servable.edge.devices import browsing, in_node, serving
-from servable.edge.export import to_browser
+from servable.edge.export import export
 from servable.edge.report import Report
+from servable.edge.targets import TARGETS
 from servable.errors import CheckFailed, Unsupported, UsageError
 from tests.cli.command import servable
 
@@ -25,7 +27,7 @@ def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("servable.edge.cases.MOST_ALONE", 150)
         folder = tmp_path_factory.mktemp("exported") / "web"
-        return folder, to_browser(predictor, "3", folder)
+        return folder, export(predictor, "3", folder)
 
 
 def test_browser_and_node_answer_as_the_server(exported: tuple[Path, Report]) -> None:
@@ -39,7 +41,7 @@ def test_browser_and_node_answer_as_the_server(exported: tuple[Path, Report]) ->
     written = json.loads((folder / "parity.json").read_text())
     assert written["proven"] is True
     assert "Proven equal" in (folder / "parity.html").read_text()
-    assert json.loads((folder / "package.json").read_text())["servable"]["proven"] is True
+    assert json.loads((folder / "package.json").read_text())["servable"]["variant"] == "original"
 
 
 def test_it_is_small(exported: tuple[Path, Report]) -> None:
@@ -94,16 +96,16 @@ def test_an_export_that_answers_otherwise_is_not_made(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [{"rows": [{"age": 40, "income": 3000, "city": "north", "kind": "a"}]}]
-    monkeypatch.setattr(export, "bodies", lambda *_: asked)
-    monkeypatch.setattr(export, "in_browser", in_node)
-    real = export.answers
+    monkeypatch.setattr(exporting, "bodies", lambda *_: asked)
+    monkeypatch.setitem(TARGETS, "node", msgspec.structs.replace(TARGETS["browser"], devices=(in_node,)))
+    real = exporting.answers
     other = [{"prediction": 1.0}]
-    monkeypatch.setattr(export, "answers", lambda *given: [{**told, "rows": other} for told in real(*given)])
+    monkeypatch.setattr(exporting, "answers", lambda *given: [{**told, "rows": other} for told in real(*given)])
     with pytest.raises(CheckFailed, match="does not answer as the server does"):
-        to_browser(predictor, "3", tmp_path / "web")
+        export(predictor, "3", tmp_path / "web", target="node")
     assert {file.name for file in (tmp_path / "web").iterdir()} == {"parity.json", "parity.html"}
     with pytest.raises(UsageError, match="new or empty"):
-        to_browser(predictor, "3", tmp_path / "web")
+        export(predictor, "3", tmp_path / "web")
 
 
 def test_what_stands_in_the_way_is_listed(
@@ -111,7 +113,7 @@ def test_what_stands_in_the_way_is_listed(
 ) -> None:
     monkeypatch.setattr("servable.edge.obstacles.MOST_BYTES", 1)
     with pytest.raises(Unsupported, match="a device takes at most 1") as told:
-        to_browser(predictor, "3", tmp_path / "web")
+        export(predictor, "3", tmp_path / "web")
     assert "distil a smaller one" in told.value.detail["obstacles"][0]
 
 

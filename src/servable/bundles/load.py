@@ -46,6 +46,11 @@ class Predictor:
         return self.bundle.name
 
     @property
+    def model(self) -> Model:
+        """The model itself, without rules."""
+        return self._model
+
+    @property
     def signature(self) -> Signature:
         """Names, datatypes and shapes of inputs and outputs."""
         return self.bundle.signature if self._guard is None else self._guard.signature

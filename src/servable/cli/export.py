@@ -1,15 +1,20 @@
-"""`servable export`: a model for devices, proven to answer as the server does."""
+"""`servable export`: a model for devices, fitted to limits, proven to answer as the server does."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from servable.cli.options import AsJson, Home
-from servable.cli.terminal import say, show_json, working
+from servable.cli.terminal import say, show_json, show_table, working
+from servable.cli.under_test import Data, Label, Place, titled
+
+if TYPE_CHECKING:
+    from servable.edge.report import Report
 
 
 class Target(StrEnum):
@@ -22,6 +27,14 @@ def export(
     ref: Annotated[str, typer.Argument(metavar="REF|PATH", help="A registered model, or a bundle.")],
     output: Annotated[Path, typer.Option(help="The folder to make; new or empty.", metavar="DIR")],
     target: Annotated[Target, typer.Option(help="Where it goes.")] = Target.browser,
+    fit: Annotated[bool, typer.Option("--fit", help="Make smaller and quicker variants, and show them.")] = False,
+    variant: Annotated[str | None, typer.Option(help="Take this one, whatever it loses.", metavar="NAME")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Of the model's file.", metavar="N")] = None,
+    max_latency: Annotated[float | None, typer.Option(help="Of an answer on the device.", metavar="MS")] = None,
+    max_loss: Annotated[float | None, typer.Option(help="Of 1; a variant that loses needs it.", metavar="L")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="An output to keep, of all; may be repeated.")] = None,
+    data: Data = None,
+    label: Label = None,
     inline: Annotated[bool, typer.Option("--inline", help="One page that holds everything.")] = False,
     webgpu: Annotated[bool, typer.Option("--webgpu", help="With the runtime for graphics cards: 27 MB more.")] = False,
     no_proof: Annotated[
@@ -34,26 +47,45 @@ def export(
 
     It is asked golden rows, edge cases and broken rows in Chromium and in Node, and has to answer as the server does.
 
-    Example:  servable export churn@champion --target browser --output churn-web
+    Example:  servable export churn@champion --target browser --output churn-web --max-bytes 50000 --max-loss 0.01
     """
+    import servable
+    from servable.cli.export_fit import asked
+    from servable.edge.export import export as exported
+    from servable.edge.policy import Limits
+    from servable.errors import UsageError
+
+    if max_latency is not None and no_proof:
+        raise UsageError("--max-latency is measured in the browser, which --no-proof leaves out: drop one of them")
+    limits = Limits(max_bytes, max_latency, max_loss, variant)
+    place = Place(home)
+    found = place.target(ref)
+    with ExitStack() as stack:
+        predictor = stack.enter_context(servable.load(ref, home=home))
+        fitting = asked(place, found, predictor, limits, data, label) if fit or limits != Limits() else None
+        stack.enter_context(working(f"exporting {titled(found)} for a {target.value}"))
+        made = exported(
+            predictor, found.version, output, target="inline" if inline else target.value, proof=not no_proof,
+            options=frozenset({"webgpu"} if webgpu else ()), outputs=keep or (), fit=fitting,
+        )  # fmt: skip
+    show(made, output, as_json=as_json)
+
+
+def show(made: Report, output: Path, *, as_json: bool) -> None:
+    """What was made, for programs or for people."""
     import msgspec
 
-    import servable
-    from servable.edge.export import to_browser
-    from servable.errors import UsageError
-    from servable.server.targets import resolve
-    from servable.settings import load_settings
+    from servable.edge.report import line
 
-    if inline and webgpu:
-        raise UsageError("--inline holds one runtime, without --webgpu: leave one of them out")
-    plan = resolve(load_settings({"home": home}), [ref])
-    found = next(target for target in plan.targets if target.version == plan.routes[target.name].live)
-    with working(f"exporting {ref} for a {target.value}"), servable.load(ref, home=home) as predictor:
-        made = to_browser(predictor, found.version, output, proof=not no_proof, alone=inline, webgpu=webgpu)
     if as_json:
         show_json({"output": str(output), "proven": made.proven, **msgspec.to_builtins(made)})
         return
     print(output)
+    if made.table:
+        show_table([line(each) for each in made.table])
+        chosen = next(each for each in made.table if not each.reason)
+        loses = f"loses {chosen.loss:.2g}" if chosen.lossy else "loses nothing"
+        say(f"  {made.variant}: {loses}; a device may differ by {made.absolute:.2g} + {made.relative:g} · |value|")
     for device in made.devices:
         say(f"  {device}")
     if not made.devices:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
-from servable.domain.bundle import Bundle
 from servable.edge.contract import CONTRACT, MODEL, contract_of
-from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files
-from servable.runtimes import verified
-from servable.runtimes.onnx_file import read
+from servable.edge.devices import in_browser, in_node
+from servable.edge.edition import Edition
+from servable.edge.target import Target
+from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
 
 SCRIPTS: Final = ("browser.js", "node.js", "model.js", "contract.js", "rules.js", "text.js", "index.d.ts")
 NOT_OF_PAGE: Final = ("node.js", "index.d.ts", "package.json")
+SCRIPTS_OF_PAGE: Final = ("browser.js", "model.js", "contract.js", "rules.js", "text.js")
+WEBGPU: Final = "webgpu"
 PAGE: Final = ("index.html", "page.js", "page.css", "worker.js")
-
-
-def model_bytes(bundle: Bundle) -> bytes:
-    """The model as it is loaded: every ZipMap opened. Raises CorruptModel, DigestMismatch."""
-    return read(verified.read(bundle)).model
 
 
 def client_text(name: str) -> str:
@@ -29,23 +27,42 @@ def client_text(name: str) -> str:
     return (files("servable.edge") / "client" / name).read_text(encoding="utf-8")
 
 
-def write(bundle: Bundle, version: str, folder: Path, *, webgpu: bool = False, proven: bool = False) -> None:
-    """Write the folder. `proven` is what the package says of its proof. Raises EnvironmentFault, DigestMismatch."""
-    model = model_bytes(bundle)
-    contract = contract_of(bundle, version, model)
+def write(edition: Edition, folder: Path, options: frozenset[str]) -> None:
+    """Write the folder. Raises EnvironmentFault, DigestMismatch."""
+    contract = contract_of(edition)
     made: dict[str, bytes] = {name: client_text(name).encode() for name in (*SCRIPTS, *PAGE)}
     made[CONTRACT] = orjson.dumps(contract)
-    made[MODEL] = model
-    for name, data in read_files(FILES + (WEBGPU_FILES if webgpu else ())).items():
+    made[MODEL] = edition.model
+    for name, data in read_files(FILES + (WEBGPU_FILES if WEBGPU in options else ())).items():
         made[f"ort/{name}"] = data
-    made["package.json"] = orjson.dumps(_package(contract, proven=proven), option=orjson.OPT_INDENT_2)
+    made["package.json"] = orjson.dumps(_package(contract), option=orjson.OPT_INDENT_2)
     made["worker.js"] = _worker(made, contract)
     for name, data in made.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
 
 
-def _package(contract: dict[str, Any], *, proven: bool) -> dict[str, Any]:
+def sizes(edition: Edition, folder: Path) -> dict[str, int]:
+    """What a page downloads: without the runtime that lies in files of its own, the model, the client as servers
+    compress it.
+    """
+    kept = [file for file in folder.rglob("*") if file.is_file() and file.name not in NOT_OF_PAGE]
+    files = {file: file.stat().st_size for file in kept}
+    runtime = sum(size for file, size in files.items() if file.parent.name == "ort")
+    return {
+        "the page without the runtime": sum(files.values()) - runtime,
+        "the runtime": runtime,
+        **common_sizes(edition),
+    }
+
+
+def common_sizes(edition: Edition) -> dict[str, int]:
+    """What every page has in it."""
+    client = b"".join(client_text(name).encode() for name in SCRIPTS_OF_PAGE)
+    return {"the model": len(edition.model), "the client, gzipped": len(gzip.compress(client, 9))}
+
+
+def _package(contract: dict[str, Any]) -> dict[str, Any]:
     """The npm package: without dependencies, since the runtime lies inside."""
     number = contract["version"] if contract["version"].isdigit() else "0"
     return {
@@ -56,7 +73,7 @@ def _package(contract: dict[str, Any], *, proven: bool) -> dict[str, Any]:
         "types": "./index.d.ts",
         "exports": {".": {"types": "./index.d.ts", "node": "./node.js", "default": "./browser.js"}},
         "files": ["*"],
-        "servable": {"digest": contract["digest"], "proven": proven},
+        "servable": {"digest": contract["digest"], "variant": contract["variant"]},
     }
 
 
@@ -66,3 +83,6 @@ def _worker(made: dict[str, bytes], contract: dict[str, Any]) -> bytes:
     kept = f"{contract['name']}-{contract['file']['sha256'][:16]}"
     head = f"const KEPT = {orjson.dumps(kept).decode()};\nconst FILES = {orjson.dumps(['./', *names]).decode()};\n"
     return head.encode() + made["worker.js"]
+
+
+TARGET: Final = Target("browser", write, (in_browser, in_node), sizes, runtimes, frozenset({WEBGPU}))

@@ -46,6 +46,12 @@ def bodies(bundle: Bundle, signature: Signature) -> list[Body]:
     return told + [{"rows": part} for part in _broken(base, signature)]
 
 
+def plain_body(bundle: Bundle) -> Body:
+    """One good row, to measure time with."""
+    golden = golden_rows(bundle)
+    return {"rows": _plain(bundle.signature.example() if golden is None else golden.slice(0, 1), bundle.signature)}
+
+
 def _rows(bundle: Bundle, signature: Signature) -> Iterator[Row]:
     """Golden rows, then those of the sample and what is made from them."""
     golden = golden_rows(bundle)

@@ -11,10 +11,10 @@ from typing import Any, Final
 import numpy as np
 
 from servable.bundles.guard import calibration_of
-from servable.domain.bundle import Bundle
 from servable.domain.datatypes import FLOATS
 from servable.domain.expression import Column, Constant, Expression, columns_in
 from servable.domain.field import Field
+from servable.edge.edition import Edition
 from servable.rules.compile import Compiled, compiled
 from servable.rules.conformal import quantile
 from servable.rules.outputs import Around
@@ -25,14 +25,16 @@ MODEL: Final = "model.onnx"
 MOST_SHOWN: Final = 20
 
 
-def contract_of(bundle: Bundle, version: str, model: bytes) -> dict[str, Any]:
-    """The contract of a bundle whose model is these bytes. `version` is what its answers call it."""
+def contract_of(edition: Edition) -> dict[str, Any]:
+    """The contract of an edition."""
+    bundle, model = edition.bundle, edition.model
     ready = compiled(bundle.manifest.rules, bundle.signature, calibration_of(bundle))
     outside = ready.signature
     return {
         "name": bundle.name,
-        "version": version,
+        "version": edition.version,
         "digest": bundle.digest,
+        "variant": edition.variant,
         "file": {"path": MODEL, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()},
         "inputs": [_field(field) for field in outside.inputs],
         "outputs": [_field(field) for field in outside.outputs],
@@ -40,6 +42,7 @@ def contract_of(bundle: Bundle, version: str, model: bytes) -> dict[str, Any]:
             "inputs": [_field(field) for field in bundle.signature.inputs],
             "outputs": [_field(field) for field in bundle.signature.outputs],
             "missing_text": bundle.manifest.options.get("missing_text"),
+            "alone": edition.alone,
         },
         "labels": bundle.manifest.labels,
         **_rules(ready),

@@ -1,57 +1,58 @@
-"""Takes a model to a device: obstacles are told, the folder is written, and appears once it is proven."""
+"""Takes a model to a device: obstacles are told, a variant is chosen, the folder is written, and appears once it is
+proven.
+"""
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import msgspec
 
-from servable.bundles.difference import ABSOLUTE, RELATIVE
 from servable.bundles.load import Predictor
 from servable.domain.bundle import Bundle
-from servable.edge import browser, inline, report, web_runtime
-from servable.edge.cases import bodies
-from servable.edge.devices import Ran, in_browser, in_node
+from servable.edge import report
+from servable.edge.cases import bodies, plain_body
+from servable.edge.edition import Edition, answering, edition_of
+from servable.edge.fit import Fit, Measured, fitted
 from servable.edge.obstacles import obstacles
-from servable.edge.parity import compare
+from servable.edge.parity import Parity, compare
 from servable.edge.report import Report
 from servable.edge.served import answers
+from servable.edge.target import Target
+from servable.edge.targets import TARGETS
 from servable.errors import CheckFailed, Unsupported, UsageError
 
-Device = Callable[[Path, Sequence[Any]], Ran]
-SCRIPTS_OF_PAGE: Final = ("browser.js", "model.js", "contract.js", "rules.js", "text.js")
 
+def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
+    predictor: Predictor, version: str, output: Path, *, target: str = "browser", proof: bool = True,
+    options: frozenset[str] = frozenset(), outputs: Sequence[str] = (), fit: Fit | None = None,
+) -> Report:  # fmt: skip
+    """Write the folder `output`, which must be new or empty. `outputs`: those to keep, of all. `fit`: make variants,
+    measure them, and take the one that is allowed.
 
-def to_browser(
-    predictor: Predictor, version: str, output: Path, *, proof: bool = True, alone: bool = False, webgpu: bool = False
-) -> Report:
-    """Write the folder `output`, which must be new or empty; `alone` makes one page that holds everything.
-
-    Raises Unsupported with every obstacle, CheckFailed where a device answers otherwise (`output` then holds the
-    report and nothing else), EnvironmentFault, MissingExtra.
+    Raises Unsupported with every obstacle, CheckFailed where no variant is allowed, or where a device answers otherwise
+    (`output` then holds the report and nothing else), UsageError, EnvironmentFault, MissingExtra.
     """
+    aim = _aim(target, options)
     bundle = predictor.bundle
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
     if found := obstacles(bundle):
         told = [str(each) for each in found]
-        raise Unsupported(f"{bundle.name!r} cannot go to a browser: {' '.join(told)}", obstacles=told)
+        raise Unsupported(f"{bundle.name!r} cannot go to a device: {' '.join(told)}", obstacles=told)
+    edition = edition_of(bundle, version, outputs)
+    table: tuple[Measured, ...] = ()
+    if fit is not None:
+        edition, table = fitted(edition, fit, lambda made: _time_ms(made, aim, options) if proof else None)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as place:
         folder = Path(place) / "export"
         folder.mkdir()
-        devices: list[Device] = [in_browser]
-        if alone:
-            inline.write(bundle, version, folder)
-        else:
-            browser.write(bundle, version, folder, webgpu=webgpu, proven=proof)
-            devices.append(in_node)
-        made = _report(predictor, version, folder, devices if proof else [])
+        aim.write(edition, folder, options)
+        made = _report(edition, aim, folder, table, _proven(edition, predictor, aim, folder) if proof else ())
         if proof and not made.proven:
             report.write(made, output)
             wrong = "; ".join(str(device) for device in made.devices if not device.passed)
@@ -64,44 +65,48 @@ def to_browser(
     return made
 
 
-def _report(predictor: Predictor, version: str, folder: Path, devices: Sequence[Device]) -> Report:
+def _aim(name: str, options: frozenset[str]) -> Target:
+    if name not in TARGETS:
+        raise UsageError(f"there is no target {name!r}: expected one of {', '.join(TARGETS)}")
+    if strange := sorted(options - TARGETS[name].options):
+        raise UsageError(f"the target {name!r} knows no --{strange[0]}: leave it out")
+    return TARGETS[name]
+
+
+def _time_ms(edition: Edition, aim: Target, options: frozenset[str]) -> float | None:
+    """An answer on the target's first device, of many."""
+    with tempfile.TemporaryDirectory(prefix="servable-edge-") as place:
+        aim.write(edition, Path(place), options)
+        return aim.devices[0](Path(place), [plain_body(edition.bundle)]).p50_ms
+
+
+def _proven(edition: Edition, predictor: Predictor, aim: Target, folder: Path) -> tuple[Parity, ...]:
+    """Every device of the target beside the server."""
+    found = []
+    with answering(edition, predictor) as server:
+        asked = bodies(server.bundle, server.signature)
+        told = answers(server, edition.version, asked)
+    for ask in aim.devices:
+        ran = ask(folder, asked)
+        parity = compare(ran.device, asked, told, ran.told, edition.relative, edition.absolute)
+        found.append(msgspec.structs.replace(parity, first_ms=ran.first_ms, p50_ms=ran.p50_ms))
+    return tuple(found)
+
+
+def _report(
+    edition: Edition, aim: Target, folder: Path, table: tuple[Measured, ...], devices: tuple[Parity, ...]
+) -> Report:
     import onnxruntime
 
-    bundle = predictor.bundle
-    parities = []
-    if devices:
-        asked = bodies(bundle, predictor.signature)
-        server = answers(predictor, version, asked)
-        for ask in devices:
-            ran = ask(folder, asked)
-            found = compare(ran.device, asked, server, ran.told)
-            parities.append(msgspec.structs.replace(found, first_ms=ran.first_ms, p50_ms=ran.p50_ms))
+    bundle: Bundle = edition.bundle
     return Report(
-        f"{bundle.name}:{version}",
+        f"{bundle.name}:{edition.version}",
         bundle.digest,
-        {"onnxruntime": onnxruntime.__version__, web_runtime.PACKAGE: web_runtime.VERSION},
-        RELATIVE,
-        ABSOLUTE,
-        tuple(parities),
-        _sizes(bundle, folder),
+        {"onnxruntime": onnxruntime.__version__, **aim.runtimes()},
+        edition.relative,
+        edition.absolute,
+        devices,
+        aim.sizes(edition, folder),
+        edition.variant,
+        table,
     )
-
-
-def _sizes(bundle: Bundle, folder: Path) -> dict[str, int]:
-    """What a page downloads: without a runtime that lies in files of its own, the model, the client as servers
-    compress it.
-    """
-    kept = [file for file in folder.rglob("*") if file.is_file() and file.name not in browser.NOT_OF_PAGE]
-    files = {file: file.stat().st_size for file in kept}
-    runtime = sum(size for file, size in files.items() if file.parent.name == "ort")
-    client = b"".join(browser.client_text(name).encode() for name in SCRIPTS_OF_PAGE)
-    whole = sum(files.values())
-    return {
-        **(
-            {"the page without the runtime": whole - runtime, "the runtime": runtime}
-            if runtime
-            else {"the page": whole}
-        ),
-        "the model": len(browser.model_bytes(bundle)),
-        "the client, gzipped": len(gzip.compress(client, 9)),
-    }

@@ -9,10 +9,12 @@ from typing import Final
 
 import orjson
 
-from servable.domain.bundle import Bundle
-from servable.edge.browser import client_text, model_bytes
+from servable.edge.browser import client_text, common_sizes
 from servable.edge.contract import contract_of
-from servable.edge.web_runtime import INLINE_FILES, read_files
+from servable.edge.devices import in_browser
+from servable.edge.edition import Edition
+from servable.edge.target import Target
+from servable.edge.web_runtime import INLINE_FILES, read_files, runtimes
 
 _MODULES: Final = ("text", "contract", "rules", "model", "page")
 _IMPORT: Final = re.compile(r'(?<= from )"\./([a-z]+)\.js"')
@@ -38,13 +40,12 @@ export async function load() {
 """
 
 
-def write(bundle: Bundle, version: str, folder: Path) -> None:
+def write(edition: Edition, folder: Path, _: frozenset[str]) -> None:
     """Write `index.html`. Raises EnvironmentFault, DigestMismatch."""
-    model = model_bytes(bundle)
     # A `<` in the data would end the script element that holds it.
-    contract = orjson.dumps(contract_of(bundle, version, model)).decode().replace("<", "\\u003c")
+    contract = orjson.dumps(contract_of(edition)).decode().replace("<", "\\u003c")
     runtime, wasm = read_files(INLINE_FILES).values()
-    held = {"model": model, "runtime": runtime, "wasm": wasm}
+    held = {"model": edition.model, "runtime": runtime, "wasm": wasm}
     data = [f'<script type="application/json" id="contract">{contract}</script>\n']
     data += [f'<script type="text/plain" id="{name}">{_text(content)}</script>\n' for name, content in held.items()]
     page = client_text("index.html")
@@ -57,6 +58,11 @@ def write(bundle: Bundle, version: str, folder: Path) -> None:
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
+def sizes(edition: Edition, folder: Path) -> dict[str, int]:
+    """What the page weighs."""
+    return {"the page": (folder / "index.html").stat().st_size, **common_sizes(edition)}
+
+
 def _module(script: str) -> str:
     """A script as a URL that holds it; those it imports are found by name, through the page's import map."""
     named = _IMPORT.sub(r'"\1"', script)
@@ -65,3 +71,6 @@ def _module(script: str) -> str:
 
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+TARGET: Final = Target("inline", write, (in_browser,), sizes, runtimes)

@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+from servable.edge.edition import ORIGINAL
+from servable.edge.fit import Measured
 from servable.edge.parity import Parity
 
 JSON: Final = "parity.json"
@@ -21,7 +23,9 @@ _STYLE: Final = (
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was compared with what. Without devices nothing was: whoever exported said so."""
+    """What was compared with what. Without devices nothing was: whoever exported said so. `variant` is what went, out
+    of `table`, where several were measured; the tolerance is that of the variant.
+    """
 
     model: str
     digest: str
@@ -30,6 +34,8 @@ class Report(msgspec.Struct, frozen=True):
     absolute: float
     devices: tuple[Parity, ...] = ()
     bytes: dict[str, int] = {}
+    variant: str = ORIGINAL
+    table: tuple[Measured, ...] = ()
 
     @property
     def proven(self) -> bool:
@@ -54,11 +60,13 @@ def _page(report: Report) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Parity of {escape(report.model)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(report.model)}: {verdict}</h1>"
-        f"<p>{escape(runtimes)}. Floats are equal within {report.absolute:g} + {report.relative:g} · |expected|; all "
+        f"<p>{escape(runtimes)}. Variant: {escape(report.variant)}. "
+        f"Floats are equal within {report.absolute:g} + {report.relative:g} · |expected|; all "
         f"else, refusals and rules too, to the letter. Bundle <code>{report.digest}</code>.</p>"
         "<table><tr><th>device<th>asked<th>answered<th>refused<th>different<th>largest difference by output"
         f"<th>first answer, ms<th>p50, ms</tr>{rows}</table>"
         + "".join(_mismatches(device) for device in report.devices)
+        + _variants(report.table)
         + f"<h2>Bytes</h2><table>{sizes}</table></html>\n"
     )
 
@@ -70,6 +78,29 @@ def _device(device: Parity) -> str:
         f"<tr><td>{escape(device.device)}<td>{device.bodies}<td>{device.answered}<td>{device.refused}<td>{device.wrong}"
         f"<td>{largest}{times}</tr>"
     )
+
+
+def _variants(table: tuple[Measured, ...]) -> str:
+    if not table:
+        return ""
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(str(value))}' for value in line(each).values())}" for each in table)
+    heads = "".join(f"<th>{escape(head)}" for head in line(table[0]))
+    return f"<h2>Variants</h2><table><tr>{heads}</tr>{rows}</table>"
+
+
+def line(measured: Measured) -> dict[str, str]:
+    """A line of the table of variants, as people read it."""
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in measured.metrics.items())
+    return {
+        "variant": measured.variant,
+        "bytes": f"{measured.bytes:,}",
+        "gzipped": f"{measured.gzipped:,}",
+        "p50, ms": "" if measured.latency_ms is None else f"{measured.latency_ms:.3g}",
+        "loss": f"{measured.loss:.2g}",
+        "of which": "; ".join(map(str, measured.losses)),
+        "gate": metrics,
+        "": measured.reason or "chosen",
+    }
 
 
 def _mismatches(device: Parity) -> str:

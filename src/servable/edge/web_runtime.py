@@ -30,6 +30,11 @@ INLINE_FILES: Final = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 _TIMEOUT_S: Final = 600
 
 
+def runtimes() -> dict[str, str]:
+    """What computes on the device, by version."""
+    return {PACKAGE: VERSION}
+
+
 def cache_folder() -> Path:
     """Where archives are kept: `$XDG_CACHE_HOME/servable/edge`, or `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "servable" / "edge"

@@ -56,16 +56,24 @@ class OnnxRuntime:
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         data = verified.read(bundle)
-        file = _read(data, bundle.manifest.model)
         content = {}
         for location in onnx_external.locations(data):
             folder = bundle.model_path.parent
             content[location] = onnx_external.mapped(folder, location)
             verified.check(bundle, folder / location, memoryview(content[location]))
-        options = bundle.manifest.options
-        session = _session(file, content, device, int(options.get("threads", 1)), bundle.manifest.model)
-        agree(bundle, fields(session.get_inputs(), bundle.name), fields(session.get_outputs(), bundle.name))
-        return OnnxModel(session, bundle.signature, options.get("missing_text"))
+        return opened(bundle, data, content, device)
+
+
+def opened(bundle: Bundle, data: bytes, content: Mapping[str, Any] | None = None, device: str = "cpu") -> OnnxModel:
+    """A model of these bytes, which were verified or made here, under the contract and options of the bundle. `content`
+    are the files beside it. Raises CorruptModel, IncompatibleModel, EnvironmentFault.
+    """
+    stated = bundle.manifest
+    session = _session(
+        _read(data, stated.model), content or {}, device, int(stated.options.get("threads", 1)), stated.model
+    )
+    agree(bundle, fields(session.get_inputs(), bundle.name), fields(session.get_outputs(), bundle.name))
+    return OnnxModel(session, bundle.signature, stated.options.get("missing_text"))
 
 
 class OnnxModel:

@@ -45,9 +45,26 @@ export class Model {
 
   /** One call of the session; a second waits for the first. */
   run(columns, count) {
-    const call = this.last.then(() => this.call(columns, count));
+    const call = this.last.then(() => (this.contract.model.alone && count > 1 ? this.oneByOne(columns, count) : this.call(columns, count)));
     this.last = call.catch(() => {});
     return call;
+  }
+
+  /** Rows whose arithmetic would share a scale are computed each by itself. */
+  async oneByOne(columns, count) {
+    const row = ({ values, shape }, at) => {
+      const width = values.length / count;
+      return { values: values.slice(at * width, (at + 1) * width), shape: [1, ...shape.slice(1)] };
+    };
+    const whole = {};
+    for (let at = 0; at < count; at++) {
+      const one = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, row(column, at)]));
+      for (const [name, { values, shape }] of Object.entries(await this.call(one, 1))) {
+        whole[name] ??= { values: [], shape: [count, ...shape.slice(1)] };
+        whole[name].values.push(...values);
+      }
+    }
+    return whole;
   }
 
   async call(columns, count) {

@@ -1,0 +1,102 @@
+"""Edition: a model as it goes to a device: the bundle whose contract it keeps, and the bytes that run there.
+
+The first edition of a bundle is its own model; variants are editions with other bytes. Knows no target and no device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from servable.bundles.difference import ABSOLUTE, RELATIVE
+from servable.bundles.guard import guard_of
+from servable.bundles.load import Predictor
+from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
+from servable.domain.model import Model
+from servable.edge.slim import slim
+from servable.errors import BundleError, UsageError
+from servable.runtimes import verified
+from servable.runtimes.onnx import opened
+from servable.runtimes.onnx_file import read
+
+ORIGINAL: Final = "original"
+
+
+class Edition(msgspec.Struct, frozen=True):
+    """`model` is ONNX. `bundle` states the contract of what goes: of its outputs, those that were kept. `variant` is
+    what became of the model, `alone` says that its rows are computed one at a time. A device may differ from this
+    edition on a server by `absolute` + `relative` of the value.
+    """
+
+    bundle: Bundle
+    version: str
+    model: bytes
+    variant: str = ORIGINAL
+    alone: bool = False
+    relative: float = RELATIVE
+    absolute: float = ABSOLUTE
+
+    def opened(self) -> Model:
+        """The edition, loaded in this process. Raises CorruptModel, IncompatibleModel."""
+        model = opened(self.bundle, self.model)
+        return OneByOne(model) if self.alone else model
+
+
+def edition_of(bundle: Bundle, version: str, outputs: Sequence[str] = ()) -> Edition:
+    """The bundle's own model: every ZipMap opened, in operators that devices know, with the named outputs alone (all,
+    if none is named). Raises CorruptModel, DigestMismatch, UsageError, MissingExtra.
+    """
+    model = read(verified.read(bundle)).model
+    if outputs:
+        bundle = _narrowed(bundle, outputs)
+    return Edition(bundle, version, slim(model, [field.name for field in bundle.signature.outputs]))
+
+
+def _narrowed(bundle: Bundle, outputs: Sequence[str]) -> Bundle:
+    """The bundle with some outputs in its contract. Raises UsageError for one that there is not, or a rule needs."""
+    signature = bundle.signature
+    known = [field.name for field in signature.outputs]
+    if strange := [name for name in outputs if name not in known]:
+        raise UsageError(f"the model has no output {strange[0]!r}: it has {', '.join(map(repr, known))}")
+    kept = tuple(field for field in signature.outputs if field.name in outputs)
+    labels = {name: classes for name, classes in bundle.manifest.labels.items() if name in outputs}
+    narrow = msgspec.structs.replace(signature, outputs=kept)
+    stated = msgspec.structs.replace(bundle.manifest, signature=narrow, labels=labels, golden=None)
+    narrowed = msgspec.structs.replace(bundle, manifest=stated)
+    try:
+        guard_of(narrowed)
+    except BundleError as error:
+        raise UsageError(f"the outputs {', '.join(outputs)} are too few: {error.message}") from error
+    return narrowed
+
+
+@contextmanager
+def answering(edition: Edition, predictor: Predictor) -> Iterator[Predictor]:
+    """Whom devices are held against: the server's own model, or the edition with its contract and rules in this
+    process, where it is another one.
+    """
+    if edition.variant == ORIGINAL and edition.bundle.signature == predictor.bundle.signature:
+        yield predictor
+        return
+    with Predictor(edition.bundle, edition.opened()) as other:
+        yield other
+
+
+class OneByOne:
+    """A model that is asked row by row: where rows of one call share a scale, each would move the others' answers."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.concurrent = model.concurrent
+
+    def predict(self, batch: Batch) -> Batch:
+        if batch.rows < 2:
+            return self._model.predict(batch)
+        return Batch.join([self._model.predict(batch.slice(row, row + 1)) for row in range(batch.rows)])
+
+    def close(self) -> None:
+        self._model.close()

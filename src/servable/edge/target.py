@@ -1,0 +1,28 @@
+"""Target: a place where a model can go. One file each; `targets.py` lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from servable.edge.devices import Ran
+from servable.edge.edition import Edition
+
+Device = Callable[[Path, Sequence[Any]], Ran]
+"""Asks the folder that was written, where it will run."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """`write` makes the folder of an edition with the options that were asked for, of those the target knows. `devices`
+    prove it: the first is the one that times are measured on. `sizes` tells what whoever takes it downloads.
+    """
+
+    name: str
+    write: Callable[[Edition, Path, frozenset[str]], None]
+    devices: tuple[Device, ...]
+    sizes: Callable[[Edition, Path], dict[str, int]]
+    runtimes: Callable[[], dict[str, str]]
+    options: frozenset[str] = frozenset()
