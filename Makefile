@@ -26,7 +26,7 @@ endef
 
 .PHONY: help
 help: ## what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 # ------------------------------------------------------------------------------------------------------------- set-up
 
@@ -66,6 +66,15 @@ test: $(VENV)/.all ## all tests but the long ones
 .PHONY: test-faults
 test-faults: $(VENV)/.all ## the long ones: servers killed, starved and reloaded a hundred times
 	$(BIN)/python -m pytest -m faults
+
+$(VENV)/.platforms: $(VENV)/.all
+	@if ! command -v java >/dev/null && [ -z "$${JAVA_HOME:-}" ]; then $(call debian,default-jre-headless); fi # for Spark
+	$(BIN)/python -m pip install --quiet --editable '.[spark,ray]'
+	@touch $@
+
+.PHONY: test-platforms
+test-platforms: $(VENV)/.platforms ## those on Spark and Ray, run on this machine (minutes, and 600 MB the first time)
+	$(BIN)/python -m pytest -m platforms
 
 .PHONY: check
 check: $(VENV)/.all ## lint, format, types, layers, and the commands in the docs

@@ -27,6 +27,7 @@ from benchmarks.figure import Figure
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.engine.plan import Target
+from servable.offline.hands import Engine
 from servable.offline.job import Wish, run
 from servable.offline.lookup import Asked, Lookup
 from servable.stores.tables.generation import Generation
@@ -90,7 +91,7 @@ def job(path: Path, home: Path, **wish: Any) -> float:
     tables = open_tables(home)
     start = time.perf_counter()
     run(
-        Wish(str(path), key="id", workers=CORES, **wish),
+        Wish(str(path), key="id", engine=Engine(workers=CORES), **wish),
         target,
         open_bundle(models.trees(), name="trees"),
         home,

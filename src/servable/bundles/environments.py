@@ -6,11 +6,14 @@ Used where such a model is packed, and where the supervisor starts its process.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import importlib.metadata
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -34,15 +37,25 @@ def build(requirements: Path, folder: Path) -> Path:
     digest = hashlib.sha256(b"%s %s\n%s" % (sys.version.encode(), " ".join(OURS).encode(), text)).hexdigest()[:24]
     place = folder / digest
     python, whole = place / "bin" / "python", place / WHOLE
-    with _building:
+    if whole.exists():
+        return python
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _building, _one_process(place.with_suffix(".lock")):
         if not whole.exists():
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             # An environment knows its own path, so it is made in place; a mark tells a whole one from a torn one.
             _run([sys.executable, "-m", "venv", "--clear", str(place)], requirements)
             pip = [str(python), "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--no-input"]
             _run([*pip, "-r", str(requirements), *OURS], requirements)
             whole.write_bytes(text)
     return python
+
+
+@contextlib.contextmanager
+def _one_process(lock: Path) -> Iterator[None]:
+    """Hold it. The workers of a bulk job all want the same environment at the same time, and one makes it."""
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def path_for(folder: Path) -> Path:

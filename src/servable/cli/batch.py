@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,6 +42,11 @@ def batch(
     on_miss: Annotated[str, typer.Option(help="For a key that is not there: refuse, or predict.")] = "refuse",
     keep: Annotated[int, typer.Option(help="Generations of the table that stay.")] = 2,
     push: Annotated[list[str] | None, typer.Option(help="Then push what changed there: see table push.")] = None,
+    engine: Annotated[str, typer.Option(help="Who does it: local, spark or ray.")] = "local",
+    cluster: Annotated[
+        str,
+        typer.Option(help="Where it is: spark://…, local[4]; Ray's HOST:PORT.  [default: as configured]"),
+    ] = "",
     workers: Annotated[int | None, typer.Option(help="Processes.  [default: one a core]")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the job that was left.")] = False,
     home: Home = None,
@@ -56,6 +60,7 @@ def batch(
     """
     from servable.cli.durations import seconds
     from servable.cli.live import live
+    from servable.offline.hands import Engine
     from servable.offline.job import Wish, run
     from servable.offline.push.watch import deliver
     from servable.settings import load_settings
@@ -68,7 +73,7 @@ def batch(
     fallbacks = {rule.fallback: live(settings, rule.fallback)[0] for rule in bundle.manifest.rules if rule.fallback}
     wish = Wish(
         source, query, key, table, output, duplicates, max_bad, None if fresh is None else seconds(fresh, "--fresh"),
-        on_miss, keep, workers or len(os.sched_getaffinity(0)), fallbacks,
+        on_miss, keep, Engine(engine, workers, cluster), fallbacks,
     )  # fmt: skip
     store = open_tables(settings.home_path, tables or settings.tables)
     with contextlib.closing(store), _progress() as tell:

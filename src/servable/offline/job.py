@@ -1,4 +1,4 @@
-"""A bulk job: the input in parts to a crew of workers, their answers in order into a generation, which is then live.
+"""A bulk job: the input in parts to an engine's hands, their answers in order into a generation, which is then live.
 
 A part's files are whole or not there; a generation is live or not seen. So a job that dies at any moment has changed
 nothing that readers see, and `resume` ends it as if it had not died.
@@ -19,6 +19,7 @@ from servable.engine.plan import Target
 from servable.errors import CheckFailed, UsageError
 from servable.offline.drift import drift
 from servable.offline.folder import REJECTED_FILE, Folder, Spec
+from servable.offline.hands import Engine
 from servable.offline.intake import named, needed
 from servable.offline.keying import kind_of
 from servable.offline.order import Order
@@ -40,7 +41,7 @@ class Wish(NamedTuple):
 
     `source` is a file, folder, glob or URL; with a `query`, the database's URL, or empty for DuckDB. Of two rows with
     one key the `last` or the `first` is kept, or the job fails (`refuse`). `max_bad` is the share of rows that may stay
-    without an answer. `keep` generations of the table stay.
+    without an answer. `keep` generations of the table stay. `engine` is who does it.
     `fallbacks` are what the model's rules hand rows over to, by their Refs.
     """
 
@@ -54,7 +55,7 @@ class Wish(NamedTuple):
     fresh_s: float | None = None
     on_miss: str = "refuse"
     keep: int = 2
-    workers: int = 1
+    engine: Engine = Engine()
     fallbacks: Mapping[str, Target] = MappingProxyType({})
 
 
@@ -107,14 +108,14 @@ def run(
             return {} if profile is None else drift(source, columns, signature, profile)
 
         if not wish.table:
-            for _ in work.done(wish.workers):
+            for _ in work.done(wish.engine):
                 pass
             return _end(wish, work, None, 0, moved(), began)
         stated = Generation(
             wish.table, target.name, target.version, bundle.digest, spec.started, kind, outputs_of(bundle),
             wish.key, wish.fresh_s, "predict" if wish.on_miss == "predict" else "refuse",
         )  # fmt: skip
-        generation, duplicates = work.fill(tables, stated, wish.duplicates, wish.workers)
+        generation, duplicates = work.fill(tables, stated, wish.duplicates, wish.engine)
         publish(tables, generation, wish.keep)
         return _end(wish, work, generation, duplicates, moved(), began)
 
@@ -131,8 +132,9 @@ def _demand(wish: Wish, bundle: Bundle) -> None:
         raise UsageError(f"--on-miss: expected one of {', '.join(MISSES)}, got {wish.on_miss!r}")
     if not 0 <= wish.max_bad <= 1:
         raise UsageError(f"--max-bad: expected a share from 0 to 1, got {wish.max_bad}")
-    if wish.workers < 1 or wish.keep < 1:
-        raise UsageError("--workers and --keep: expected 1 or more")
+    if wish.keep < 1:
+        raise UsageError(f"--keep: expected 1 or more, got {wish.keep}")
+    wish.engine.demand()
     if not bundle.signature.batched:
         raise UsageError(f"{bundle.name} answers no rows: its inputs share no first axis, so there is no bulk")
     if wish.output and Path(wish.output).exists() and not Path(wish.output).is_dir():

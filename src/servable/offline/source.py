@@ -81,7 +81,8 @@ def _files(where: str) -> list[_File]:
 
     system: Any
     try:
-        system, inside = fs.FileSystem.from_uri(where) if "://" in where else (fs.LocalFileSystem(), str(Path(where)))
+        local = (fs.LocalFileSystem(), str(Path(where).absolute()))  # for workers elsewhere, and for readers of reports
+        system, inside = fs.FileSystem.from_uri(where) if "://" in where else local
         prefix = f"{where.partition('://')[0]}://" if "://" in where else ""
         infos = _matching(system, inside)
     except (OSError, ValueError) as error:

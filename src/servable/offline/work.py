@@ -1,8 +1,9 @@
-"""The work of a job: its parts done by a crew, their answers put into a generation in the order of the input."""
+"""The work of a job: its parts done by an engine's hands, their answers put into a generation in the input's order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import chain
 from typing import NamedTuple
 
@@ -10,8 +11,8 @@ import msgspec
 
 from servable.errors import CheckFailed
 from servable.offline import policy
-from servable.offline.crew import Crew
 from servable.offline.folder import GENERATION, REJECTED_FILE, Folder
+from servable.offline.hands import Engine
 from servable.offline.order import Order
 from servable.offline.results import read_answers
 from servable.offline.source import Source
@@ -57,15 +58,16 @@ class Work:
     def bad(self) -> int:
         return sum(scored.bad for scored in self._scored.values())
 
-    def done(self, workers: int) -> Iterator[int]:
+    def done(self, engine: Engine) -> Iterator[int]:
         """Have all done: the number of each part in the order of the input, as soon as it and all before it are.
 
         Raises CheckFailed when too many rows are bad, and what a worker could not do.
         """
         left = [part for part in self.source.parts if part.number not in self._scored]
         turn = 0
-        with Crew(self._order, workers) as crew:
-            for scored in chain((None,), crew.run(left)):
+        with ExitStack() as held:
+            reports = held.enter_context(engine.hands(self._order)).run(left) if left else ()
+            for scored in chain((None,), reports):
                 if scored is not None:
                     self._scored[scored.number] = scored
                 self._look()
@@ -86,7 +88,7 @@ class Work:
                 bad=bad,
             )
 
-    def fill(self, tables: Tables, stated: Generation, duplicates: str, workers: int) -> tuple[Generation, int]:
+    def fill(self, tables: Tables, stated: Generation, duplicates: str, engine: Engine) -> tuple[Generation, int]:
         """A generation of all answers, finished and not yet live, and how many rows gave way to another of their key.
 
         One that this job has finished already is taken as it is.
@@ -97,7 +99,7 @@ class Work:
             if made in tables.generations(stated.table):
                 return made, self.rows - self.bad - made.rows
         with tables.begin(stated) as writer:
-            for part in self.done(workers):
+            for part in self.done(engine):
                 path = self.folder.answers(part)
                 for keys, answers in read_answers(path) if path.exists() else ():
                     new = writer.write(keys, answers, "first" if duplicates == "first" else "last")
