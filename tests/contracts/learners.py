@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 
 from servable.domain.batch import Array, Batch
 from servable.domain.field import Field
 from servable.domain.model import Learner
 from servable.domain.signature import Signature
+from servable.online.learners.bandit import POLICIES, Bandit
+from servable.online.learners.bandit import signature as bandit_signature
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
 from servable.online.learners.linear import OUTPUT, Linear
@@ -76,10 +79,11 @@ class LearnerCase(NamedTuple):
     make: Callable[[], Learner]
     x: Array
     y: Array
+    beside: Mapping[str, Array] = {}
 
     def batch(self, rows: slice) -> Batch:
         """Some of the examples."""
-        return Batch({"x": self.x[rows]})
+        return Batch({name: values[rows] for name, values in {"x": self.x, **self.beside}.items()})
 
 
 def sourced(name: str) -> Learner:
@@ -98,6 +102,21 @@ def linear() -> Learner:
     return Linear(Signature((Field("x", "FP64", (-1, 10)),), (OUTPUT,)))
 
 
+def bandit(policy: str) -> LearnerCase:
+    """Of an iris its kind, by rewards of 1 and 0: all kinds were named, at random."""
+    x, kinds = load_iris(return_X_y=True)
+    actions = ["setosa", "versicolor", "virginica"]
+    context = (Field("x", "FP64", (-1, 4)),)
+    named = np.random.default_rng(3).integers(0, 3, len(x))
+    beside = {
+        "action": np.array(actions, object)[named],
+        "propensity": np.full(len(x), 1 / 3),
+        "id": np.array([str(row) for row in range(len(x))], object),
+    }
+    make = functools.partial(Bandit, policy, bandit_signature(context, actions), actions)
+    return LearnerCase(make, x, (named == kinds).astype(np.float64), beside)
+
+
 def cases() -> dict[str, LearnerCase]:
     """Of every learner one."""
     cancer, diabetes, digits = (load(return_X_y=True) for load in (load_breast_cancer, load_diabetes, load_digits))
@@ -106,6 +125,7 @@ def cases() -> dict[str, LearnerCase]:
         "ftrl": LearnerCase(functools.partial(ftrl, 30, [0, 1]), *cancer),
         "ftrl of ten classes": LearnerCase(functools.partial(ftrl, 64, list(range(10))), *few),
         "linear": LearnerCase(linear, *diabetes),
+        **{policy: bandit(policy) for policy in POLICIES},
         "river": LearnerCase(functools.partial(sourced, "river"), cancer[0][:200], cancer[1][:200]),
         "river-tree": LearnerCase(functools.partial(sourced, "river-tree"), cancer[0][:60], cancer[1][:60]),
         "river-numbers": LearnerCase(functools.partial(sourced, "river-numbers"), diabetes[0][:200], diabetes[1][:200]),

@@ -30,6 +30,7 @@ from xgboost import XGBClassifier
 import servable
 from servable.bundles.open import open_bundle
 from servable.bundles.tables import to_batch
+from servable.bundles.write import write_bundle
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Learner
@@ -302,10 +303,10 @@ def learner(folder: Path) -> Golden:
     taught = runtime("learner").load(bundle)
     assert isinstance(taught, Learner)
     taught.learn(Batch({"x": data}), target)
-    (bundle.folder / "state").write_bytes(taught.snapshot())
     manifest = msgspec.structs.replace(bundle.manifest, options={"state": "state"}, golden=None)
+    files = {"learner.json": bundle.model_path, "state": taught.snapshot()}
     rows = Batch({"x": data[:ROWS]})
-    return Golden(msgspec.structs.replace(bundle, manifest=manifest), rows, dict(taught.predict(rows).columns))
+    return Golden(write_bundle(folder / "taught", manifest, files), rows, dict(taught.predict(rows).columns))
 
 
 def python_learner(folder: Path) -> Golden:

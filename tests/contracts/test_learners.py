@@ -35,7 +35,7 @@ def test_one_by_one_is_the_same_as_all_at_once_and_again(case: LearnerCase) -> N
 def test_order_matters_and_is_kept(case: LearnerCase) -> None:
     forward, backward = case.make(), case.make()
     forward.learn(case.batch(slice(None)), case.y)
-    backward.learn(Batch({"x": case.x[::-1]}), case.y[::-1])
+    backward.learn(case.batch(slice(None, None, -1)), case.y[::-1])
     assert forward.snapshot() != backward.snapshot()
 
 
@@ -59,7 +59,10 @@ def test_rows_are_predicted_as_they_are_alone_and_learning_asks_nothing(case: Le
     together = learner.predict(case.batch(slice(20)))
     for row in range(20):
         for name, values in learner.predict(case.batch(slice(row, row + 1))).columns.items():
-            np.testing.assert_allclose(values[0], together[name][row], rtol=1e-4, atol=1e-6)
+            if values.dtype == object:
+                assert values[0] == together[name][row]
+            else:
+                np.testing.assert_allclose(values[0], together[name][row], rtol=1e-4, atol=1e-6)
     again.restore(before)
     assert answers(again, case.batch(slice(None))) == answers(learner, case.batch(slice(None)))
     assert learner.predict(case.batch(slice(0))).rows == 0

@@ -176,3 +176,26 @@ def test_a_model_that_does_not_learn_says_so(tmp_path: Path) -> None:
         answer = httpx.post(f"{url}/line/learn", json={"inputs": [], "outcomes": []})
         assert (answer.status_code, "does not learn" in answer.text) == (501, True)
         assert httpx.post(f"{url}/other/feedback", json={"outcomes": [{"id": "a", "outcome": 1}]}).status_code == 404
+
+
+def test_a_request_may_tell_its_own_outcome(tmp_path: Path) -> None:
+    model = tmp_path / "cancer.json"
+    model.write_text(DESCRIPTION.removesuffix("}") + ', "target": "truth"}')
+    rows = [{"x": x.tolist(), "truth": name} for x, name in zip(X[:40], labels(slice(0, 40)), strict=True)]
+    with Serving(tmp_path, model, workers=1) as server:
+        server.ready()
+        with httpx.Client(base_url=f"http://{server.host}:{server.port}/v2/models/cancer", timeout=30) as http:
+            told = http.post("/infer", json={"rows": [*rows, {"x": X[40].tolist()}], "id": "visit"}).json()
+            assert told["parameters"] == {"offset": 0}
+            eventually(lambda: http.get("/learning").json()["learned"] == 40)
+            later = {"outcomes": [{"id": "visit/40", "outcome": labels(slice(40, 41))[0]}]}
+            assert http.post("/feedback?wait=applied", json=later).json()["accepted"] == 1
+            report = http.get("/learning").json()
+            wrong = http.post("/infer", json={"rows": [{"x": X[0].tolist(), "truth": "perhaps"}]})
+            assert (wrong.status_code, "one of malignant, benign" in wrong.text) == (400, True)
+    assert (report["learned"], report["scores"]["examples"]) == (41, 41)
+    alone = spec.make(spec.read(model), spec.signature_of(spec.read(model)))
+    alone.learn(Batch({"x": X[:41]}), np.array(labels(slice(0, 41)), object))
+    fold = folded(tmp_path / "home" / "online" / "cancer" / "1")
+    asked = Batch({"x": X[:60]})
+    np.testing.assert_array_equal(fold.learner.predict(asked)["probabilities"], alone.predict(asked)["probabilities"])

@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "table",
     "schedule",
     "stream",
+    "learning",
     "check",
     "probe",
     "rules",

@@ -40,7 +40,8 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     takes all.
     `low`, `high` and `categories` are hard limits: what is outside is refused. What was merely *seen* in training is
     not declared here.
-    `content="date"` marks BYTES that hold ISO 8601 dates or times.
+    `content="date"` marks BYTES that hold ISO 8601 dates or times; `"id"` those that the engine fills with the id of
+    the prediction, where the caller leaves them out; `"target"` what a learner is to learn: no model is shown it.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Field(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fiel
     low: float | None = None
     high: float | None = None
     categories: tuple[str | int, ...] = ()
-    content: Literal["", "date"] = ""
+    content: Literal["", "date", "id", "target"] = ""
 
     def __post_init__(self) -> None:
         if self.datatype not in DTYPES:

@@ -64,3 +64,12 @@ class Records(msgspec.Struct, frozen=True):
                 id, self.model, self.version, self.time, rows, queue_s, self.compute_s, inputs, outputs, self.error,
                 self.fired,
             )  # fmt: skip
+
+
+def ids_of(key: str, rows: int) -> tuple[str, ...]:
+    """The ids of the rows of one request: those of their predictions.
+
+    >>> ids_of("a", 1), ids_of("a", 2)
+    (('a',), ('a/0', 'a/1'))
+    """
+    return (key,) if rows == 1 else tuple(f"{key}/{row}" for row in range(rows))

@@ -43,6 +43,11 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
         """The output of this name, if there is one."""
         return next((field for field in self.outputs if field.name == name), None)
 
+    @property
+    def target(self) -> Field | None:
+        """The input by which a caller may tell what a learner is to learn, if there is one."""
+        return next((field for field in self.inputs if field.content == "target"), None)
+
     def complete(self, batch: Batch) -> Batch:
         """The batch with absent inputs filled as missing, where their fields allow it."""
         absent = [f for f in self.inputs if f.values == "missing" and f.name not in batch.columns]

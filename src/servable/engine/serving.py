@@ -13,6 +13,7 @@ from servable.engine.guarding import Guarding, Part
 from servable.engine.lane import Limits, OnOver
 from servable.engine.lanes import lane_of
 from servable.engine.loading import Loaded
+from servable.engine.naming import naming
 from servable.engine.plan import State, Target
 from servable.engine.request import Request
 from servable.engine.routing.breaker import Breaker
@@ -62,6 +63,7 @@ class Serving:
         if guard is not None:
             on_guarded = None if on_record is None else partial(self._record_guarded, on_record)
             self.submit = Guarding(guard, self.lane, self.stats, find or _nothing, on_guarded).submit
+        self.submit = naming(self.signature, self.submit)
         self.breaker = Breaker(f"{self.name}:{self.version}", self.submit, self.stats, self._enter_by)
 
     def _enter_by(self, submit: Callable[[Request], None]) -> None:

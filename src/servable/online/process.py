@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from servable.engine.process.main import end, main
-from servable.errors import BundleError
 
 if TYPE_CHECKING:
     from servable.domain.model import Model
@@ -20,32 +19,15 @@ if TYPE_CHECKING:
 
 def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     """The model that answers, and what teaches it. Raises what taking up its journal raises."""
-    import platform
-
-    import msgspec
-    import numpy as np
-
-    from servable.domain.model import Learner
-    from servable.online.teaching import Habits, Taught, Teaching
+    from servable.online.recipe import recipe_of
+    from servable.online.teaching import Taught, Teaching
     from servable.runtimes.find import runtime
 
-    manifest = loaded.bundle.manifest
-    try:
-        habits = msgspec.convert(manifest.options.get("learning", {}), Habits)
-    except msgspec.ValidationError as error:
-        raise BundleError(f"{manifest.name!r}: options.learning: {error}") from error
-    libraries = {**manifest.libraries, "numpy": np.__version__, "python": platform.python_version()}
-    found = runtime(manifest.format)
-
-    def make() -> Learner:
-        learner = found.load(loaded.bundle)
-        if not isinstance(learner, Learner):
-            raise BundleError(f"{manifest.name!r} is of the format {manifest.format}, which does not learn")
-        return learner
-
+    bundle = loaded.bundle
+    make, habits, libraries = recipe_of(bundle)
     loaded.model.close()  # it was warmed up and measured; what learns is two fresh ones of its make
-    folder = Path(load.journal)
-    teaching = Teaching(make, loaded.bundle.signature, folder, libraries, habits, states=not found.isolated)
+    states = not runtime(bundle.manifest.format).isolated
+    teaching = Teaching(make, bundle.signature, Path(load.journal), libraries, habits, states=states)
     return Taught(teaching), teaching
 
 

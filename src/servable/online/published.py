@@ -11,6 +11,7 @@ from collections.abc import Callable
 from servable.domain.batch import Batch
 from servable.domain.model import Learner, Model
 from servable.domain.record import Records
+from servable.domain.signature import Signature
 from servable.online.messages import Progress
 from servable.online.teacher import Teacher
 
@@ -20,14 +21,22 @@ class Published:
 
     concurrent = False
 
-    def __init__(self, name: str, address: str, make: Callable[[], Model], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        signature: Signature,
+        make: Callable[[], Model],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         """`make` gives the learner as it was packed; `address` is where its process listens. Not for the loop's own
         thread: it waits for it.
         """
         self._make = make
         self._loop = loop
         self._current: tuple[Model, int] = (make(), 0)
-        self.teacher = asyncio.run_coroutine_threadsafe(Teacher.connect(name, address, self._take), loop).result()
+        connecting = Teacher.connect(name, address, signature, self._take)
+        self.teacher = asyncio.run_coroutine_threadsafe(connecting, loop).result()
 
     def _take(self, progress: Progress, state: bytes) -> None:
         learner = self._make()

@@ -16,11 +16,12 @@ from starlette.responses import Response
 
 from servable.domain.batch import Array, Batch
 from servable.domain.endpoint import ANY, Endpoint
+from servable.domain.record import ids_of
 from servable.domain.signature import Signature
 from servable.errors import InvalidInput, Unsupported
 from servable.online import messages
 from servable.online.event import column, columns
-from servable.online.teacher import Teacher, ids_of
+from servable.online.teacher import Teacher
 
 LEARN: Final = Endpoint(
     "POST",

@@ -18,11 +18,12 @@ from typing import Any, Final
 import orjson
 
 from servable.domain.record import Records
+from servable.domain.signature import Signature
 from servable.engine.process.frames import HEADER, UNREADABLE, WELCOME
 from servable.errors import NotReady, Overloaded
 from servable.online import messages
-from servable.online.event import columns
-from servable.online.messages import Asked, Lesson, Progress, Taken
+from servable.online.kept import lessons_of
+from servable.online.messages import Lesson, Progress, Taken
 
 RECONNECT_S: Final = 0.05
 MOST_WAITING: Final = 10_000
@@ -34,26 +35,18 @@ LARGEST: Final = 1 << 31
 logger = logging.getLogger("servable.online")
 
 
-def ids_of(key: str, rows: int) -> tuple[str, ...]:
-    """The ids of the rows of one request.
-
-    >>> ids_of("a", 1), ids_of("a", 2)
-    (('a',), ('a/0', 'a/1'))
-    """
-    return (key,) if rows == 1 else tuple(f"{key}/{row}" for row in range(rows))
-
-
 OnState = Callable[[Progress, bytes], None]
 
 
 class Teacher:
     """All methods are for the event loop, where it was made. `progress` is how far the learner was last heard to be."""
 
-    def __init__(self, name: str, address: str, on_state: OnState | None = None) -> None:
+    def __init__(self, name: str, address: str, signature: Signature, on_state: OnState | None = None) -> None:
         """`on_state` takes each new state, of a learner whose answers are computed here."""
         self.name = name
         self.progress = Progress(0, 0)
         self._address = address
+        self._signature = signature
         self._on_state = on_state
         self._queue: list[tuple[Lesson, asyncio.Future[Taken] | None]] = []
         self._sent: list[tuple[Lesson, asyncio.Future[Taken] | None]] = []
@@ -65,9 +58,9 @@ class Teacher:
         self._task = asyncio.ensure_future(self._keep())
 
     @classmethod
-    async def connect(cls, name: str, address: str, on_state: OnState | None = None) -> Teacher:
+    async def connect(cls, name: str, address: str, signature: Signature, on_state: OnState | None = None) -> Teacher:
         """One, on the event loop that runs this."""
-        return cls(name, address, on_state)
+        return cls(name, address, signature, on_state)
 
     @property
     def connected(self) -> bool:
@@ -89,12 +82,11 @@ class Teacher:
         return taken
 
     def keep(self, records: Records) -> None:
-        """Have rows that were predicted kept until their outcomes come. Where too much waits they are not: it is not
-        for them that an answer waits.
+        """Have rows that were predicted kept until their outcomes come, or learned if these came with them. Where too
+        much waits they are not: it is not for them that an answer waits.
         """
-        if not records.error and len(self._queue) < MOST_WAITING:
-            ids = tuple(key for id, rows in zip(records.ids, records.rows, strict=True) for key in ids_of(id, rows))
-            self._queue.append((Asked(ids, columns(records.inputs)), None))
+        if len(self._queue) < MOST_WAITING:
+            self._queue += [(lesson, None) for lesson in lessons_of(records, self._signature)]
             self._send()
 
     async def applied(self, offset: int) -> None:

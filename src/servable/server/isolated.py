@@ -67,7 +67,7 @@ class Loader:
             from servable.online.teacher import Teacher
 
             model.teacher = asyncio.run_coroutine_threadsafe(
-                Teacher.connect(target.name, hosted[0].address), self._loop
+                Teacher.connect(target.name, hosted[0].address, bundle.signature), self._loop
             ).result()
         curve = CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve])
         return Loaded(bundle, model, curve, guard_of(bundle))
@@ -78,7 +78,7 @@ class Loader:
 
         loaded = load(target, warm_up=self._settings.warm_up)
         make = partial(runtime(loaded.bundle.manifest.format).load, loaded.bundle)
-        return loaded._replace(model=Published(target.name, address, make, self._loop))
+        return loaded._replace(model=Published(target.name, address, loaded.bundle.signature, make, self._loop))
 
     def _ask(self, launches: list[Launch]) -> list[Hosted]:
         """All at once: they load side by side."""

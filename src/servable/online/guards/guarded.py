@@ -74,7 +74,7 @@ class Guarded:
         self._on_undone = on_undone
         self._on_losses = on_losses
         self._clips = bool(getattr(learner, "clips", False))
-        self._ranges = Ranges(self.limits.reach)
+        self._ranges = Ranges(self.limits.reach, getattr(learner, "facts", ()))
         self._probe = Probe(self.limits.probe_rows)
         self._undo = Undo(learner)
         self._competition = Competition(self.limits.return_after)

@@ -6,6 +6,7 @@ can widen the range for the next.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -19,8 +20,10 @@ SETTLED: Final = 100
 class Ranges:
     """Of all columns of floats, a range for each place in a row. `clipped` counts."""
 
-    def __init__(self, reach: float) -> None:
+    def __init__(self, reach: float, without: Collection[str] = ()) -> None:
+        """`without`: columns that are left as they are."""
         self.clipped = 0
+        self._without = frozenset(without)
         self._reach = reach
         self._moments: dict[str, Array] = {}
         """By column: count, mean and sum of squares of each place in a row, three rows of float64."""
@@ -35,7 +38,7 @@ class Ranges:
         """
         columns = dict(batch.columns)
         for name, values in batch.columns.items():
-            if values.dtype.kind == "f" and len(values):
+            if values.dtype.kind == "f" and len(values) and name not in self._without:
                 near = self._near(name, values)
                 if near is not None:
                     columns[name] = near

@@ -1,8 +1,8 @@
 """Features: the rows of a Batch as numbers at positions, the one form that linear learners take.
 
 Numbers are dense: the constant at position 0, then a position each. What is sparse follows, with the value 1: that a
-number is missing (it counts as 0 then), and for each text the position that its column and value hash to. A text that
-is missing is a value of its own.
+number is missing, where it may be (it counts as 0 then), and for each text the position that its column and value hash
+to. A text that is missing is a value of its own.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Encoded(NamedTuple):
 class Features:
     """The positions of a signature's inputs: `size` of them, `dense` of which hold numbers.
 
-    >>> signature = Signature((Field("x", "FP64", (-1, 2)), Field("city", "BYTES")), (Field("y", "FP64"),))
+    >>> inputs = Field("x", "FP64", (-1, 2), values="missing"), Field("city", "BYTES")
+    >>> signature = Signature(inputs, (Field("y", "FP64"),))
     >>> features = Features(signature, hash_bits=4)
     >>> features.dense, features.size
     (3, 21)
@@ -43,13 +44,15 @@ class Features:
     """
 
     def __init__(self, signature: Signature, hash_bits: int = 18) -> None:
-        """`hash_bits`: texts share `2 ** hash_bits` positions. Raises UsageError for an input that is neither a fixed
-        number of numbers a row, nor one text.
+        """Ids and targets are no features. `hash_bits`: texts share `2 ** hash_bits` positions. Raises UsageError for
+        an input that is neither a fixed number of numbers a row, nor one text.
         """
         self._numbers: list[tuple[Field, int]] = []
         self._texts: list[Field] = []
-        width = 0
+        missing = [False]
         for field in signature.inputs:
+            if field.content in {"id", "target"}:
+                continue
             count = int(np.prod(field.shape[1:], dtype=np.int64))
             if not signature.batched or count < 0 or (field.datatype == "BYTES" and count != 1):
                 raise UsageError(
@@ -57,11 +60,13 @@ class Features:
                 )
             if field.datatype in NUMBERS:
                 self._numbers.append((field, count))
-                width += count
+                missing += [field.values != "finite"] * count
             else:
                 self._texts.append(field)
-        self.dense = 1 + width
-        self._first_text = 1 + 2 * width
+        self.dense = len(missing)
+        self._first_text = self.dense + sum(missing)
+        self._absent = np.where(missing, self.dense + np.cumsum(missing) - 1, 0)
+        """For each number the position that tells that it is missing; 0 where it never is."""
         self._buckets = 1 << hash_bits if self._texts else 0
         self.size = self._first_text + self._buckets
 
@@ -76,10 +81,10 @@ class Features:
             return Encoded(dense, [NOTHING] * batch.rows)
         absent = np.isnan(dense)
         dense[absent] = 0.0
-        width = self.dense - 1
         places: list[set[int]] = [set() for _ in range(batch.rows)]
         for row, position in np.argwhere(absent).tolist():
-            places[row].add(width + position)
+            if self._absent[position]:
+                places[row].add(int(self._absent[position]))
         for field in self._texts:
             for held, value in zip(places, batch[field.name].reshape(-1).tolist(), strict=True):
                 held.add(self._first_text + zlib.crc32(f"{field.name}={value}".encode()) % self._buckets)

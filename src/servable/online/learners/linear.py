@@ -53,7 +53,7 @@ class Linear:
 
     def learn(self, batch: Batch, outcomes: Array) -> None:
         """A step for each row, in order."""
-        targets = _numbers(outcomes)
+        targets = numbers(outcomes)
         encoded = self._features.encode(batch)
         scaled = self._target.learn(np.column_stack([np.ones(len(targets)), targets]))[:, 1]
         for dense, sparse, target in zip(encoded.dense, encoded.sparse, scaled.tolist(), strict=True):
@@ -62,7 +62,7 @@ class Linear:
             self._step(at, values, target)
 
     def check(self, outcomes: Array) -> None:
-        _numbers(outcomes)
+        numbers(outcomes)
 
     def _step(self, at: Array, values: Array, target: float) -> None:
         size, before = np.abs(values), self._largest[at]
@@ -101,7 +101,8 @@ class Linear:
         self._weights = self._weights[:0]
 
 
-def _numbers(outcomes: Array) -> Array:
+def numbers(outcomes: Array) -> Array:
+    """Outcomes as numbers. Raises InvalidInput where one is none, or not finite."""
     try:
         numbers = np.asarray(outcomes, np.float64)
     except (TypeError, ValueError) as error:

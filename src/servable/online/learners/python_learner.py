@@ -22,8 +22,11 @@ class PythonLearner:
     give the same state, so draw random numbers from a generator that is part of it.
 
     `inputs` and `outputs` say what goes in and out, by name, as a PythonModel's do; `classes` are those of a
-    classifier, whose outputs are its `label` and `probabilities`. What `state` gives must hold all that learning has
-    changed: the weights, the optimiser, the scalers, the random state.
+    classifier, whose outputs are its `label` and `probabilities`. `target` names the input, one of them or one more, by
+    which a request may tell its own outcome: it is learned once it is answered, and never shown to the model.
+
+    What `state` gives must hold all that learning has changed: the weights, the optimiser, the scalers, the random
+    state.
 
     >>> class Mean(PythonLearner):
     ...     inputs = {"x": "FP64"}
@@ -39,6 +42,7 @@ class PythonLearner:
     inputs: ClassVar[Mapping[str, str | Field]] = {}
     outputs: ClassVar[Mapping[str, str | Field]] = {}
     classes: ClassVar[Sequence[str | int]] = ()
+    target: ClassVar[str] = ""
 
     def load(self, folder: Path) -> None:
         """Make the model, with what lies in the bundle's folder. Called once, before all else."""

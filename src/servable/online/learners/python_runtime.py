@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from servable.domain.batch import Array, Batch
@@ -21,6 +22,8 @@ from servable.errors import BundleError, InvalidInput, ModelFailed
 from servable.online.learners.labels import Labels
 from servable.online.learners.linear import OUTPUT
 from servable.online.learners.python_learner import PythonLearner
+from servable.online.learners.spec import with_target
+from servable.online.learners.state import begin
 from servable.runtimes import consent, verified
 from servable.runtimes.python import MODULE, run_source, statements
 from servable.runtimes.python_model import signature_of
@@ -60,7 +63,7 @@ class PythonLearnerRuntime:
         consent.demand(bundle, WHAT)
         learner = _run(verified.read(bundle), bundle.model_path)()
         learner.load(bundle.model_path.parent)
-        return PythonLearning(learner, bundle.signature)
+        return begin(PythonLearning(learner, bundle.signature), bundle)
 
 
 class PythonLearning:
@@ -76,7 +79,7 @@ class PythonLearning:
             self.parameters = learner.parameters
 
     def predict(self, batch: Batch) -> Batch:
-        answer = self._learner.predict(dict(batch.columns))
+        answer = self._learner.predict(self._shown(batch))
         if not isinstance(answer, Mapping):
             raise ModelFailed(f"predict gave a {type(answer).__name__}: expected a dict of outputs")
         fields = {field.name: field for field in self._signature.outputs}
@@ -87,7 +90,12 @@ class PythonLearning:
         if self._labels is not None:  # as the source declares them, whatever JSON made of them
             places = self._labels.places(outcomes)
             outcomes = np.array(self._labels.classes, object if self._labels.text else np.int64)[places]
-        self._learner.learn(dict(batch.columns), outcomes)
+        self._learner.learn(self._shown(batch), outcomes)
+
+    def _shown(self, batch: Batch) -> dict[str, Array]:
+        """All but the target."""
+        target = self._signature.target
+        return {name: values for name, values in batch.columns.items() if target is None or name != target.name}
 
     def check(self, outcomes: Array) -> None:
         if self._labels is not None:
@@ -117,7 +125,7 @@ def _signature(kind: type[PythonLearner], path: Path) -> Signature:
         raise BundleError(f"{path.name!r} declares what cannot be: {error}") from error
     if signature is None:
         raise BundleError(f"{path.name!r} does not say what it takes: set `inputs`")
-    return signature
+    return msgspec.structs.replace(signature, inputs=with_target(signature.inputs, kind.target, kind.classes))
 
 
 def _run(source: bytes, path: Path) -> type[PythonLearner]:

@@ -5,16 +5,13 @@ to them there from the one process that holds the journal.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from servable.domain.bundle import Bundle
 from servable.domain.model import Learner
 from servable.domain.runtime import Inspection
 from servable.errors import CorruptModel
 from servable.online.learners import spec
-
-STATE: Final = "state"
-"""The option of the manifest that names the file of a state, which the learner begins with."""
+from servable.online.learners.state import begin
 
 
 class LearnerRuntime:
@@ -39,11 +36,9 @@ class LearnerRuntime:
         signature = spec.signature_of(found)
         spec.make(found, signature)
         labels = {"probabilities": tuple(map(str, found.classes))} if found.classes else {}
+        if found.actions:
+            labels["propensities"] = found.actions
         return Inspection(signature, labels)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Learner:  # noqa: ARG002 - a few hundred numbers
-        learner = spec.make(spec.read(bundle.model_path), bundle.signature)
-        state = bundle.manifest.options.get(STATE)
-        if state is not None:
-            learner.restore((bundle.folder / str(state)).read_bytes())
-        return learner
+        return begin(spec.make(spec.read(bundle.model_path), bundle.signature), bundle)

@@ -1,11 +1,12 @@
 """Spec: a built-in learner as a small JSON file, which is what is packed: the learner, its inputs, its options.
 
 {"learner": "ftrl", "inputs": {"x": "FP64 [-1, 30]"}, "classes": ["benign", "malignant"], "options": {"alpha": 0.1}}
+{"learner": "linucb", "inputs": {"x": "FP64 [-1, 30]"}, "actions": ["call", "write"], "options": {"alpha": 0.5}}
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,18 +16,23 @@ from servable.domain.field import Field
 from servable.domain.model import Learner
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, UsageError
-from servable.online.learners import ftrl, linear
+from servable.online.learners import bandit, ftrl, linear
 from servable.online.learners.labels import Labels
 
 LARGEST: Final = 1 << 20
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`inputs` are Fields as `PythonModel` declares them: `"FP64 [-1, 30]"`. `classes` are those of a classifier."""
+    """`inputs` are Fields as `PythonModel` declares them: `"FP64 [-1, 30]"`. `classes` are those of a classifier,
+    `actions` those of a bandit. `target` names the input by which a request may tell its own outcome: it is learned
+    once it is answered.
+    """
 
     learner: str
     inputs: dict[str, str | Field]
     classes: tuple[str | int, ...] = ()
+    actions: tuple[str, ...] = ()
+    target: str = ""
     options: dict[str, float] = {}
 
 
@@ -38,7 +44,15 @@ def _linear(spec: Spec, signature: Signature) -> Learner:
     return linear.Linear(signature, **_whole(spec.options))
 
 
-MAKERS: Final[dict[str, Callable[[Spec, Signature], Learner]]] = {ftrl.NAME: _ftrl, linear.NAME: _linear}
+def _bandit(spec: Spec, signature: Signature) -> Learner:
+    return bandit.Bandit(spec.learner, signature, spec.actions, bandit.Options(**_whole(spec.options)))
+
+
+MAKERS: Final[dict[str, Callable[[Spec, Signature], Learner]]] = {
+    ftrl.NAME: _ftrl,
+    linear.NAME: _linear,
+    **dict.fromkeys(bandit.POLICIES, _bandit),
+}
 
 
 def read(path: Path) -> Spec:
@@ -48,7 +62,7 @@ def read(path: Path) -> Spec:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CorruptModel(f"{path.name!r} is not the description of a learner: {error}") from error
     if spec.learner not in MAKERS:
-        raise CorruptModel(f"{path.name!r}: there is no learner {spec.learner!r}: expected {' or '.join(MAKERS)}")
+        raise CorruptModel(f"{path.name!r}: there is no learner {spec.learner!r}: expected {', '.join(MAKERS)}")
     return spec
 
 
@@ -56,10 +70,26 @@ def signature_of(spec: Spec) -> Signature:
     """What the learner takes and gives. Raises UsageError for what cannot be."""
     try:
         inputs = tuple(_field(name, what) for name, what in spec.inputs.items())
+        if spec.learner in bandit.POLICIES:
+            return bandit.signature(inputs, spec.actions)
+        inputs = with_target(inputs, spec.target, spec.classes)
         outputs = Labels(spec.classes).fields() if spec.learner == ftrl.NAME else (linear.OUTPUT,)
         return Signature(inputs, outputs)
     except ValueError as error:
         raise UsageError(f"the inputs of the learner cannot be: {error}") from error
+
+
+def with_target(inputs: tuple[Field, ...], name: str, classes: Sequence[str | int]) -> tuple[Field, ...]:
+    """The inputs with the one of this name as the target: one of them, which every request tells, or one more, which
+    may be left out; as they are, if there is none.
+    """
+    if not name:
+        return inputs
+    if any(field.name == name for field in inputs):
+        return tuple(msgspec.structs.replace(one, content="target") if one.name == name else one for one in inputs)
+    if classes and isinstance(classes[0], str):
+        return (*inputs, Field(name, "BYTES", values="missing", categories=tuple(classes), content="target"))
+    return (*inputs, Field(name, "FP64", values="missing", content="target"))
 
 
 def make(spec: Spec, signature: Signature) -> Learner:
@@ -79,5 +109,5 @@ def _field(name: str, what: str | Field) -> Field:
 
 
 def _whole(options: dict[str, float]) -> dict[str, Any]:
-    """Numbers of JSON, of which `hash_bits` is a whole one."""
-    return {key: int(value) if key.endswith("bits") else value for key, value in options.items()}
+    """Numbers of JSON, of which some are whole ones."""
+    return {key: int(value) if key in {"hash_bits", "seed"} else value for key, value in options.items()}

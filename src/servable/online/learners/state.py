@@ -6,14 +6,22 @@ Equal arrays give equal bytes; a state that is cut short, or another learner's, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import numpy as np
 
 from servable.domain.batch import Array
+from servable.domain.bundle import Bundle
+from servable.domain.model import Learner
 from servable.errors import CorruptModel, IncompatibleModel
+from servable.runtimes import verified
 
+L = TypeVar("L", bound=Learner)
+
+STATE: Final = "state"
+"""The option of the manifest that names the file of a state, which the learner begins with."""
+STATE_FILE: Final = "learner.state"
 MAGIC: Final = b"servable-state\n"
 
 
@@ -28,6 +36,16 @@ class _State(msgspec.Struct, array_like=True):
     learner: str
     facts: dict[str, Any]
     arrays: list[_Array]
+
+
+def begin(learner: L, bundle: Bundle) -> L:
+    """The learner with the state that the bundle says it begins with, if it says so. Raises DigestMismatch,
+    CorruptModel.
+    """
+    name = bundle.manifest.options.get(STATE)
+    if name is not None:
+        learner.restore(verified.read(bundle, bundle.folder / str(name)))
+    return learner
 
 
 def dumps(learner: str, facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> bytes:

@@ -1,0 +1,130 @@
+"""`servable learning`: what learners have learned on this machine: past states, and what bandits would have earned."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from servable.cli.options import AsJson, Home, registry_at
+from servable.cli.terminal import say, show_json, show_table, working
+
+if TYPE_CHECKING:
+    from servable.domain.bundle import Bundle
+    from servable.online.evaluation import Value
+    from servable.statistics.interval import Interval
+
+app = typer.Typer(help="What learners have learned: past states anew, and what bandits earned.", no_args_is_help=True)
+
+Target = Annotated[str, typer.Argument(metavar="REF|PATH", help="A learner, as it was served.")]
+
+
+@app.command()
+def rebuild(
+    ref: Target,
+    at: Annotated[int | None, typer.Option(help="The offset to go back to.  [default: the newest]")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="Leave out what this key sent.", metavar="SOURCE")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Make a version that does not learn.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Only make the bundle, here.", metavar="DIR")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register the next version of a learner: a past state of it, or one without what a bad source has taught.
+
+    The journal is read, never changed; the server may run meanwhile. Release the version as any other.
+
+    Example:  servable learning rebuild tumour --at 5000 --without intern
+    """
+    from servable.errors import UsageError
+    from servable.online.rebuild import bundled
+    from servable.online.rebuild import rebuild as rebuilt
+
+    old, folder, version_of = _learner(ref, home)
+    if old.inferred and output is None:
+        raise UsageError(f"{ref} is a bare file, which has no versions: pack it, or make a bundle with --output DIR")
+    with tempfile.TemporaryDirectory(prefix="servable-learning-") as scratch, working(f"learning {ref} again"):
+        fold = rebuilt(old, folder, at, without or ())
+        place = output or Path(scratch) / "bundle"
+        bundle = bundled(old, fold, place, parent=version_of, frozen=frozen)
+        version = None if output is not None else registry_at(home).register(bundle.folder)
+    made = f"{bundle.name}:{version.version}" if version else str(output)
+    told = {"made": made, "digest": bundle.digest, "offset": fold.offset, "learned": fold.learned}
+    if as_json:
+        show_json(told)
+    else:
+        print(f"{made}  ({fold.learned} examples learned, up to offset {fold.offset})")
+
+
+@app.command()
+def evaluate(
+    ref: Target,
+    policy: Annotated[list[Path] | None, typer.Option(help="Another bandit's file.", metavar="FILE")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what a bandit earned, and what other ways to choose would have earned, from its journal.
+
+    The first half of it teaches, the second half judges. Intervals are of 95 %; "worth" is how many rows they rest on.
+
+    Example:  servable learning evaluate offers --policy bolder.json
+    """
+    from servable.errors import UsageError
+    from servable.online.evaluation import evaluate as evaluated
+    from servable.online.evaluation import log_of
+    from servable.online.learners import spec
+    from servable.online.learners.bandit import Bandit
+    from servable.online.recipe import recipe_of
+
+    bundle, folder, _ = _learner(ref, home)
+    judge, again = (recipe_of(bundle).make() for _ in range(2))
+    if not isinstance(judge, Bandit) or not isinstance(again, Bandit):
+        raise UsageError(f"{ref} chooses no actions: expected a bandit")
+    others = {"itself, half taught": again}
+    for path in policy or ():
+        described = spec.read(path)
+        other = spec.make(described, spec.signature_of(described))
+        if not isinstance(other, Bandit):
+            raise UsageError(f"{path} describes no bandit, but {described.learner}")
+        others[path.stem] = other
+    with working("reading the journal"):
+        log, left_out = log_of(folder / "journal")
+        values = evaluated(log, judge, others)
+    if as_json:
+        show_json({"examples": len(log.rewards), "left_out": left_out, "policies": [_plain(one) for one in values]})
+        return
+    show_table([_row(one) for one in values])
+    say(f"{len(log.rewards)} examples; {left_out} have no propensity and are left out")
+
+
+def _row(value: Value) -> dict[str, Any]:
+    names = ("ips", "snips", "doubly_robust")
+    return {
+        "policy": value.policy,
+        **{name: "" if getattr(value, name).estimate != getattr(value, name).estimate else str(getattr(value, name))
+           for name in names},
+        "worth": round(value.worth),
+    }  # fmt: skip
+
+
+def _plain(value: Value) -> dict[str, Any]:
+    def told(interval: Interval) -> dict[str, float] | None:
+        return interval._asdict() if interval.estimate == interval.estimate else None
+
+    estimates = {name: told(getattr(value, name)) for name in ("ips", "snips", "doubly_robust")}
+    return {"policy": value.policy, **estimates, "worth": value.worth}
+
+
+def _learner(ref: str, home: str | None) -> tuple[Bundle, Path, str]:
+    """What the Ref, or the path, names; the folder of what it has learned; what its version is called."""
+    from servable.bundles.open import open_bundle
+    from servable.server.targets import resolve
+    from servable.settings import load_settings
+
+    settings = load_settings({"home": home})
+    plan = resolve(settings, [ref])
+    target = next(target for target in plan.targets if target.version == plan.routes[target.name].live)
+    bundle = open_bundle(target.source, name=target.name)
+    folder = settings.home_path.absolute() / "online" / target.name / target.version
+    return bundle, folder, f"{target.name}:{target.version}"

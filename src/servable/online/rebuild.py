@@ -1,0 +1,69 @@
+"""Rebuild: any past state of a learner from its journal, with sources left out if need be; and a version made of it.
+
+It reads what the learner's process writes and changes nothing there: the server may run meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from servable.bundles.golden import golden_bytes, golden_rows
+from servable.bundles.write import write_bundle
+from servable.domain.bundle import Bundle
+from servable.errors import NotFound, UsageError
+from servable.online.event import Examples
+from servable.online.fold import Fold
+from servable.online.guards.guarded import Guarded
+from servable.online.journal import Entry, files_of, read
+from servable.online.learners.state import STATE, STATE_FILE
+from servable.online.recipe import recipe_of
+from servable.online.snapshots import Snapshots
+
+
+def rebuild(bundle: Bundle, folder: Path, at: int | None = None, without: Collection[str] = ()) -> Fold:
+    """The fold of the journal in `folder`, guards and all, up to the last event that ends at offset `at` or before;
+    without the examples of some sources. Raises NotFound where there is no journal, UsageError for a source that sent
+    nothing.
+    """
+    journal = folder / "journal"
+    if not files_of(journal):
+        raise NotFound(f"{bundle.name!r} has learned nothing here: there is no journal in {folder}")
+    recipe = recipe_of(bundle)
+    fold = Fold(Guarded(recipe.make(), recipe.make(), recipe.habits.guards), without)
+    if not without:  # a snapshot has all sources in it
+        newest = Snapshots(folder / "snapshots").newest(recipe.libraries, before=at)
+        if newest is not None:
+            fold.take(newest.state)
+    found: set[str] = set()
+    for entry in read(journal, fold.offset):
+        if entry.offset < fold.offset or not isinstance(entry.event, Examples):
+            continue
+        if at is not None and entry.after > at:
+            break
+        found.add(entry.event.source)
+        fold.apply(Entry(entry.offset, entry.event))
+    if strangers := sorted(set(without) - found):
+        known = ", ".join(map(repr, sorted(found))) or "nobody"
+        raise UsageError(f"no example came from {', '.join(map(repr, strangers))}: examples came from {known}")
+    return fold
+
+
+def bundled(bundle: Bundle, fold: Fold, output: Path, *, parent: str, frozen: bool = False) -> Bundle:
+    """A bundle in the folder `output` that begins with what answers in the fold; one that is `frozen` does not learn.
+
+    `parent` is the version that it comes from, for its lineage.
+    """
+    guarded = fold.learner
+    learner = guarded.answering if isinstance(guarded, Guarded) else guarded
+    manifest = bundle.manifest
+    files: dict[str, bytes | Path] = {file.path: bundle.folder / file.path for file in manifest.files}
+    files[STATE_FILE] = learner.snapshot()
+    rows = golden_rows(bundle)
+    if rows is not None and manifest.golden is not None:
+        files[manifest.golden] = golden_bytes(rows, learner.predict(rows))
+    options = {**manifest.options, STATE: STATE_FILE, **({"frozen": True} if frozen else {})}
+    lineage = {**manifest.lineage, "parent": parent, "offset": fold.offset, "learned": fold.learned}
+    return write_bundle(output, msgspec.structs.replace(manifest, options=options, lineage=lineage), files)
