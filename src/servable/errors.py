@@ -15,7 +15,8 @@
     ├─ Unavailable          503  not now; `retry_after_s` says when to come back
     │  ├─ NotReady               the version is loading, failed to load, or is draining
     │  ├─ Overloaded             the queue is full, or the deadline could not be met
-    │  └─ CircuitOpen            the version keeps failing and is left alone for a while
+    │  ├─ CircuitOpen            the version keeps failing and is left alone for a while
+    │  └─ TooMany           429  this caller is too quick, or learning too far behind: predictions go on
     ├─ DeadlineExceeded     504  time ran out
     ├─ BundleError               a model or bundle that cannot be trusted or read
     │  ├─ UnknownFormat          no runtime recognises the content
@@ -150,6 +151,13 @@ class Overloaded(Unavailable):
 
 class CircuitOpen(Unavailable):
     code = "circuit_open"
+
+
+class TooMany(Unavailable):
+    """Feedback is turned away, before predictions suffer."""
+
+    status = 429
+    code = "too_many"
 
 
 class DeadlineExceeded(ServableError):

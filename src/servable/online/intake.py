@@ -15,7 +15,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.model import Learner
 from servable.domain.problem import Problem
 from servable.domain.signature import Signature
-from servable.errors import ServableError
+from servable.errors import ServableError, TooMany
 from servable.online import event
 from servable.online.groups import Group, groups
 from servable.online.guards.admission import NOT_FINITE, unfit
@@ -30,13 +30,6 @@ T = TypeVar("T")
 TOO_MUCH: Final = "its source has taught its share already"
 UNKNOWN, TURNED_AWAY, TAKEN = range(3)
 """What may become of a row."""
-
-
-class TooMany(ServableError):
-    """Learning is behind, or a source too quick: come back later. Predictions go on."""
-
-    status = 429
-    code = "too_many"
 
 
 class Intake:
