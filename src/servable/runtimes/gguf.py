@@ -12,30 +12,19 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
-from servable.domain.field import Field
 from servable.domain.generation import Finish, Generator, Piece, Prompt, Say
 from servable.domain.runtime import Inspection
-from servable.domain.signature import Signature
 from servable.errors import BundleError, CorruptModel, InvalidInput, MissingExtra, ModelFailed
+from servable.runtimes.completion import SIGNATURE, TOKENS, completed
 from servable.runtimes.gguf_file import MAGIC, read
 
 SLOTS: Final = 4
 CONTEXT: Final = 2048
 """Tokens of prompt and answer together, for each slot; less where the model was trained on less."""
-TOKENS: Final = 16
-"""What a row of a batch gets that asks for no number of tokens: the protocols' own default."""
 LARGEST: Final = {"slots": 256, "context": 1 << 20, "threads": 1024, "max_tokens": 1 << 20}
-PARAMETERS: Final = ("max_tokens", "temperature", "top_p", "seed")
-"""What a batch may say of how its rows are completed."""
 QUIET: Final = -1
-
-SIGNATURE: Final = Signature(
-    (Field("prompt", "BYTES"),), (Field("text", "BYTES"), Field("prompt_tokens", "INT64"), Field("tokens", "INT64"))
-)
 
 
 class GgufRuntime:
@@ -83,31 +72,7 @@ class GgufModel:
         answer.end()
 
     def predict(self, batch: Batch) -> Batch:
-        """Each row's prompt is completed by itself: what is made does not depend on its neighbours."""
-        said = dict(batch.parameters or {})
-        chosen: dict[str, Any] = {name: said[name] for name in PARAMETERS if name in said}
-        made = [self._complete(str(text), chosen) for text in batch["prompt"].tolist()]
-        columns = {
-            "text": np.array([text for text, _, _ in made], object),
-            "prompt_tokens": np.array([read for _, read, _ in made], np.int64),
-            "tokens": np.array([tokens for _, _, tokens in made], np.int64),
-        }
-        return Batch(columns, batch.rows)
-
-    def _complete(self, text: str, chosen: dict[str, Any]) -> tuple[str, int, int]:
-        pieces: list[Piece] = []
-
-        def say(piece: Piece) -> bool:
-            pieces.append(piece)
-            return True
-
-        try:
-            prompt = Prompt(text, **({"max_tokens": self._max_tokens, "temperature": 0.0} | chosen))
-        except TypeError as error:
-            raise InvalidInput(f"the request's parameters: {error}") from error
-        self.generate(prompt, say)
-        last = pieces[-1]
-        return "".join(piece.text for piece in pieces), last.prompt_tokens, last.tokens
+        return completed(self.generate, batch, self._max_tokens)
 
     def close(self) -> None:
         self._engine = None

@@ -7,6 +7,8 @@ lead to other models, and quantised weights are refused.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,8 +21,27 @@ LARGEST_JSON: Final = 64 << 20
 _JUDGED: Final = (CONFIG, "tokenizer_config.json", "processor_config.json", "preprocessor_config.json")
 """Where the name of code of the folder's own may stand."""
 _WIDTHS: Final = ("hidden_size", "dim", "d_model", "n_embd")
-_CLASSIFIES: Final = "ForSequenceClassification"
-_EMBEDS: Final = ("Model", "ForMaskedLM")
+_TASKS: Final = {
+    "ForSequenceClassification": ("text-classification", "zero-shot-classification"),
+    "ForTokenClassification": ("token-classification",),
+    "ForQuestionAnswering": ("question-answering",),
+    "ForImageClassification": ("image-classification",),
+    "ForCausalLM": ("text-generation",),
+    "LMHeadModel": ("text-generation",),
+    "ForConditionalGeneration": ("text2text-generation",),
+    "MTModel": ("text2text-generation",),
+    "ForMaskedLM": ("feature-extraction", "fill-mask"),
+    "Model": ("feature-extraction",),
+}
+"""The end of an architecture's name (the longest counts), what it is for if its card does not say, and what else."""
+_SAME: Final = {
+    "sentiment-analysis": "text-classification", "ner": "token-classification", "summarization": "text2text-generation",
+    "translation": "text2text-generation", "sentence-similarity": "feature-extraction",
+}  # fmt: skip
+"""Other names of tasks."""
+_CARD: Final = re.compile(r"\A---\s*\n(?:(?!---).*\n)*?pipeline_tag:\s*['\"]?([\w-]+)", re.MULTILINE)
+"""The line of a model card's head that says what the model is for."""
+_HEAD: Final = 1 << 16
 _MODULES: Final = ("Transformer", "Pooling", "Normalize")
 _UNBOUNDED: Final = 1 << 20
 """What tokenizers write for: no limit."""
@@ -29,12 +50,12 @@ Pooling = Literal["mean", "cls", "max"]
 
 
 class Folder(msgspec.Struct, frozen=True):
-    """`task` is `text-classification` or `embedding`. `labels`: of a classifier, in the order of its numbers; one alone
+    """`task`: by transformers' name of it. `labels`: of a classifier, in the order of its numbers; one alone
     is a regression. `several`: each label is a yes or no of its own. `width` of an embedding, -1 where it is not said.
     `longest`: tokens of a text that are read; 0: the library knows. `version`: of transformers, as it was saved.
     """
 
-    task: Literal["text-classification", "embedding"]
+    task: str
     labels: tuple[str, ...] = ()
     several: bool = False
     width: int = -1
@@ -55,8 +76,10 @@ def is_model_folder(path: Path) -> bool:
     return isinstance(config, dict) and ("model_type" in config or "architectures" in config)
 
 
-def judge(path: Path) -> Folder:
-    """What the folder holds. Raises UnsafeModel, IncompatibleModel, CorruptModel."""
+def judge(path: Path, served: Container[str]) -> Folder:
+    """What the folder holds, for one of the tasks that are `served`. Raises UnsafeModel, IncompatibleModel,
+    CorruptModel.
+    """
     config = _json(path / CONFIG)
     if not isinstance(config, dict):
         raise CorruptModel(f"{path.name!r}: its config.json is no object")
@@ -69,7 +92,7 @@ def judge(path: Path) -> Folder:
     _judge_weights(path)
     if config.get("quantization_config"):
         raise IncompatibleModel(f"{path.name!r} is quantised, which is not served: save plain weights")
-    return _described(path, config)
+    return _described(path, config, _task(path, config, served))
 
 
 def _judge_weights(path: Path) -> None:
@@ -93,26 +116,49 @@ def _judge_weights(path: Path) -> None:
         raise CorruptModel(f"{path.name!r} has no weights: expected model.safetensors")
 
 
-def _described(path: Path, config: dict[str, Any]) -> Folder:
+def _task(path: Path, config: dict[str, Any], served: Container[str]) -> str:
+    """What the model is for: as its card says, where its architecture is made for that; else by its architecture."""
     (architecture, *_) = config.get("architectures") or [""]
+    if (path / "modules.json").is_file():
+        return "feature-extraction"
+    ends = [end for end in _TASKS if str(architecture).endswith(end)]
+    usual, *others = _TASKS[max(ends, key=len)] if ends else [""]
+    card = _card(path)
+    task = card if card in others else usual
+    sees = any((path / name).is_file() for name in _JUDGED[2:])
+    if task in served and sees == (task == "image-classification"):
+        return task
+    raise IncompatibleModel(
+        f"{path.name!r} is a {architecture or config.get('model_type')}{f' for {card}' if card else ''}, which is not "
+        "served from such a folder: export it to ONNX with optimum, or wrap it in Python of your own "
+        "(servable.PythonModel)"
+    )
+
+
+def _card(path: Path) -> str:
+    """The task in the head of the folder's README.md; empty if there is none."""
+    try:
+        with (path / "README.md").open(encoding="utf-8", errors="replace") as file:
+            found = _CARD.match(file.read(_HEAD))
+    except OSError:
+        return ""
+    return _SAME.get(found[1], found[1]) if found else ""
+
+
+def _described(path: Path, config: dict[str, Any], task: str) -> Folder:
     version = str(config.get("transformers_version", ""))
     longest = _longest(path, config)
-    if str(architecture).endswith(_CLASSIFIES):
-        named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
-        try:
-            labels = tuple(str(named[key]) for key in sorted(named, key=int))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise CorruptModel(f"{path.name!r}: id2label in its config.json is broken: {error}") from error
-        several = config.get("problem_type") == "multi_label_classification"
-        return Folder("text-classification", labels, several, longest=longest, version=version)
-    if str(architecture).endswith(_EMBEDS) or (path / "modules.json").is_file():
+    if task == "feature-extraction":
         pooling, normalize = _sentence(path)
         width = next((config[key] for key in _WIDTHS if isinstance(config.get(key), int)), -1)
-        return Folder("embedding", width=width, pooling=pooling, normalize=normalize, longest=longest, version=version)
-    raise IncompatibleModel(
-        f"{path.name!r} is a {architecture or config.get('model_type')}: classifiers of text and models that embed it "
-        "are served from such folders; export others to ONNX with optimum, language models to GGUF"
-    )
+        return Folder(task, width=width, pooling=pooling, normalize=normalize, longest=longest, version=version)
+    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+    try:
+        labels = tuple(str(named[key]) for key in sorted(named, key=int))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CorruptModel(f"{path.name!r}: id2label in its config.json is broken: {error}") from error
+    several = config.get("problem_type") == "multi_label_classification"
+    return Folder(task, labels, several, longest=longest, version=version)
 
 
 def _sentence(path: Path) -> tuple[Pooling, bool]:
@@ -151,7 +197,7 @@ def _longest(path: Path, config: dict[str, Any]) -> int:
     for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
         if (path / name).is_file() and isinstance(read := _json(path / name), dict):
             told.append(read.get(key))
-    told.append(config.get("max_position_embeddings"))
+    told.extend(config.get(key) for key in ("max_position_embeddings", "n_positions"))
     return min((int(each) for each in told if isinstance(each, (int, float)) and 0 < each < _UNBOUNDED), default=0)
 
 

@@ -141,7 +141,7 @@ def test_weights_that_would_be_random_are_refused(moods, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "error", "reason"),
     [
-        ({"architectures": ["BertForQuestionAnswering"]}, IncompatibleModel, "QuestionAnswering"),
+        ({"architectures": ["BertForNextSentencePrediction"]}, IncompatibleModel, "NextSentencePrediction"),
         ({"quantization_config": {"quant_method": "x"}}, IncompatibleModel, "quantised"),
         ({"id2label": {"one": "x"}}, CorruptModel, "id2label"),
         ({"model_type": "no-such-model"}, CorruptModel, "cannot load"),
