@@ -13,12 +13,12 @@ from servable.offline.source import find
 
 
 def rows(found, columns=None):
-    blocks = [block for part in found.parts for piece in part.pieces for block, _ in read(piece, columns)]
+    blocks = [block for part in found.parts for piece in part.pieces for block, *_ in read(piece, columns)]
     return pa.Table.from_batches(blocks).to_pylist()
 
 
 def broken(found):
-    return [line for part in found.parts for piece in part.pieces for _, bad in read(piece, None) for line in bad]
+    return [line for part in found.parts for piece in part.pieces for _, bad, _ in read(piece, None) for line in bad]
 
 
 def table(count, start=0):

@@ -46,5 +46,5 @@ def test_files_in_a_bucket(bucket, where, expected):
     bucket("bank/night/a.csv", b"id,x\nk1,1\n")
     bucket("bank/night/b.csv", b"id,x\nk2,2\n")
     found = find(where)
-    blocks = [block for part in found.parts for piece in part.pieces for block, _ in read(piece, ["id"])]
+    blocks = [block for part in found.parts for piece in part.pieces for block, *_ in read(piece, ["id"])]
     assert [row["id"] for block in blocks for row in block.to_pylist()] == expected

@@ -28,10 +28,10 @@ def drift(source: Source, names: Sequence[str], signature: Signature, profile: P
     seen: dict[str, list[Array]] = {}
     fields: dict[str, Field] = {}
     for at in np.unique(np.linspace(0, len(source.parts) - 1, LOOKS).astype(int)).tolist():
-        block, _ = next(iter(read(source.parts[at].pieces[0], names)), (None, []))
-        if block is None or not block.num_rows:
+        block = next(iter(read(source.parts[at].pieces[0], names)), None)
+        if block is None or not block.rows.num_rows:
             continue
-        batch = take(block, signature).batch
+        batch = take(block.rows, signature).batch
         for field in signature.inputs:
             for name, values in columns(batch, [field]).items():
                 seen.setdefault(name, []).append(values)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Infinity|INF)$"
-TRUE: Final = {"true": True, "false": False, "1": True, "0": False}
+TILE_ROWS: Final = 4096
+"""Rows of a matrix that are filled in together, so that they stay in a core's cache while its columns come in."""
 
 Reasons = dict[int, list[str]]
 """Row of a block to what is wrong with it."""
@@ -100,16 +101,27 @@ def _field(block: pa.RecordBatch, field: Field, rows: int, bad: Reasons) -> Arra
     names = field.features or (field.name,)
     places = [block.schema.get_field_index(name) for name in names]
     if field.features:
-        matrix = np.empty((rows, len(names)), field.dtype)
-        for at, (name, place) in enumerate(zip(names, places, strict=True)):
-            matrix[:, at] = _absent(field) if place < 0 else _column(block.column(place), field, name, bad)
-        return matrix
+        columns = [
+            None if place < 0 else _column(block.column(place), field, name, bad)
+            for name, place in zip(names, places, strict=True)
+        ]
+        return _matrix(columns, field, rows)
     if places[0] < 0:
         return missing(field, rows)
     column = block.column(places[0])
     if arrow().types.is_list(column.type) or arrow().types.is_fixed_size_list(column.type):
         return _lists(column, field, bad)
     return _column(column, field, field.name, bad).reshape(rows, *(1 for _ in field.shape[1:]))
+
+
+def _matrix(columns: Sequence[Array | None], field: Field, rows: int) -> Array:
+    """Columns side by side; None is one that is missing throughout."""
+    matrix = np.empty((rows, len(columns)), field.dtype)
+    for start in range(0, rows, TILE_ROWS):
+        tile = slice(start, start + TILE_ROWS)
+        for at, column in enumerate(columns):
+            matrix[tile, at] = _absent(field) if column is None else column[tile]
+    return matrix
 
 
 def _absent(field: Field) -> Any:
@@ -120,6 +132,8 @@ def _column(column: Any, field: Field, name: str, bad: Reasons) -> Array:
     """One column as the field's dtype; rows that cannot be so are told, and hold something harmless."""
     if field.datatype == "BYTES":
         return _texts(column, name, bad)
+    if field.dtype.kind in "fiu" and not column.null_count and column.type == arrow().from_numpy_dtype(field.dtype):
+        return np.asarray(column)  # as it is, without a copy
     types = arrow().types
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()

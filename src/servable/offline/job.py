@@ -183,7 +183,7 @@ def _settle(output: Path, parts: int) -> None:
     ours = {f"part-{number:06d}.parquet" for number in range(parts)}
     with disk(output):
         output.mkdir(parents=True, exist_ok=True)
-        for path in output.glob("part-*.parquet"):
+        for path in (*output.glob("part-*.parquet"), *output.glob(".part-*.parquet.*")):  # and of workers that died
             if path.name not in ours:
                 path.unlink()
         sync(output)

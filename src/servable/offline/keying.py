@@ -51,6 +51,7 @@ def packed(found: pa.Array) -> Array | list[bytes]:
 
 def _integers(column: Any, name: str) -> Keyed:
     pa = arrow()
+    wrong: dict[int, str] = {}
     if not pa.types.is_integer(column.type):
         values = column.to_pylist()
         wrong = {
@@ -59,8 +60,9 @@ def _integers(column: Any, name: str) -> Keyed:
             if type(value) is not int
         }
         return Keyed(pa.array([0 if row in wrong else value for row, value in enumerate(values)], pa.int64()), wrong)
-    wrong = dict.fromkeys(np.flatnonzero(np.asarray(column.is_null())).tolist(), f"{name!r}: there is no key")
-    column = column.fill_null(0)
+    if column.null_count:
+        wrong = dict.fromkeys(np.flatnonzero(np.asarray(column.is_null())).tolist(), f"{name!r}: there is no key")
+        column = column.fill_null(0)
     if column.type == pa.uint64():
         over = np.flatnonzero(column.to_numpy() > np.uint64(2**63 - 1)).tolist()
         wrong |= dict.fromkeys(over, f"{name!r}: the key has more than 64 bits with a sign")

@@ -10,7 +10,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 import orjson
@@ -24,6 +24,11 @@ Form = Literal["parquet", "arrow", "csv", "jsonl"]
 
 BLOCK_ROWS: Final = 16_384
 """Rows that go through the model together: few enough for a core's cache, many enough to forget the cost of a call."""
+READ_BYTES: Final = 16 << 20
+"""Of a Parquet file, what is decoded together: fewer, longer reads are faster, and memory stays bounded."""
+LEAST_ROWS: Final = 16_384
+MOST_BYTES: Final = 64 << 20
+"""Groups of fewer rows are put together with others, longer ones would be held too long: they are encoded anew."""
 TEXT_BLOCK_BYTES: Final = 4 << 20
 
 MISSING: Final = ("", "NA", "NaN", "nan", "null", "None", "NULL")
@@ -51,7 +56,20 @@ class Unreadable(msgspec.Struct, frozen=True):
     text: str
 
 
-Block = tuple["pa.RecordBatch", list[Unreadable]]
+class Group(NamedTuple):
+    """A group of rows of a Parquet file on this machine, of a size that another file may take over as it stands."""
+
+    path: str
+    number: int
+    rows: int
+
+
+class Block(NamedTuple):
+    """Rows, what could not be read as a row, and the group that they are of."""
+
+    rows: pa.RecordBatch
+    broken: list[Unreadable]
+    group: Group | None = None
 
 
 def read(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
@@ -95,9 +113,17 @@ def parquet_file(path: str) -> Any:
 
 
 def _parquet(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
-    groups = list(range(piece.start, piece.stop or 0))
-    batches = parquet_file(piece.path).iter_batches(BLOCK_ROWS, groups, columns, use_threads=False)
-    return ((batch, []) for batch in batches)
+    file = parquet_file(piece.path)
+    for number in range(piece.start, piece.stop or 0):
+        size = file.metadata.row_group(number)
+        rows_at_once = max(READ_BYTES * size.num_rows // max(size.total_byte_size, 1), 1)
+        if rows_at_once > BLOCK_ROWS:
+            rows_at_once -= rows_at_once % BLOCK_ROWS
+        whole = "://" not in piece.path and size.num_rows >= LEAST_ROWS and size.total_byte_size <= MOST_BYTES
+        group = Group(piece.path, number, size.num_rows) if whole else None
+        for batch in file.iter_batches(rows_at_once, [number], columns, use_threads=False):
+            for start in range(0, batch.num_rows, BLOCK_ROWS):
+                yield Block(batch.slice(start, BLOCK_ROWS), [], group)
 
 
 def _arrow(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
@@ -106,7 +132,7 @@ def _arrow(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
         batch = file.get_batch(at)
         batch = batch if columns is None else batch.select(list(columns))
         for start in range(0, batch.num_rows, BLOCK_ROWS):
-            yield batch.slice(start, BLOCK_ROWS), []
+            yield Block(batch.slice(start, BLOCK_ROWS), [])
 
 
 def _csv(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
@@ -134,10 +160,10 @@ def _csv(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
     )
     for batch in reader:
         for start in range(0, batch.num_rows, BLOCK_ROWS):
-            yield batch.slice(start, BLOCK_ROWS), broken[:]
+            yield Block(batch.slice(start, BLOCK_ROWS), broken[:])
             broken.clear()
     if broken:
-        yield _empty(reader.schema), broken
+        yield Block(_empty(reader.schema), broken)
 
 
 def _empty(schema: Any) -> Any:
@@ -160,10 +186,10 @@ def _jsonl(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
             continue
         rows.append(row)
         if len(rows) == BLOCK_ROWS:
-            yield of_rows(rows, columns), broken
+            yield Block(of_rows(rows, columns), broken)
             rows, broken = [], []
     if rows or broken:
-        yield of_rows(rows, columns), broken
+        yield Block(of_rows(rows, columns), broken)
 
 
 def of_rows(rows: list[dict[str, Any]], columns: Sequence[str] | None) -> pa.RecordBatch:

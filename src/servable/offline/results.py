@@ -10,8 +10,10 @@ import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.field import Field
+from servable.errors import InvalidInput
+from servable.offline.groups import Groups
 from servable.offline.keying import packed
-from servable.offline.piece import arrow
+from servable.offline.piece import Group, arrow
 from servable.offline.whole import Whole, disk
 from servable.stores.tables.layout import Layout
 
@@ -64,50 +66,76 @@ class Frames(Whole):
     def __init__(self, folder: Path, name: str, outputs: Sequence[Field]) -> None:
         super().__init__(folder / f"part-{name}.parquet")
         self._outputs = outputs
-        self._held: list[Any] = []
-        self._writer: Any = None
+        self._held: list[tuple[Any, Any]] = []
+        self._group: Group | None = None
+        self._schema: Any = None
+        self._file: Any = None
+        self._groups: Groups | None = None
 
-    def write(self, block: Any, answer: Batch) -> None:
-        """Rows, and the answer to each."""
-        columns, names = list(map(_readable, block.columns)), list(block.schema.names)
-        for name, array in flat(answer, self._outputs):
-            columns.append(arrow().array(array))
-            names.append(f"{name}_answer" if name in names else name)
+    def write(self, rows: Any, answer: Batch, group: Group | None = None) -> None:
+        """Rows, the answer to each, and the group that they are of."""
+        if group != self._group:
+            self._flush()
+            self._group = group
         self.made = True
-        self._held.append(arrow().Table.from_arrays(columns, names))
-        if sum(table.num_rows for table in self._held) >= GROUP_ROWS:
+        self._held.append((rows, _answers(answer, self._outputs, rows.schema.names)))
+        if sum(answers.num_rows for _, answers in self._held) >= (GROUP_ROWS if group is None else group.rows):
             self._flush()
 
     def _flush(self) -> None:
         """Write what is held as one group of rows: small ones would cost their readers."""
-        from pyarrow import parquet
-
         if not self._held:
             return
         pa = arrow()
-        table = pa.concat_tables(self._held)
-        self._held = []
-        # Numbers of a model seldom repeat: a dictionary or bounds of them cost more than the rest of the writing.
-        texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
-        bounded = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
+        held, self._held = self._held, []
+        answers = pa.Table.from_batches([one for _, one in held])
         with disk(self.path):
-            if self._writer is None:
-                self._writer = parquet.ParquetWriter(
-                    str(self.begin()),
-                    table.schema,
-                    compression="snappy",
-                    use_dictionary=texts or False,
-                    write_statistics=bounded or False,
-                )
-            self._writer.write_table(table)
+            if self._groups is None:
+                self._schema = pa.schema([*map(_plain, held[0][0].schema), *answers.schema])
+                self._file = self.begin().open("wb")
+                self._groups = Groups(self._file, self._schema)
+            if (
+                self._group is None
+                or answers.num_rows < self._group.rows
+                or not self._groups.pass_on(self._group, answers)
+            ):
+                self._groups.add(pa.concat_tables([self._table(rows, answers) for rows, answers in held]))
+
+    def _table(self, rows: Any, answers: Any) -> Any:
+        """Rows and answers side by side, in the types of those that came first."""
+        pa = arrow()
+        columns = [*map(_readable, rows.columns), *answers.columns]
+        table = pa.Table.from_arrays(columns, [*rows.schema.names, *answers.schema.names])
+        try:
+            return table.cast(self._schema)
+        except (ValueError, pa.ArrowException) as error:
+            raise InvalidInput(
+                f"columns have other types than in the rows before, of the same part: {error}"
+            ) from error
 
     def finish(self) -> int:
         self._flush()
+        if self._groups is not None:
+            with disk(self.path):
+                self._groups.finish()
         return super().finish()
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        if self._file is not None:
+            self._file.close()
+
+
+def _answers(answer: Batch, outputs: Sequence[Field], taken: Sequence[str]) -> Any:
+    """Answers as columns, under names that are not taken."""
+    pa = arrow()
+    found = {f"{name}_answer" if name in taken else name: pa.array(array) for name, array in flat(answer, outputs)}
+    return pa.RecordBatch.from_pydict(found)
+
+
+def _plain(field: Any) -> Any:
+    """A field without what others noted beside it; a text is one, however it was read."""
+    pa = arrow()
+    return pa.field(field.name, pa.string() if pa.types.is_binary(field.type) else field.type, field.nullable)
 
 
 def _readable(column: Any) -> Any:

@@ -25,7 +25,7 @@ from servable.offline import piece
 from servable.offline.intake import Reasons, named, take
 from servable.offline.keying import keys_of
 from servable.offline.order import Order, Part, Scored
-from servable.offline.piece import Piece, Unreadable, arrow
+from servable.offline.piece import Group, Piece, Unreadable, arrow
 from servable.offline.results import Answers, Frames
 from servable.offline.whole import Lines, write_whole
 from servable.rules.whole import Answered
@@ -71,9 +71,9 @@ class Scorer:
             frames = files.enter_context(Frames(Path(self._order.output), name, self._outputs))
             for one in part.pieces:
                 first = one.first_row or 0
-                for block, broken in piece.read(one, self._order.columns):
+                for block, broken, group in piece.read(one, self._order.columns):
                     intake = self._intake(block)
-                    refused = self._answer(intake, answers, frames) if intake.batch.rows else {}
+                    refused = self._answer(intake, answers, frames, group) if intake.batch.rows else {}
                     _reject(rejected, one, first, block, intake.reasons, broken)
                     _reject(rejected, one, first, intake.rows, refused, [])
                     rows += block.num_rows + len(broken)
@@ -101,7 +101,7 @@ class Scorer:
                    sorted(taken.reasons.keys() | wrong.keys())}  # fmt: skip
         return Intake(block.filter(mask), batch, keys.filter(mask), reasons)
 
-    def _answer(self, intake: Intake, answers: Answers, frames: Frames) -> Reasons:
+    def _answer(self, intake: Intake, answers: Answers, frames: Frames, group: Group | None) -> Reasons:
         """Write the answers down; the rows that the model's rules refuse, with the rules."""
         rows, keys = intake.rows, intake.keys
         refused: Reasons = {}
@@ -124,7 +124,7 @@ class Scorer:
         if answer.rows and self._order.answers:
             answers.write(keys, answer)
         if answer.rows and self._order.output:
-            frames.write(rows, answer)
+            frames.write(rows, answer, group)
         return refused
 
     def _predict(self, batch: Batch) -> Batch:

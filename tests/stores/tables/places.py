@@ -8,6 +8,7 @@ import functools
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -74,12 +75,18 @@ def redis_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         options = ["--port", "0", "--unixsocket", path, "--save", "", "--dir", text]
         server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         try:
-            while not Path(path).exists():
+            while not _listens(path):
                 time.sleep(0.01)
             yield f"unix://{path}", server
         finally:
             server.kill()
             server.wait()
+
+
+def _listens(path: str) -> bool:
+    """A socket is there a moment before it listens."""
+    with socket.socket(socket.AF_UNIX) as one:
+        return one.connect_ex(path) == 0
 
 
 STORES: dict[str, Callable[[Path], Any]] = {"lmdb": lmdb, "redis": redis, "postgresql": postgresql}

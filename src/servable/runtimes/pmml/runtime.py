@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
@@ -14,7 +14,9 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
-from servable.runtimes.pmml.translate import Answer, translate
+
+if TYPE_CHECKING:
+    from servable.runtimes.pmml.translate import Answer
 
 _START: Final = re.compile(rb"<(\w+:)?PMML[\s>]")
 
@@ -32,6 +34,8 @@ class PMMLRuntime:
 
     def inspect(self, path: Path) -> Inspection:
         """The dictionary's active fields, and the model's outputs."""
+        from servable.runtimes.pmml.translate import translate  # a tenth of a second, for files of PMML alone
+
         try:
             data = path.read_bytes()
         except OSError as error:
@@ -42,6 +46,8 @@ class PMMLRuntime:
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":
             raise EnvironmentFault(f"PMML models run on 'cpu', not on {device!r}")
+        from servable.runtimes.pmml.translate import translate
+
         found = translate(verified.read(bundle), bundle.manifest.model)
         agree(bundle, found.inputs, found.outputs)
         return PMMLModel(found.answer, tuple(field.name for field in bundle.signature.outputs))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from operator import lt
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -46,16 +46,16 @@ class LmdbWriter:
             return 0
         rising = all(map(lt, keys, keys[1:]))
         append = rising and keys[0] > self._last
-        pairs = list(zip(keys, answers, strict=True))
+        pairs: Iterable[tuple[bytes, bytes]] = zip(keys, answers, strict=True)
         if not rising:
-            pairs.sort(key=_key)  # stable: of equal keys the last one stays the last
+            pairs = sorted(pairs, key=_key)  # stable: of equal keys the last one stays the last
         try:
             with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
                 cursor.putmulti(pairs, overwrite=keep == "last", append=append)
             rows = int(self._environment.stat()["entries"])
         except (self._lmdb.Error, OSError) as error:
             raise environments.fault(self._folder, error) from error
-        self._last = max(self._last, pairs[-1][0])
+        self._last = max(self._last, keys[-1] if rising else max(keys))
         new, self._rows = rows - self._rows, rows
         return new
 

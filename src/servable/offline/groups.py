@@ -1,0 +1,164 @@
+"""Groups of rows of a Parquet file, as bytes: encoded here, or taken over from another file as they stand.
+
+A group whose rows all have an answer needs no second encoding: the chunks of its columns are copied, those of the
+answers come beside them, and the footer says where each lies. So nothing of the input is lost, not even how it was
+packed. (Apache Parquet, "File Format" and parquet.thrift; the numbers of fields are theirs.)
+"""
+
+from __future__ import annotations
+
+import mmap
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+
+from servable.offline import thrift
+from servable.offline.piece import Group, arrow
+from servable.offline.thrift import I16, I64, LIST, STRUCT, Struct
+
+MAGIC: Final = b"PAR1"
+MOST_CHUNKS: Final = 20_000
+"""Of a file with more of them the footer takes longer to read than its groups to encode."""
+
+FILE_SCHEMA, FILE_ROWS, FILE_GROUPS = 2, 3, 4
+GROUP_CHUNKS, GROUP_BYTES, GROUP_ROWS, GROUP_OFFSET, GROUP_PACKED, GROUP_NUMBER = 1, 2, 3, 5, 6, 7
+CHUNK_FILE, CHUNK_OFFSET, CHUNK_META, CHUNK_CRYPTO = 1, 2, 3, 8
+CHUNK_INDEXES: Final = (4, 5, 6, 7)
+META_BYTES, META_PACKED, META_DATA, META_INDEX, META_DICTIONARY = 6, 7, 9, 10, 11
+META_BLOOM: Final = (META_INDEX, 14, 15)
+PHYSICAL: Final = (1, 2, 3, 4, 5)
+"""Of a column in the schema: type, length, whether it may be null or repeats, name, how many are within it."""
+
+
+class Encoded(NamedTuple):
+    """A whole Parquet file: its bytes, and what its footer says."""
+
+    data: Any
+    footer: Struct
+
+    def groups(self) -> list[Struct]:
+        found: list[Struct] = self.footer[FILE_GROUPS][1][1]
+        return found
+
+
+def encode(table: Any, *, pack_floats: bool = True) -> Encoded:
+    """A table, encoded as one group of rows (none, if it has no row)."""
+    from pyarrow import parquet
+
+    pa = arrow()
+    # Numbers of a model seldom repeat: a dictionary or bounds of them cost more than the rest of the writing, and
+    # packing them more than it saves.
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    bounded = [field.name for field in table.schema if not pa.types.is_floating(field.type)]
+    plain = [] if pack_floats else [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    packing = {field.name: "none" if field.name in plain else "snappy" for field in table.schema} if plain else "snappy"
+    sink = pa.BufferOutputStream()
+    with parquet.ParquetWriter(
+        sink, table.schema, compression=packing, use_dictionary=texts or False, write_statistics=bounded or False
+    ) as writer:
+        if table.num_rows:
+            writer.write_table(table, row_group_size=table.num_rows)
+    data = memoryview(sink.getvalue())
+    return Encoded(data, _footer(data))
+
+
+@lru_cache(2)
+def _mapped(path: str) -> Encoded | None:
+    """A local Parquet file; None where its groups cannot be taken over."""
+    with Path(path).open("rb") as file:
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    try:
+        footer = _footer(data)
+    except (ValueError, KeyError):
+        return None
+    found = Encoded(data, footer)
+    return found if sum(len(group[GROUP_CHUNKS][1][1]) for group in found.groups()) <= MOST_CHUNKS else None
+
+
+@lru_cache(2)
+def _empty(schema: bytes) -> Struct:
+    """The footer of a file of this schema without rows."""
+    pa = arrow()
+    return encode(pa.ipc.read_schema(pa.py_buffer(schema)).empty_table()).footer
+
+
+def _footer(data: Any) -> Struct:
+    if bytes(data[-4:]) != MAGIC:
+        raise ValueError("the footer is not plain")
+    size = int.from_bytes(data[-8:-4], "little")
+    return thrift.loads(bytes(data[-8 - size : -8]))
+
+
+class Groups:
+    """A Parquet file under construction, in the schema of the first table. Used by one writer."""
+
+    def __init__(self, file: IO[bytes], schema: Any) -> None:
+        self._file = file
+        self._footer = _empty(schema.serialize().to_pybytes())
+        self._groups: list[Struct] = []
+        self._at = file.write(MAGIC)
+
+    def add(self, table: Any) -> None:
+        """Encode a table and add it."""
+        made = encode(table)
+        for group in made.groups():
+            at = self._at
+            self._note(group, [self._move(made.data, chunk) for chunk in group[GROUP_CHUNKS][1][1]], at)
+
+    def pass_on(self, group: Group, answers: Any) -> bool:
+        """Add a group as it stands in its file, and its answers beside it; False, and nothing, where that cannot be."""
+        source = _mapped(group.path)
+        if source is None or not self._like(source):
+            return False
+        taken = source.groups()[group.number]
+        chunks = taken[GROUP_CHUNKS][1][1]
+        if any(CHUNK_FILE in chunk or CHUNK_CRYPTO in chunk or CHUNK_META not in chunk for chunk in chunks):
+            return False
+        made = encode(answers, pack_floats=False)
+        at = self._at
+        moved = [self._move(source.data, chunk) for chunk in chunks]
+        moved += [self._move(made.data, chunk) for chunk in made.groups()[0][GROUP_CHUNKS][1][1]]
+        self._note(taken, moved, at)
+        return True
+
+    def _like(self, source: Encoded) -> bool:
+        """Whether the columns of a file lie as ours do."""
+        theirs: list[Struct] = source.footer[FILE_SCHEMA][1][1][1:]
+        ours: list[Struct] = self._footer[FILE_SCHEMA][1][1][1 : len(theirs) + 1]
+        return [[one.get(at) for at in PHYSICAL] for one in theirs] == [
+            [one.get(at) for at in PHYSICAL] for one in ours
+        ]
+
+    def _move(self, data: Any, chunk: Struct) -> Struct:
+        """Copy a chunk's bytes; what the footer says of it here. Indexes and filters outside of it stay behind."""
+        meta: Struct = chunk[CHUNK_META][1]
+        start = min(meta[at][1] for at in (META_DATA, META_DICTIONARY) if at in meta and meta[at][1] > 0)
+        size = meta[META_PACKED][1]
+        by = self._at - start
+        self._file.write(data[start : start + size])
+        self._at += size
+        told = {at: value for at, value in meta.items() if at not in META_BLOOM}
+        for at in (META_DATA, META_DICTIONARY):
+            if at in told:
+                told[at] = (I64, told[at][1] + by)
+        kept = {at: value for at, value in chunk.items() if at not in CHUNK_INDEXES}
+        return kept | {CHUNK_OFFSET: (I64, 0), CHUNK_META: (STRUCT, told)}
+
+    def _note(self, group: Struct, chunks: list[Struct], at: int) -> None:
+        metas = [chunk[CHUNK_META][1] for chunk in chunks]
+        self._groups.append(
+            group
+            | {
+                GROUP_CHUNKS: (LIST, (STRUCT, chunks)),
+                GROUP_BYTES: (I64, sum(meta[META_BYTES][1] for meta in metas)),
+                GROUP_OFFSET: (I64, at),
+                GROUP_PACKED: (I64, sum(meta[META_PACKED][1] for meta in metas)),
+                GROUP_NUMBER: (I16, len(self._groups)),
+            }
+        )
+
+    def finish(self) -> None:
+        """Write the footer."""
+        rows = sum(group[GROUP_ROWS][1] for group in self._groups)
+        footer = thrift.dumps(self._footer | {FILE_ROWS: (I64, rows), FILE_GROUPS: (LIST, (STRUCT, self._groups))})
+        self._file.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
