@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,6 +52,13 @@ class Learning:
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
+
+    def metrics(self) -> dict[str, float]:
+        """What the page of metrics tells of learning: names without their common beginning."""
+        begin = "servable_learning_"
+        lines = self.http.get("/metrics").text.splitlines()
+        told = [line.removeprefix(begin).rsplit(" ", 1) for line in lines if line.startswith(begin)]
+        return {name: float(value) for name, value in told}
 
     def restarted(self, pid: int) -> None:
         """The learner's process is another, and its doors are with it again."""
@@ -105,6 +113,18 @@ def test_what_is_learned_is_seen_in_the_next_answer(learning: Learning) -> None:
     assert told["scores"]["window"]["accuracy_low"] < right / 60 < told["scores"]["window"]["accuracy_high"]
     answer = learning.predict(slice(0, 60))
     assert answer["parameters"] == {"offset": 60}
+
+    # And on the page of all metrics, whichever door is asked.
+    eventually(lambda: learning.metrics()['offset{model="cancer",version="1",of="published"}'] == 60)
+    page, own = learning.metrics(), '{model="cancer",version="1"}'
+    assert page["updates_total" + own] == page["accepted_total" + own] == page["scored_total" + own] == 60
+    assert page["window_accuracy" + own] == pytest.approx(right / 60)
+    assert page['loss_total{model="cancer",version="1",of="served"}'] == pytest.approx(60 - right)
+    assert page["paused" + own] == page["behind" + own] == page["rollbacks_total" + own] == 0
+    assert page['drift_changes_total{model="cancer",version="1",detector="adwin"}'] == 0
+    for name in ("no_change_accuracy", "kappa", "kappa_temporal", "log_loss"):
+        assert page[f"window_{name}{own}"] == pytest.approx(told["scores"]["window"][name])
+    assert re.search(r"[1-9]\d? learned \(\d+/s\), \d+ behind; accuracy", learning.server.log())
     undisturbed = folded(learning.folder).learner.predict(Batch({"x": X[:60]}))
     assert answer["outputs"][1]["data"] == undisturbed["probabilities"].ravel().tolist()
 

@@ -26,6 +26,9 @@ LEARNED: Final = 49
 TOLD: Final = 50
 """Process to door: its body is a JSON object."""
 
+STANDING: Final = 51
+"""Process to door, to each that watches: how learning goes now; its body is a JSON object."""
+
 
 class Examples(msgspec.Struct, frozen=True, array_like=True, tag="examples"):
     """Rows with their outcomes. `ids`: one a row."""

@@ -45,6 +45,7 @@ class Teacher:
         """`on_state` takes each new state, of a learner whose answers are computed here."""
         self.name = name
         self.progress = Progress(0, 0)
+        self._standing: dict[str, Any] | None = None
         self._address = address
         self._signature = signature
         self._on_state = on_state
@@ -95,6 +96,12 @@ class Teacher:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             heapq.heappush(self._applied, (offset, next(self._count), future))
             await future
+
+    def standing(self) -> dict[str, Any] | None:
+        """How learning went when it was last told, within a second, and what waits here; None: it was not told yet."""
+        if self._standing is None:
+            return None
+        return self._standing | {"queue": len(self._queue) + len(self._sent), "connected": self.connected}
 
     async def report(self) -> dict[str, Any]:
         """How learning goes. Raises NotReady."""
@@ -160,6 +167,8 @@ class Teacher:
                     self._taught(messages.taken(head))
                 elif kind == messages.LEARNED:
                     self._learned(messages.progress(head), body)
+                elif kind == messages.STANDING:
+                    self._standing = orjson.loads(body)
                 elif kind == messages.TOLD and self._asked:
                     answer = self._asked.popleft()
                     if not answer.done():

@@ -25,6 +25,7 @@ from servable.domain.signature import Signature
 from servable.engine.process.frames import UNREADABLE, BadFrame
 from servable.errors import ServableError
 from servable.online import event, messages
+from servable.online.bulletin import Bulletin
 from servable.online.drift import Drift
 from servable.online.fold import Fold
 from servable.online.guards.guarded import Guarded
@@ -99,7 +100,9 @@ class Teaching:
         self._watching: list[Door] = []
         self._published = self._snapped = -1
         self._publish_at = self._snapshot_at = 0.0
+        self._paused: str | None = None
         self._take_up()
+        self._bulletin = Bulletin(self.report, self._mark)
 
     def _take_up(self) -> None:
         newest = self._snapshots.newest(self._libraries)
@@ -122,7 +125,7 @@ class Teaching:
         """A frame; false if it is none of ours. Raises BadFrame."""
         if kind == messages.WATCH:
             self._watching.append(door)
-            door.send([self._progress()])
+            door.send([self._progress(), self._standing(self.report())])
         elif kind == messages.TEACH:
             try:
                 self._heard.append((door, number, messages.lessons(body)))
@@ -140,13 +143,20 @@ class Teaching:
         return {
             "offset": fold.offset,
             "learned": fold.learned,
+            "accepted": self._journal.offset,
             "behind": self._journal.offset - fold.offset,
+            "published": max(self._published, 0),
             "waiting": len(self._waiting),
             "snapshot": max(self._snapped, 0),
+            "paused": self._paused,
             "turned_away": dict(self.quarantine.counts),
             **standing(self.guarded),
             "drift": self.drift.report(),
         }
+
+    def _mark(self) -> object:
+        """What changes with what is reported."""
+        return self._journal.offset, self.fold.offset, self._published, self.quarantine.counts.total(), self._paused
 
     def forget(self, door: Door) -> None:
         """It is gone."""
@@ -171,10 +181,14 @@ class Teaching:
         """How long there is nothing to do, unless a frame comes; None: for ever."""
         if self._behind:
             return 0
-        if self.fold.offset == max(self._published, 0) and self.fold.offset == max(self._snapped, 0):
-            return None
-        due = min(self._publish_at if self.fold.offset > self._published else self._snapshot_at, self._snapshot_at)
-        return max(int((due - monotonic()) * 1000) + 1, 0)
+        offset = self.fold.offset
+        dues = (
+            (offset > max(self._published, 0), self._publish_at),
+            (offset > max(self._snapped, 0), self._snapshot_at),
+            (self._bulletin.fresh(), self._bulletin.due_at),
+        )
+        due = min((at for is_due, at in dues if is_due), default=None)
+        return None if due is None else max(int((due - monotonic()) * 1000) + 1, 0)
 
     def _accept(self) -> None:
         """All that was heard, into the journal at once; then the answers."""
@@ -185,7 +199,7 @@ class Teaching:
         try:
             self._append(events)
         except ServableError as error:
-            logger.error("%s", error.message)  # noqa: TRY400 - the disk's error, told to all who asked
+            self._paused = error.message
             answers = [messages.Taken(problem=Problem.of(error))] * len(lessons)
         told = iter(answers)
         for door, number, own in heard:
@@ -195,6 +209,7 @@ class Teaching:
         if not events:
             return
         offset = self._journal.append(events)
+        self._paused = None
         for one in events:
             if one.rows:
                 self._behind.append(Entry(offset, one))
@@ -213,8 +228,12 @@ class Teaching:
             self._publish_at = now + max(habits.publish_s, 10 * (monotonic() - began))
             self._published = offset
         due = now >= self._snapshot_at or offset - self._snapped >= habits.snapshot_every
-        if due and offset > self._snapped and not self._behind:
+        if due and offset > self._snapped:
             self._snap(now)
+        report = self._bulletin.due(now)
+        if report is not None:
+            for door in self._watching:
+                self._tell(door, self._standing(report))
 
     def _snap(self, now: float) -> None:
         try:
@@ -228,6 +247,9 @@ class Teaching:
         told = messages.encode(messages.Progress(self.fold.offset, self.fold.learned))
         state = self.guarded.answering.snapshot() if self._states else b""
         return messages.frame(messages.LEARNED, 0, told, state)
+
+    def _standing(self, report: dict[str, Any]) -> bytes:
+        return messages.frame(messages.STANDING, 0, body=orjson.dumps(report))
 
     def _tell(self, door: Door, frame: bytes) -> None:
         with contextlib.suppress(OSError):  # it is gone, which its own socket will tell

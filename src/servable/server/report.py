@@ -52,11 +52,19 @@ class Report:
                     "loaded_at": serving.loaded_at,
                     "circuit_open": serving.breaker.open,
                     "stats": serving.stats.snapshot(),
+                    "learning": _learning(serving.lane.model),
                 }
                 for serving in self._host.servings()
             ],
             "routes": {name: counts.snapshot() for name, counts in self._host.routes.items()},
         }
+
+
+def _learning(model: Any) -> dict[str, Any] | None:
+    """How a model that learns goes; None for others."""
+    teacher = getattr(model, "teacher", None)
+    told: dict[str, Any] | None = None if teacher is None else teacher.standing()
+    return told
 
 
 def _resident(peak: int) -> int:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from servable.engine.stats import BOUNDS_S, NS
 from servable.server.http.exposition import Buckets, Page, cumulative
+from servable.server.http.learning_metrics import add_learning
 from servable.server.http.route_metrics import add_routes
 from servable.version import __version__
 
@@ -53,6 +54,7 @@ def render(snapshots: Sequence[Snapshot]) -> str:
     _per_version(page, shown)
     _triton(page, shown)
     add_routes(page, snapshots)
+    add_learning(page, snapshots)
     for name, what in (
         ("taken", "Records of predictions handed to the sink's queue."),
         ("dropped", "Records dropped because the sink lagged behind."),
