@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from servable.domain.problem import Problem
 from servable.errors import MissingExtra, ServableError, UsageError
-from servable.server.control import Channel, Failed, Start, Want, die_with_parent
+from servable.server.control import Channel, Failed, Start, die_with_parent
 from servable.server.logs import set_up_logs
 from servable.settings import Settings
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
+    from servable.engine.routing.answered import Answered
+    from servable.monitoring.outcomes import Outcomes
+    from servable.monitoring.record_queue import RecordQueue
     from servable.offline.lookup import Lookup
     from servable.registry.registry import Registry
     from servable.release.acts import Acts
@@ -61,17 +64,18 @@ def build_door(start: Start, channel: Channel) -> Door:
     # Numbers too large for a tensor are looked for and refused; numpy need not warn of them on standard error as well.
     np.seterr(over="ignore")
     settings = start.settings
-    records = _records(settings)
+    records, answers = _records(settings), _answers(settings)
     host = Host(
         Loader(channel, settings).load,
         Limits(settings.inline_ms / 1000, settings.max_queue, settings.max_elements),
         None if records is None else records.put,
+        answers.put,
     )
     router = Router(host)
     keys = Keys(settings.home_path)
     access = Access(keys, required=keys_required(settings), audit=Audit(settings.home_path))
     repository = SupervisedRepository(channel)
-    report = Report(host, start.slot, records)
+    report = Report(host, start.slot, records, answers)
     inference = Inference(router, access, settings)
     hosts = Hosts(settings)
     parts = Parts(router, host, access, repository, inference, settings, repository.doors)
@@ -105,7 +109,7 @@ def shelves(parts: Parts, lookup: Lookup | None = None) -> list[Offer]:
     from servable.server.http.parts import Offer
 
     pairs = [
-        *_online(parts, lambda request: caller_of(request).name),
+        *_online_and_outcomes(parts, lambda request: caller_of(request).name),
         *(() if lookup is None else _offline(parts, lookup)),
         *_registry(parts.settings, caller_of),
         *_release(parts, lambda request: caller_of(request).name),
@@ -113,7 +117,10 @@ def shelves(parts: Parts, lookup: Lookup | None = None) -> list[Offer]:
     return [Offer(*pair) for pair in pairs]
 
 
-def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[Endpoint, BodyHandler]]:
+def _online_and_outcomes(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[Endpoint, BodyHandler]]:
+    """Outcomes are taken for every model; one that learns is taught by them."""
+    from servable.monitoring import routes as monitoring
+    from servable.monitoring.intake import Intake
     from servable.online import routes
 
     def pupil(name: str) -> routes.Pupil | None:
@@ -128,7 +135,35 @@ def _online(parts: Parts, caller: Callable[[Request], str]) -> Iterable[tuple[En
 
         return routes.Pupil(teacher, serving.signature, decode, serving.version)
 
-    return routes.routes(pupil, caller, parts.inference.new_id)
+    teach = routes.feedback(pupil, caller)
+
+    def asked(name: str) -> monitoring.Asked:
+        serving = parts.router.pick(name)
+        learns = getattr(serving.lane.model, "teacher", None) is not None
+        return monitoring.Asked(serving.version, parts.router.route(name).outcomes, teach if learns else None)
+
+    yield from monitoring.routes(Intake(_outcomes(parts.settings)), asked, caller)
+    yield from routes.routes(pupil, caller, parts.inference.new_id)
+
+
+def _outcomes(settings: Settings) -> Callable[[], Outcomes]:
+    """Opens the store of outcomes, where it is needed."""
+
+    @cache
+    def opened() -> Outcomes:
+        from servable.monitoring.outcomes import Outcomes
+
+        return Outcomes.at(settings.registry_url, settings.home_path, settings.outcomes_days)
+
+    return opened
+
+
+def _answers(settings: Settings) -> RecordQueue[Answered]:
+    """Answers on their way to where they wait for their outcomes."""
+    from servable.monitoring.answers import BURST, Answers
+    from servable.monitoring.record_queue import RecordQueue
+
+    return RecordQueue(Answers(_outcomes(settings)), BURST, asyncio.get_running_loop().call_later)
 
 
 def _registry(settings: Settings, caller: Callable[[Request], Principal]) -> Iterable[tuple[Endpoint, BodyHandler]]:
@@ -226,37 +261,9 @@ async def _door(control: socket.socket) -> int:
         return error.exit_code
 
 
-async def _controller(control: socket.socket) -> int:
-    """Look after canaries until there are none, or the supervisor is gone."""
-    from servable.registry.registry import Registry
-    from servable.release.acts import Acts
-    from servable.release.watch import Watch
-
-    channel = await Channel.open(control)
-    start = await anext(aiter(channel))
-    if not isinstance(start, Start):
-        return 3
-    set_up_logs(start.settings)
-    watch = Watch(
-        Acts(Registry.of(start.settings, "servable controller")),
-        lambda: channel.want(Want("stats")),
-        lambda name: channel.want(Want("follow", name)),
-    )
-    watching = asyncio.ensure_future(watch.run(start.settings.canary_look_s))
-    await asyncio.wait((watching, asyncio.ensure_future(channel.ended())), return_when=asyncio.FIRST_COMPLETED)
-    if watching.done():
-        watching.result()
-    return 0
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """A process of the server: take the control socket by its number and do what comes through it. With `--controller`
-    it looks after canaries, otherwise it is a door.
-    """
+    """A door: take the control socket by its number and do what comes through it."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words[:1] == ["--controller"]:
-        die_with_parent()
-        return asyncio.run(_controller(socket.socket(fileno=int(words[2]))))
     if words[:1] != ["--control-fd"] or len(words) != 2:
         raise UsageError("this is a door process of `servable serve`, which starts it: not for people")
     die_with_parent()

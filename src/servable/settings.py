@@ -109,6 +109,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     canary_look_s: float = 2.0
     """Between two looks at a canary, each of which may roll it back or promote it."""
 
+    outcomes_days: float = 90.0
+    """How long outcomes of predictions, and the answers that wait for theirs, are kept."""
+
     tables: str = ""
     """Where tables of answers are: a folder, redis://… or postgresql://…; empty: in `home`."""
     record_file: str = ""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from servable.checks.answer import Answer, read_answer
+from servable.bundles.answer import Answer, read_answer
 from servable.checks.examples import examples_of, read_examples
 from servable.checks.measure import judged
 from servable.domain.batch import Batch

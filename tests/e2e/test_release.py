@@ -73,7 +73,7 @@ def last(load: Load, count: int = 200) -> set[float | None]:
 
 
 def controllers(serving: Serving) -> list[int]:
-    children = [pid for pid in serving.doors() if b"--controller" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    children = [pid for pid in serving.doors() if b"servable.controller" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     return [pid for pid in children if alive(pid)]
 
 
@@ -100,6 +100,34 @@ def test_a_bad_canary_is_rolled_back_and_a_good_one_promoted_and_no_request_fail
     assert all(verdict.passed for verdict in acts.registry.verdicts(Ref("line", "3"), "canary")[-1].verdicts)
     assert acts.registry.catalog().find(Ref("line", alias="champion")).version == "3"
     eventually(lambda: controllers(serving) == [], "the controller's end")
+
+
+def test_a_canary_whose_answers_come_true_less_often_is_rolled_back(tmp_path: Path, acts: Acts) -> None:
+    """Two doors: outcomes come through whichever, of predictions that either made, late and in any order. The canary
+    neither fails nor is slow; it is off by two.
+    """
+    acts.registry.promote(Ref("line", "3"))
+    acts.registry.register(table(tmp_path / "4", 5, 1000))
+    with Serving(tmp_path, workers=2, canary_look_s=0.2) as serving:
+        serving.ready().all_ready(2)
+        terms = msgspec.structs.replace(QUICK, success="within=1.0", promote=False)
+        asked = {"version": "4", "share": 0.5, "terms": msgspec.to_builtins(terms)}
+        code, told = serving.ask("POST", "/admin/release/line/canary", asked)
+        assert (code, told["canary"]) == (200, "4"), told
+        ids = [f"call {n}" for n in range(400)]
+        for n, key in enumerate(ids):
+            inputs = [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [n]}]
+            assert serving.ask("POST", "/v2/models/line/infer", {"id": key, "inputs": inputs})[0] == 200
+        assert status(serving)["canary"] == "4"
+        true = [{"id": key, "outcome": 2 * n + 3} for n, key in enumerate(ids)]
+        for start in range(0, len(true), 100):
+            code, told = serving.ask("POST", "/v2/models/line/feedback", {"outcomes": true[::-1][start : start + 100]})
+            assert (code, told["accepted"]) == (202, 100), told
+        eventually(lambda: status(serving)["canary"] is None, "its end")
+        reason = status(serving)["reason"]
+        assert reason.startswith("canary 4 rolled back: canary successes: 0.00% of "), reason
+        assert "100.00% of " in reason
+        assert " of version 3's" in reason
 
 
 def test_a_version_that_does_not_load_is_not_promoted_and_the_old_one_serves_on(serving: Serving, acts: Acts) -> None:

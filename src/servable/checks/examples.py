@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from servable.bundles.answer import texts_of
 from servable.bundles.tables import to_batch
-from servable.checks.answer import texts_of
 from servable.domain.batch import Array, Batch
 from servable.domain.columns import column_names
 from servable.domain.signature import Signature

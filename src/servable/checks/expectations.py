@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from servable.checks.answer import Answer
+from servable.bundles.answer import Answer
 from servable.checks.subject import Subject
 from servable.domain.batch import Array, Batch
 from servable.domain.columns import columns, with_column

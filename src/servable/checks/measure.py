@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from servable.checks.answer import Answer, as_classes, codes_of, named, texts_of
+from servable.bundles.answer import Answer, as_classes, codes_of, named, texts_of
 from servable.domain.batch import Array
 from servable.domain.demand import METRICS
 from servable.errors import UsageError

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from servable.checks.answer import Answer, texts_of
+from servable.bundles.answer import Answer, texts_of
 from servable.checks.case import Case
 from servable.checks.subject import Subject
 from servable.domain.batch import Batch

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from servable.checks.answer import Answer, read_answer
+from servable.bundles.answer import Answer, read_answer
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model

@@ -20,6 +20,7 @@ COMMANDS: Final = (
     "models",
     "release",
     "predict",
+    "feedback",
     "batch",
     "table",
     "schedule",

@@ -62,6 +62,10 @@ def canary(
     minutes: Annotated[float | None, typer.Option(help="At least, before it is promoted.")] = None,
     errors: Annotated[str | None, typer.Option(help="More failures than the live version's, at most.")] = None,
     slow: Annotated[str | None, typer.Option(help="More slow answers than the live version's, at most.")] = None,
+    success: Annotated[
+        str | None,
+        typer.Option(help="What outcomes tell: correct, within=NUMBER or outcome.  [default: not waited for]"),
+    ] = None,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="By itself, once it is proven.")] = True,
     override: Override = "",
     home: Home = None,
@@ -78,6 +82,7 @@ def canary(
         "least_s": None if minutes is None else 60 * minutes,
         "error_margin": None if errors is None else _share(errors, "--errors"),
         "slow_margin": None if slow is None else _share(slow, "--slow"),
+        "success": success,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     try:

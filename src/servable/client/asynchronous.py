@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from servable.client import exchange
@@ -39,6 +40,12 @@ class AsyncClient:
         call = exchange.lookup(table, keys, rows)
         reply = await self._http.post(call.path, headers=call.headers, content=call.body)
         return exchange.looked_up(reply.status_code, reply.content)
+
+    async def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """See Client.feedback."""
+        call = exchange.feedback(ref, outcomes)
+        reply = await self._http.post(call.path, headers=call.headers, content=call.body)
+        return exchange.taken(reply.status_code, reply.content)
 
     async def metadata(self, ref: str) -> dict[str, Any]:
         """See Client.metadata."""

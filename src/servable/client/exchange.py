@@ -6,7 +6,7 @@ Tensors travel in the protocol's binary form: nothing is rounded, and a large ba
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -110,6 +110,20 @@ def lookup(table: str, keys: Any, rows: Any) -> Call:
 def looked_up(status: int, body: bytes) -> dict[str, Any]:
     """What a table answered. Raises the error that the server told."""
     if status != 200:
+        raise failure(status, body)
+    return dict(orjson.loads(body))
+
+
+def feedback(ref: str, outcomes: Iterable[Mapping[str, Any]]) -> Call:
+    """The call that tells what became of predictions."""
+    told = [{name: _plain(value) for name, value in one.items()} for one in outcomes]
+    path = f"/v2/models/{Ref.parse(ref).name}/feedback"
+    return Call(path, {"content-type": "application/json"}, orjson.dumps({"outcomes": told}))
+
+
+def taken(status: int, body: bytes) -> dict[str, Any]:
+    """What became of the outcomes. Raises the error that the server told."""
+    if status >= 400:
         raise failure(status, body)
     return dict(orjson.loads(body))
 

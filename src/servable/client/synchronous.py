@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from servable.client import exchange
@@ -46,6 +47,14 @@ class Client:
         call = exchange.lookup(table, keys, rows)
         reply = self._http.post(call.path, headers=call.headers, content=call.body)
         return exchange.looked_up(reply.status_code, reply.content)
+
+    def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Tell what became of predictions: `{"id", "outcome"}` each, and its `time` and `version` (of corrections), if
+        there are. They are on the server's disk when this returns; told again they change nothing.
+        """
+        call = exchange.feedback(ref, outcomes)
+        reply = self._http.post(call.path, headers=call.headers, content=call.body)
+        return exchange.taken(reply.status_code, reply.content)
 
     def metadata(self, ref: str) -> dict[str, Any]:
         """What the server tells of a model: inputs, outputs, versions. Asked once for each Ref."""

@@ -33,6 +33,8 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     fallback: str | None = None
     fallback_value: dict[str, Any] = {}
     salt: str = ""
+    outcomes: bool = False
+    """Whether answers are kept until their outcomes come."""
 
     @property
     def plain(self) -> bool:
@@ -64,13 +66,17 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
         """After this version has become the live one: a canary is over, a shadow of it pointless."""
         return Route(version, shadows=self._others(version), fallback=self.fallback, fallback_value=self.fallback_value)
 
+    def ended(self) -> Route:
+        """After the canary is over."""
+        return msgspec.structs.replace(self, canary=None, canary_share=0.0, salt="", outcomes=False)
+
     def without(self, version: str) -> Route | None:
         """After this version is gone; None if it was the live one."""
         if version == self.live:
             return None
         shadows = self._others(version)
         if version == self.canary:
-            return msgspec.structs.replace(self, canary=None, canary_share=0.0, shadows=shadows)
+            return msgspec.structs.replace(self.ended(), shadows=shadows)
         return msgspec.structs.replace(self, shadows=shadows)
 
     def _others(self, version: str) -> tuple[str, ...]:

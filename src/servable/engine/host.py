@@ -18,7 +18,7 @@ from servable.engine.loading import Loaded
 from servable.engine.plan import Plan, State, Target
 from servable.engine.process.remote import RemoteModel
 from servable.engine.routing.counts import RouteCounts
-from servable.engine.routing.front import Front
+from servable.engine.routing.front import Front, Keep
 from servable.engine.serving import Serving
 from servable.errors import ServableError
 
@@ -43,9 +43,10 @@ class Host:
         load: Callable[[Target], Loaded],
         limits: Limits | None = None,
         on_record: Callable[[Records], None] | None = None,
+        keep: Keep | None = None,
     ) -> None:
         """`load` opens, digest-checks, loads, warms up, measures and proves a target, on a thread; it raises if it
-        can't.
+        can't. `keep` takes the answers whose outcomes a Route waits for.
         """
         self.table: dict[str, Entry] = {}
         """Read by the router at each request; replaced whole, never changed in place."""
@@ -54,6 +55,7 @@ class Host:
         self._load = load
         self._limits = limits or Limits()
         self._on_record = on_record
+        self._keep = keep
         self._plan = Plan()
         self._unavailable: dict[tuple[str, str], State] = {}
         self._failures: dict[tuple[str, str], State] = {}
@@ -199,7 +201,7 @@ class Host:
             before.close()
         if route.plain or route.live not in versions:
             return None
-        return Front(route, versions, self.routes.setdefault(name, RouteCounts()), self.find)
+        return Front(route, versions, self.routes.setdefault(name, RouteCounts()), self.find, self._keep)
 
     def _retire(self, serving: Serving) -> None:
         task = asyncio.get_running_loop().create_task(serving.retire())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 
+from servable.domain.route import Route
 from servable.engine.host import Entry, Host
 from servable.engine.serving import Serving
 from servable.errors import NotFound, NotReady
@@ -35,6 +36,13 @@ class Router:
         if serving is None:
             raise self._absent(name, version, entry)
         return serving
+
+    def route(self, name: str) -> Route:
+        """The Route of a name that is served. Raises as `pick`."""
+        entry = self._host.table.get(name)
+        if entry is None:
+            raise self._absent(name, None)
+        return entry.route
 
     def _absent(self, name: str, version: str | None, entry: Entry | None = None) -> NotFound | NotReady:
         state = self._host.state_of(name, version)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence, Sized
+from typing import Final, Generic, Protocol, TypeVar
 
-from servable.domain.record import Records
+T = TypeVar("T", bound=Sized)
+T_contra = TypeVar("T_contra", bound=Sized, contravariant=True)
 
 BLOCK: Final = 512
 """A block of so many records, or a little more, is handed over."""
@@ -23,18 +24,18 @@ EVERY_S: Final = 0.2
 logger = logging.getLogger("servable.monitoring")
 
 
-class Sink(Protocol):
+class Sink(Protocol[T_contra]):
     """Where records end. Called on the writer's thread only."""
 
-    def write(self, calls: Sequence[Records]) -> None: ...
+    def write(self, calls: Sequence[T_contra]) -> None: ...
 
     def close(self) -> None: ...
 
 
-class RecordQueue:
-    """`put` is for the event loop; `counts` may be read anywhere."""
+class RecordQueue(Generic[T]):
+    """Of whatever comes in pieces of a length. `put` is for the event loop; `counts` may be read anywhere."""
 
-    def __init__(self, sink: Sink, capacity: int, call_later: Callable[[float, Callable[[], None]], object]) -> None:
+    def __init__(self, sink: Sink[T], capacity: int, call_later: Callable[[float, Callable[[], None]], object]) -> None:
         """`call_later(seconds, callback)` is the event loop's."""
         self.taken = 0
         self.dropped = 0
@@ -42,17 +43,17 @@ class RecordQueue:
         self._sink = sink
         self._capacity = capacity
         self._call_later = call_later
-        self._block: list[Records] = []
+        self._block: list[T] = []
         self._gathered = 0
         self._waiting = 0
         self._timer_set = False
-        self._blocks: queue.SimpleQueue[list[Records] | None] = queue.SimpleQueue()
+        self._blocks: queue.SimpleQueue[list[T] | None] = queue.SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="servable-records", daemon=True)
         self._writer.start()
 
-    def put(self, records: Records) -> None:
+    def put(self, records: T) -> None:
         """Take the records of a call, or drop them if as many wait as may."""
-        count = len(records.ids)
+        count = len(records)
         if self._waiting + count > self._capacity:
             self.dropped += count
             return

@@ -1,4 +1,4 @@
-"""What learners answer over HTTP: examples with their outcomes, and outcomes of predictions.
+"""What learners answer over HTTP: examples with their outcomes, and, behind `/feedback`, outcomes of predictions.
 
 An answer of 202 says that they are on the disk; with `?wait=applied`, one of 200 that predictions are computed with
 them.
@@ -22,6 +22,7 @@ from servable.errors import InvalidInput, Unsupported
 from servable.online import messages
 from servable.online.event import column, columns
 from servable.online.teacher import Teacher
+from servable.wire.outcomes import EXAMPLE, read_outcomes
 
 LEARN: Final = Endpoint(
     "POST",
@@ -31,13 +32,9 @@ LEARN: Final = Endpoint(
     "Examples with their outcomes, for a model that learns",
     ANY,
 )
-FEEDBACK: Final = Endpoint(
-    "POST", "/v2/models/{model}/feedback", "feedback", "feedback", "Outcomes of predictions, by their ids", ANY
-)
 LEARNING: Final = Endpoint(
     "GET", "/v2/models/{model}/learning", "viewer", "learning", "How far it has learned, how well, and who answers"
 )
-EXAMPLE: Final = {"outcomes": [{"id": "the id of a prediction", "outcome": 1}]}
 
 
 class Pupil(NamedTuple):
@@ -65,8 +62,12 @@ def routes(
     """`pupil` finds a served model by name, None if it does not learn; `caller` gives the name of a request's key."""
     work = _Routes(pupil, caller, new_id)
     yield LEARN, work.learn
-    yield FEEDBACK, work.feedback
     yield LEARNING, work.learning
+
+
+def feedback(pupil: Callable[[str], Pupil | None], caller: Callable[[Request], str]) -> Handler:
+    """What teaches a learner by outcomes of its predictions: behind a route that all models have."""
+    return _Routes(pupil, caller, str).feedback
 
 
 class _Routes:
@@ -87,12 +88,10 @@ class _Routes:
 
     async def feedback(self, request: Request, body: bytes) -> Response:
         pupil = self._find(request)
-        told = _told(body)
-        outcomes = _outcomes([one["outcome"] for one in told], len(told))
-        versions = tuple(int(one.get("version", 0)) for one in told)
-        lesson = messages.Outcomes(
-            self._caller(request), tuple(one["id"] for one in told), versions, column("", outcomes)
-        )
+        told = read_outcomes(body)
+        outcomes = _outcomes([one.outcome for one in told], len(told))
+        ids, versions = tuple(one.id for one in told), tuple(one.version for one in told)
+        lesson = messages.Outcomes(self._caller(request), ids, versions, column("", outcomes))
         return await self._taught(request, pupil, lesson, {})
 
     async def learning(self, request: Request, body: bytes) -> Response:  # noqa: ARG002 - it has none
@@ -137,21 +136,3 @@ def _outcomes(told: Any, rows: int) -> Array:
     if not all(isinstance(one, (bool, int, float)) for one in told):
         raise InvalidInput("'outcomes': expected texts, or numbers, and no mixture", example=EXAMPLE)
     return np.array(told)
-
-
-def _told(body: bytes) -> list[dict[str, Any]]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}", example=EXAMPLE) from error
-    told = document.get("outcomes") if isinstance(document, dict) else None
-    if not isinstance(told, list) or not told:
-        raise InvalidInput("'outcomes': expected a list of objects with 'id' and 'outcome'", example=EXAMPLE)
-    faults = [
-        f"outcomes[{place}]: expected an 'id' (a text) and an 'outcome', got {one!r:.80}"
-        for place, one in enumerate(told)
-        if not isinstance(one, dict) or not isinstance(one.get("id"), str) or "outcome" not in one
-    ]
-    if faults:
-        raise InvalidInput("outcomes that cannot be read", faults=faults[:20], example=EXAMPLE)
-    return told

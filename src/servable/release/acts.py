@@ -50,8 +50,9 @@ class Acts:
         salt = route.salt if again else f"{model.name}:{version}@{self._now():.3f}"
         terms = release.terms if again and terms is None else terms
         changed = msgspec.structs.replace(
-            route, canary=version, canary_share=share, salt=salt, shadows=_without(route.shadows, version)
-        )
+            route, canary=version, canary_share=share, salt=salt, shadows=_without(route.shadows, version),
+            outcomes=bool(terms and terms.success),
+        )  # fmt: skip
         told = f"canary with {share:.2%} of the requests"
         return self._note(model, changed, f"{told}; {override_reason}" if override_reason else told, terms)
 
@@ -110,8 +111,7 @@ class Acts:
         model = self.registry.catalog().model(name)
         route = released(model).route
         if route.canary is not None:
-            changed = msgspec.structs.replace(route, canary=None, canary_share=0.0, salt="")
-            return self._note(model, changed, f"canary {route.canary} rolled back: {reason}")
+            return self._note(model, route.ended(), f"canary {route.canary} rolled back: {reason}")
         before = self._before(model, route.live)
         if before is None:
             raise Conflict(f"{name!r} has neither a canary nor a champion before {name}:{route.live}: nothing to undo")

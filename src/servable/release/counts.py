@@ -13,33 +13,29 @@ import msgspec
 
 class Counts(msgspec.Struct, frozen=True):
     """Of one version: requests that ended, those that `failed`, the answered ones by latency, how many the Route
-    `assigned` to it one by one; of its outcomes, those that are known (`judged`) and the `good` ones.
+    `assigned` to it one by one.
     """
 
     requests: int = 0
     failed: int = 0
     buckets: tuple[int, ...] = ()
     assigned: int = 0
-    judged: int = 0
-    good: int = 0
 
     def since(self, before: Counts) -> Counts:
         """What came after `before`; all of it, where counting began anew.
 
         >>> Counts(requests=12, failed=3).since(Counts(requests=10, failed=3))
-        Counts(requests=2, failed=0, buckets=(), assigned=0, judged=0, good=0)
+        Counts(requests=2, failed=0, buckets=(), assigned=0)
         >>> Counts(requests=5).since(Counts(requests=10)).requests
         5
         """
         old = before._padded(len(self.buckets))
-        pairs = [
-            (getattr(self, name), getattr(old, name)) for name in ("requests", "failed", "assigned", "judged", "good")
-        ]
+        pairs = [(getattr(self, name), getattr(old, name)) for name in ("requests", "failed", "assigned")]
         pairs += list(zip(self.buckets, old.buckets, strict=True))
         if any(now < then for now, then in pairs):
             return self
         news = [now - then for now, then in pairs]
-        return Counts(news[0], news[1], tuple(news[5:]), news[2], news[3], news[4])
+        return Counts(news[0], news[1], tuple(news[3:]), news[2])
 
     def plus(self, more: Counts) -> Counts:
         """Both together."""
@@ -50,8 +46,6 @@ class Counts(msgspec.Struct, frozen=True):
             one.failed + other.failed,
             tuple(a + b for a, b in zip(one.buckets, other.buckets, strict=True)),
             one.assigned + other.assigned,
-            one.judged + other.judged,
-            one.good + other.good,
         )
 
     def slow(self, bucket: int) -> int:

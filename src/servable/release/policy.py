@@ -29,7 +29,7 @@ class Decision(NamedTuple):
 
 def decide(trial: Trial, terms: Terms, share: float, lasted_s: float) -> Decision:
     """After a look. `share` is what the Route gives to the canary, `lasted_s` how long it has."""
-    verdicts = (_ratio(trial, share), _errors(trial), _latency(trial), *_successes(trial, terms))
+    verdicts = (_ratio(trial, share), _errors(trial), _latency(trial), *_successes(trial, terms, share))
     bad = next((verdict for verdict in verdicts if not verdict.passed), None)
     if bad is not None:
         return Decision("roll back", f"{bad.check}: {bad.reason}", verdicts)
@@ -53,8 +53,15 @@ def _lacking(trial: Trial, terms: Terms, share: float, lasted_s: float) -> str:
         return f"it may still be slow more often by {terms.slow_margin:.1%}"
     if sample_ratio(counts, [1 - share, share]) < VOID:
         return "the requests are not divided as they should be"
-    if trial.of_canary.judged and _difference(trial, terms)[1] <= -terms.success_margin:
-        return f"it may still succeed less often by {terms.success_margin:.1%}"
+    return _lacking_outcomes(trial, terms, share) if terms.success else ""
+
+
+def _lacking_outcomes(trial: Trial, terms: Terms, share: float) -> str:
+    if not _alike(trial, share):
+        return "outcomes are known of other shares of the requests than were given"
+    if _difference(trial, terms)[1] <= -terms.success_margin:
+        judged = f"{trial.joined.of(trial.canary).judged} and {trial.joined.of(trial.live).judged} outcomes"
+        return f"it may still succeed less often by {terms.success_margin:.1%} ({judged})"
     return ""
 
 
@@ -95,20 +102,44 @@ def _ratio(trial: Trial, share: float) -> Verdict:
     return Verdict("canary assignment", passed=always >= VOID, reason=reason, numbers=numbers)
 
 
-def _successes(trial: Trial, terms: Terms) -> tuple[Verdict, ...]:
-    """By outcomes, where both versions have some; two-sided, and only the wrong side is a fault."""
-    if not trial.of_canary.judged or not trial.of_live.judged:
+def _successes(trial: Trial, terms: Terms, share: float) -> tuple[Verdict, ...]:
+    """By outcomes, where they are waited for; two-sided, and only the wrong side is a fault. A prediction without an
+    outcome so far is neither a success nor none: it is not counted.
+    """
+    if not terms.success:
         return ()
+    canary, live = trial.joined.of(trial.canary), trial.joined.of(trial.live)
+    if not canary.judged or not live.judged:
+        known = f"outcomes are known of {canary.judged} of its answers, {live.judged} of version {trial.live}'s"
+        return (Verdict("canary successes", passed=True, reason=known),)
     evidence, low, high = _difference(trial, terms)
-    worse = evidence > ENOUGH and high < 0
-    numbers = {"evidence": min(round(evidence, 4), MOST_TOLD), "enough": ENOUGH, "low": low, "high": high}
-    reason = f"successes differ by {low:+.2%} to {high:+.2%}"
+    alike = _alike(trial, share)
+    worse = alike and evidence > ENOUGH and high < 0
+    numbers = {
+        "evidence": min(round(evidence, 4), MOST_TOLD), "enough": ENOUGH, "low": low, "high": high,
+        "coverage": canary.judged / canary.kept, "live_coverage": live.judged / live.kept,
+    }  # fmt: skip
+    reason = (
+        f"{canary.good / canary.judged:.2%} of {canary.judged} known outcomes are successes, "
+        f"{live.good / live.judged:.2%} of {live.judged} of version {trial.live}'s: "
+        f"a difference of {low:+.2%} to {high:+.2%}"
+    )
+    if not alike:
+        reason += "; but outcomes are known of other shares of the requests than were given: nothing follows"
     return (Verdict("canary successes", passed=not worse, reason=reason, numbers=numbers),)
+
+
+def _alike(trial: Trial, share: float) -> bool:
+    """Whether outcomes come from both versions alike. Where answering otherwise decides of what an outcome is known
+    (of a loan that was refused, none), those that are known say nothing of the rest.
+    """
+    judged = [trial.joined.of(version).judged for version in (trial.live, trial.canary)]
+    return sample_ratio_always(judged, [1 - share, share]) >= VOID
 
 
 def _difference(trial: Trial, terms: Terms) -> tuple[float, float, float]:
     """Evidence of a difference, and between what it lies."""
-    canary, live = trial.of_canary, trial.of_live
+    canary, live = trial.joined.of(trial.canary), trial.joined.of(trial.live)
     evidence, interval = proportion_evidence(canary.good, canary.judged, live.good, live.judged, terms.effect)
     if math.isnan(interval.low):
         return evidence, -1.0, 1.0

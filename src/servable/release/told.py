@@ -25,6 +25,7 @@ def release_told(acts: Acts, name: str) -> dict[str, Any]:
                 "looks": standing.trial.looks,
                 "canary_requests": standing.trial.of_canary.requests,
                 "live_requests": standing.trial.of_live.requests,
+                "outcomes": msgspec.to_builtins(standing.trial.joined.tallies),
                 "verdicts": msgspec.to_builtins(standing.verdicts),
             }
     return told

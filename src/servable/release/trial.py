@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from servable.domain.joined import Joined
 from servable.domain.terms import Terms
 from servable.release.counts import Counts
 from servable.statistics.guardrail import Guardrail, Seen
@@ -39,6 +40,8 @@ class Trial(msgspec.Struct, frozen=True):
     seen_canary: Counts = Counts()
     """What the doors had counted at the last look."""
     seen_live: Counts = Counts()
+    joined: Joined = Joined()
+    """What outcomes tell, where they are waited for."""
     looks: int = 0
 
     @staticmethod
@@ -50,10 +53,13 @@ class Trial(msgspec.Struct, frozen=True):
             (Guardrail(terms.slow_margin),) * len(SLOW), (Guardrail(terms.slow_margin, worse=False),) * len(SLOW),
         )  # fmt: skip
 
-    def look(self, canary: Counts, live: Counts) -> Trial:
-        """After another look at what the doors have counted. The first only tells where counting begins."""
+    def look(self, canary: Counts, live: Counts, joined: Joined | None = None) -> Trial:
+        """After another look at what the doors have counted, and at outcomes. The first only tells where counting
+        begins.
+        """
+        joined = self.joined if joined is None else joined
         if self.looks == 0:
-            return msgspec.structs.replace(self, seen_canary=canary, seen_live=live, looks=1)
+            return msgspec.structs.replace(self, seen_canary=canary, seen_live=live, joined=joined, looks=1)
         own, other = canary.since(self.seen_canary), live.since(self.seen_live)
         of_live = self.of_live.plus(other)
         buckets, slower, no_slower = self.slow_buckets, self.slower, self.no_slower
@@ -69,7 +75,7 @@ class Trial(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(
             self, harm=self.harm.look(*pair), harmless=self.harmless.look(*pair), slower=slower, no_slower=no_slower,
             slow_buckets=buckets, of_canary=self.of_canary.plus(own), of_live=of_live,
-            seen_canary=canary, seen_live=live, looks=self.looks + 1,
+            seen_canary=canary, seen_live=live, joined=joined, looks=self.looks + 1,
         )  # fmt: skip
 
 

@@ -17,12 +17,13 @@ from typing import Any, Final
 
 import msgspec
 
+from servable.domain.joined import Joined
 from servable.domain.ref import Ref
 from servable.domain.verdict import Verdict
 from servable.errors import ServableError
 from servable.registry.release import NOTE, Release
 from servable.release.acts import Acts
-from servable.release.counts import Counts, counts_of
+from servable.release.counts import counts_of
 from servable.release.policy import Action, decide
 from servable.release.trial import Trial
 
@@ -34,8 +35,8 @@ FOLDER: Final = "release"
 logger = logging.getLogger("servable.release")
 
 Reports = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
-Outcomes = Callable[[str, str], tuple[int, int]]
-"""Of a name and version: how many outcomes are known since it serves, and how many of these are successes."""
+Join = Callable[[str, Release, Joined], Joined]
+"""Of a name and its release: what outcomes have come to, with all that came since the last time."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -48,20 +49,20 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Watch:
-    """`follow(name)` makes the server take up what was decided; `outcomes` gives successes, where they are known."""
+    """`follow(name)` makes the server take up what was decided; `join` joins answers with their outcomes."""
 
     def __init__(
         self,
         acts: Acts,
         reports: Reports,
         follow: Callable[[str], Awaitable[object]],
-        outcomes: Outcomes | None = None,
+        join: Join | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._acts = acts
         self._reports = reports
         self._follow = follow
-        self._outcomes = outcomes
+        self._join = join
         self._now = now
         self._folder = acts.registry.home / FOLDER
 
@@ -99,19 +100,22 @@ class Watch:
         trial = before.trial if before is not None else None
         if trial is None or (trial.canary, trial.live, trial.began) != (route.canary, route.live, release.began):
             trial = Trial.begin(route.canary, route.live, release.began, release.terms)
-        canary, live = (self._counts(reports, name, version) for version in (route.canary, route.live))
-        trial = trial.look(canary, live)
+        canary, live = (counts_of(reports, name, version) for version in (route.canary, route.live))
+        trial = trial.look(canary, live, self._joined(name, release, trial.joined))
         decision = decide(trial, release.terms, route.canary_share, self._now() - release.began)
         standing = Standing(trial, decision.action, decision.reason, decision.verdicts)
         _write(self._folder, name, standing)
         return standing
 
-    def _counts(self, reports: Sequence[Mapping[str, Any]], name: str, version: str) -> Counts:
-        counts = counts_of(reports, name, version)
-        if self._outcomes is None:
-            return counts
-        judged, good = self._outcomes(name, version)
-        return msgspec.structs.replace(counts, judged=judged, good=good)
+    def _joined(self, name: str, release: Release, before: Joined) -> Joined:
+        """Where outcomes cannot be read, what was known: errors and latency are looked after all the same."""
+        if self._join is None or not release.terms.success:
+            return before
+        try:
+            return self._join(name, release, before)
+        except ServableError as error:
+            logger.warning("the outcomes of %s could not be read: %s", name, error.message)
+            return before
 
     def _act(self, name: str, standing: Standing) -> None:
         canary = standing.trial.canary

@@ -23,10 +23,11 @@ class Counted(Protocol):
 class Report:
     """The snapshot of this door."""
 
-    def __init__(self, host: Host, slot: int, records: Counted | None) -> None:
+    def __init__(self, host: Host, slot: int, records: Counted | None, answers: Counted | None = None) -> None:
         self._host = host
         self._slot = slot
         self._records = records
+        self._answers = answers
         self._started = time.time()
 
     def snapshot(self) -> dict[str, Any]:
@@ -44,6 +45,7 @@ class Report:
             "rss_bytes": _resident(usage.ru_maxrss),
             "open_fds": _open_fds(),
             "records": None if self._records is None else self._records.counts(),
+            "answers": None if self._answers is None else self._answers.counts(),
             "models": [
                 {
                     "name": serving.name,

@@ -53,7 +53,7 @@ def mixture_sequence(difference: float, variance: float, tau: float, level: floa
 
 
 def proportion_evidence(
-    first: int, first_trials: int, second: int, second_trials: int, tau: float
+    first: float, first_trials: int, second: float, second_trials: int, tau: float
 ) -> tuple[float, Interval]:
     """The same for two proportions: how the first differs from the second, as evidence and as an interval.
 

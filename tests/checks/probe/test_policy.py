@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from servable.checks.answer import Answer
+from servable.bundles.answer import Answer
 from servable.checks.probe.policy import WORST_FIRST, Scale, jumped, odd_rows, rank, saturated
 
 CLASSES = ("no", "yes")

@@ -22,6 +22,7 @@ from servable.engine.plan import Plan, Target
 from servable.engine.policy import CostCurve
 from servable.engine.request import Request
 from servable.engine.router import Router
+from servable.engine.routing.answered import Answered
 
 SIGNATURE = Signature((Field("x", "FP32"),), (Field("y", "FP32"),))
 OTHER = Signature((Field("z", "FP32"),), (Field("y", "FP32"),))
@@ -67,9 +68,11 @@ def plan(route: Route, **sources: str) -> Plan:
     return Plan(tuple(targets), routes)
 
 
-def served(wanted: Plan, story: Callable[[Host, Router], Awaitable[None]]) -> None:
+def served(
+    wanted: Plan, story: Callable[[Host, Router], Awaitable[None]], keep: Callable[[Answered], None] | None = None
+) -> None:
     async def tell() -> None:
-        host = Host(load)
+        host = Host(load, keep=keep)
         await host.converge(wanted)
         assert host.failures() == ()
         async with asyncio.timeout(20):

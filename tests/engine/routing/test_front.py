@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from servable.domain.route import Route
+from servable.engine.routing.answered import Answered
 from servable.errors import DeadlineExceeded, ModelFailed
 from tests.engine.routing.routed import ask, plan, served, told
 
@@ -73,6 +74,34 @@ def test_what_answers_in_the_place_of_the_live_version(route, source, answer) ->
             assert request.result().parameters["fallback_reason"] in {"model_failed", "deadline_exceeded"}
 
     served(plan(route, v1=source, v3="good", v4="other", plain="good"), story)
+
+
+def test_answers_are_kept_for_their_outcomes_by_the_version_that_was_drawn() -> None:
+    """Also those that another gave in its place; not those of requests that are no part of the trial, nor errors."""
+    kept: list[Answered] = []
+
+    async def story(host, router) -> None:
+        route = host.table["m"].route
+        for n in range(60):
+            await ask(router, str(n), x=1.0 if n % 3 else 9.0)
+        assert [(one.id, one.version) for one in kept] == [(str(n), route.choose(str(n))) for n in range(60)]
+        assert {one.unit for one in kept} == set(map(str, range(60)))
+        stood_in = [one for one in kept if one.version == "2" and int(one.id) % 3 == 0]
+        assert {(one.gave.version, float(one.answer["y"][0])) for one in stood_in} == {("1", 10.0)}
+        kept.clear()
+        await ask(router, "x", version="2")
+        assert kept == []
+        await ask(router, "any", rows=3, unit="ada")
+        assert [(one.id, one.unit, len(one), one.answer.rows) for one in kept] == [("any", "ada", 3, 3)]
+
+    served(plan(Route("1", "2", 0.5, outcomes=True), v1="good", v2="broken:5"), story, kept.append)
+    kept.clear()
+
+    async def without(host, router) -> None:
+        await ask(router, "x")
+        assert kept == []
+
+    served(plan(Route("1", "2", 0.5), v1="good", v2="good"), without, kept.append)
 
 
 def test_who_names_a_version_gets_its_answer_or_its_error() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from servable.checks.answer import Answer
+from servable.bundles.answer import Answer
 from servable.checks.case import Case, Near
 from servable.checks.probe import policy
 from servable.checks.probe.ground import Ground

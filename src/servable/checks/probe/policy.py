@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from servable.checks.answer import Answer
+from servable.bundles.answer import Answer
 from servable.domain.batch import Array
 
 WORST_FIRST: Final = ("fails", "is not finite", "runs away", "jumps", "depends on other rows", "flips", "saturates")

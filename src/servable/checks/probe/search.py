@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from servable.checks.answer import Answer
+from servable.bundles.answer import Answer
 from servable.checks.probe import policy
 from servable.checks.probe.edges import Edge
 from servable.checks.probe.finding import Finding, words

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from servable.checks.answer import Answer
+from servable.bundles.answer import Answer
 from servable.checks.probe.finding import Finding, words
 from servable.checks.probe.ground import Ground, Known, take
 from servable.checks.probe.policy import JUMP, MOVED, ROUNDING, jumped

@@ -8,10 +8,12 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from servable.domain.contract import stands_in
 from servable.domain.route import Route
 from servable.engine.request import Request
+from servable.engine.routing.answered import Answered
 from servable.engine.routing.counts import RouteCounts, ShadowCounts
 from servable.engine.routing.mirror import Mirror
 from servable.engine.routing.spares import Spares
@@ -22,12 +24,21 @@ logger = logging.getLogger("servable.engine")
 
 Find = Callable[[str], Serving | None]
 """What serves under a Ref, if anything does."""
+Keep = Callable[[Answered], None]
+"""Keeps what was answered until its outcome comes."""
 
 
 class Front:
     """For one name. Its live version is among the `versions`."""
 
-    def __init__(self, route: Route, versions: Mapping[str, Serving], counts: RouteCounts, find: Find) -> None:
+    def __init__(
+        self,
+        route: Route,
+        versions: Mapping[str, Serving],
+        counts: RouteCounts,
+        find: Find,
+        keep: Keep | None = None,
+    ) -> None:
         self.counts = counts
         self._mirrors = [
             Mirror(versions[version], counts.shadows.setdefault(version, ShadowCounts()))
@@ -47,11 +58,15 @@ class Front:
             for assigned in (None, None if route.canary is None else counts.assigned)
         )
         """By version: for requests that name their unit, and for those that are drawn one by one, which are counted."""
+        self._keep = keep if route.outcomes else None
+        if self._keep is not None:
+            self._drawn = {version: _kept(serving, "", self._keep) for version, serving in self._drawn.items()}
 
     def choose(self, request_id: str, unit: str) -> Serving:
         """What answers this request, of this unit if it names one. A canary that is not there is not chosen."""
         named = self._named if unit else self._drawn
-        return named.get(self._choose(unit or request_id)) or named[self._route.live]
+        chosen = named.get(self._choose(unit or request_id)) or named[self._route.live]
+        return _kept(chosen, unit, self._keep) if unit and self._keep is not None else chosen
 
     def close(self) -> None:
         """Another takes its place."""
@@ -105,3 +120,18 @@ def _way(
         serving.submit(request)
 
     return submit
+
+
+def _kept(serving: Serving, unit: str, keep: Keep) -> Serving:
+    """The same version, whose answers to a unit are kept as their callers get them."""
+
+    def over(on_done: Callable[[Request], None], request: Request) -> None:
+        on_done(request)
+        if request.answer is not None:
+            keep(Answered(serving, unit, request, request.answer))
+
+    def submit(request: Request) -> None:
+        request.on_done = partial(over, request.on_done)
+        serving.submit(request)
+
+    return _presented(serving, submit)

@@ -55,13 +55,14 @@ def render(snapshots: Sequence[Snapshot]) -> str:
     _triton(page, shown)
     add_routes(page, snapshots)
     add_learning(page, snapshots)
-    for name, what in (
-        ("taken", "Records of predictions handed to the sink's queue."),
-        ("dropped", "Records dropped because the sink lagged behind."),
-        ("failed", "Records lost because the sink failed."),
-    ):
-        total = sum((door["records"] or {}).get(name, 0) for door in snapshots)
-        page.add(f"servable_records_{name}_total", "counter", what, [({}, total)])
+    for queue, of in (("records", "Records of predictions"), ("answers", "Rows of answers that wait for outcomes")):
+        for name, what in (
+            ("taken", "handed to the sink's queue."),
+            ("dropped", "dropped because the sink lagged behind."),
+            ("failed", "lost because the sink failed."),
+        ):
+            total = sum((door.get(queue) or {}).get(name, 0) for door in snapshots)
+            page.add(f"servable_{queue}_{name}_total", "counter", f"{of} {what}", [({}, total)])
     for name, key, kind, what in (
         ("process_resident_memory_bytes", "rss_bytes", "gauge", "Memory held"),
         ("process_cpu_seconds_total", "cpu_s", "counter", "Processor time used"),

@@ -19,7 +19,7 @@ from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.rollout import Rollout
 from servable.settings import Settings
 
-COMMAND: Final = (sys.executable, "-P", "-m", "servable.app", "--controller")
+COMMAND: Final = (sys.executable, "-P", "-m", "servable.controller")
 LOOK_S: Final = 1.0
 """How often it is looked whether there is a canary."""
 RESTARTS: Final = Restarts(first_s=1.0, longest_s=60.0)

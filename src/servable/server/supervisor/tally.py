@@ -19,7 +19,7 @@ class Tally:
     def __init__(self) -> None:
         self._last: dict[int, Report] = {}
         self._gone: dict[tuple[str, str], dict[str, Any]] = {}
-        self._records: dict[str, int] = {}
+        self._queues: dict[str, dict[str, int]] = {}
         self._routes: dict[str, Any] = {}
 
     def complete(self, told: Iterable[Report], alive: Collection[int]) -> list[Report]:
@@ -36,19 +36,18 @@ class Tally:
         self._gone = {key: stats for key, stats in self._gone.items() if key in served}
         routed = {name for report in living for name in report.get("routes") or {}}
         self._routes = {name: counts for name, counts in self._routes.items() if name in routed}
-        if not self._gone and not self._records and not self._routes:
+        if not self._gone and not self._queues and not self._routes:
             return living
         models = [{"name": name, "version": version, "stats": stats} for (name, version), stats in self._gone.items()]
-        return [*living, {"past": True, "records": self._records, "models": models, "routes": self._routes}]
+        return [*living, {"past": True, **self._queues, "models": models, "routes": self._routes}]
 
     def _bury(self, report: Report) -> None:
         for model in report["models"]:
             key = (model["name"], model["version"])
             self._gone[key] = added(self._gone.get(key, {}), {**model["stats"], "pending": 0})
         self._routes = added(self._routes, report.get("routes") or {})
-        records = dict(report["records"] or {})
-        records.pop("waiting", None)
-        self._records = added(self._records, records)
+        told = {name: report.get(name) or {} for name in ("records", "answers")}
+        self._queues = added(self._queues, {name: {**counts, "waiting": 0} for name, counts in told.items()})
 
 
 def added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,9 @@ class PostgreSQL:
             self._url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_S, "options": options}
         )
         self._about = sa.Table(
-            f"{layout.only_added[0]}_schema", sa.MetaData(), sa.Column("schema", sa.Integer, nullable=False)
+            f"{layout.tables.sorted_tables[0].name}_schema",
+            sa.MetaData(),
+            sa.Column("schema", sa.Integer, nullable=False),
         )
 
     @property
