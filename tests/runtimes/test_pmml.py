@@ -14,6 +14,7 @@ import pytest
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.runtimes.find import runtime
+from tests.runtimes.test_pmml_documents import document
 
 FILES = Path(__file__).parent.parent / "data" / "pmml"
 NAMES = sorted(path.name.removesuffix(".pmml.gz") for path in FILES.glob("*.pmml.gz"))
@@ -92,6 +93,8 @@ def ours(column, bundle, found):
     if column.startswith("probability_"):
         features = bundle.signature.output("probabilities").features
         return found["probabilities"][:, features.index(column.removeprefix("probability_"))]
+    if column == "confidence":
+        return found["scores"].max(axis=1)
     return found["label"] if "label" in found else found["prediction"]
 
 
@@ -137,3 +140,52 @@ def test_columns_by_name_and_missing_by_absence(tmp_path):
 
 def test_who_made_it_is_told(tmp_path):
     assert "SkLearn2PMML package" in open_bundle(unpacked("tree", tmp_path)).manifest.libraries
+
+
+SCORECARD = """<Scorecard functionName="regression" initialScore="100" useReasonCodes="true" baselineScore="20"
+reasonCodeAlgorithm="pointsBelow">SCHEMA<Output><OutputField name="first" feature="reasonCode" rank="1"
+dataType="string" optype="categorical"/></Output><Characteristics><Characteristic name="age" reasonCode="RA"
+baselineScore="30"><Attribute partialScore="5"><SimplePredicate field="x" operator="lessThan" value="30"/></Attribute>
+<Attribute partialScore="25"><SimplePredicate field="x" operator="greaterOrEqual" value="30"/></Attribute>
+</Characteristic><Characteristic name="colour" reasonCode="RC"><Attribute partialScore="10"><SimplePredicate field="c"
+operator="equal" value="red"/></Attribute><Attribute partialScore="4"><True/></Attribute></Characteristic>
+</Characteristics></Scorecard>"""
+COUNTS = """<GeneralRegressionModel functionName="regression" modelType="generalizedLinear" linkFunction="log">SCHEMA
+<ParameterList><Parameter name="p0"/><Parameter name="p1"/><Parameter name="p2"/></ParameterList><FactorList>
+<Predictor name="c"/></FactorList><CovariateList><Predictor name="x"/></CovariateList><PPMatrix><PPCell value="1"
+predictorName="x" parameterName="p1"/><PPCell value="blue" predictorName="c" parameterName="p2"/></PPMatrix>
+<ParamMatrix><PCell parameterName="p0" df="1" beta="1"/><PCell parameterName="p1" df="1" beta="0.05"/><PCell
+parameterName="p2" df="1" beta="-2"/></ParamMatrix></GeneralRegressionModel>"""
+BAYES = """<NaiveBayesModel functionName="classification" threshold="0.001">SCHEMA<BayesInputs>
+<BayesInput fieldName="c">
+<PairCounts value="red"><TargetValueCounts><TargetValueCount value="a" count="30"/>
+<TargetValueCount value="b" count="5"/></TargetValueCounts></PairCounts>
+<PairCounts value="blue"><TargetValueCounts><TargetValueCount value="a" count="10"/>
+<TargetValueCount value="b" count="55"/></TargetValueCounts></PairCounts></BayesInput></BayesInputs>
+<BayesOutput fieldName="y"><TargetValueCounts><TargetValueCount value="a" count="40"/>
+<TargetValueCount value="b" count="60"/></TargetValueCounts></BayesOutput></NaiveBayesModel>"""
+
+
+@pytest.mark.parametrize(
+    ("model", "labels"), [(SCORECARD, ()), (COUNTS, ()), (BAYES, ("a", "b"))], ids=["scorecard", "counts", "bayes"]
+)
+def test_kinds_that_no_tool_here_writes_are_answered_as_by_another_scorer(model, labels, tmp_path, scorer):
+    path = tmp_path / "model.pmml"
+    path.write_text(document(model, labels))
+    bundle = open_bundle(path)
+    inputs = {"x": [20.0, 40.0, 30.0], "z": [1.0, 2.0, 3.0], "c": ["red", "blue", "blue"]}
+    found = runtime("pmml").load(bundle).predict(rows_for(bundle, inputs))
+    table = scorer(path, inputs)
+    compared = 0
+    for column in table:
+        theirs = table[column].to_numpy()
+        if column == "probability":
+            continue  # of the winner
+        mine = found["label" if labels else "prediction"] if column.startswith("predicted_") else None
+        mine = ours(column, bundle, found) if mine is None else mine
+        if mine.dtype == object:
+            assert list(map(text, mine)) == list(map(text, theirs)), column
+        else:
+            np.testing.assert_allclose(mine, theirs.astype(float), rtol=1e-7, err_msg=column)
+        compared += 1
+    assert compared

@@ -40,6 +40,7 @@ from sklearn.svm import SVC, SVR, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn2pmml import sklearn2pmml
 from sklearn2pmml.pipeline import PMMLPipeline
+from sklearn2pmml.ruleset import RuleSetClassifier
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from tests.assets import wheel
@@ -102,6 +103,15 @@ def xgboost():
     return [("model", XGBClassifier(n_estimators=10, max_depth=3))]
 
 
+def rules():
+    model = RuleSetClassifier([
+        ("X['petal_length'] <= 2.45", "setosa"), ("X['petal_width'] > 1.75 or X['petal_length'] > 5.0", "virginica"),
+        ("X['petal_length'] > 2.45 and X['sepal_width'] > 2.2", "versicolor"),
+    ], default_score="virginica")  # fmt: skip
+    model.fitted_ = True  # it learns nothing, and scikit-learn takes that for not fitted
+    return [("model", model)]
+
+
 # fmt: off
 MODELS = {
     "tree": (iris, lambda: trees(DecisionTreeClassifier)),
@@ -136,6 +146,7 @@ MODELS = {
     "bins": (iris, lambda: [("bins", KBinsDiscretizer(4, encode="onehot")), ("model", LogisticRegression())]),
     "voting": (iris, lambda: [("model", VotingClassifier(
         [("a", LogisticRegression()), ("b", DecisionTreeClassifier(max_depth=3))], voting="soft"))]),
+    "rules": (iris, rules),
     "isolation": (iris, lambda: trees(IsolationForest, n_estimators=10)),
 }  # fmt: skip
 
