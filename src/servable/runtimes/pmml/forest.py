@@ -121,7 +121,7 @@ class Forest:
     def leaves(self, scope: Scope, start: int, stop: int) -> Array:
         """The leaf of every row from `start` to `stop`, in every tree: [rows, trees]."""
         columns = [scope.get(name)[start:stop] for name in self._fields]
-        return self._reached(np.ascontiguousarray(np.array(columns, np.float64).reshape(-1, stop - start).T))
+        return self._reached(np.ascontiguousarray(np.array(columns, np.float64).reshape(len(columns), stop - start).T))
 
     def _reached(self, rows: Floats) -> Array:
         if self._native is None:
