@@ -108,6 +108,28 @@ class Hostile(servable.PythonModel):
 '''
 
 
+LIBRARY = """
+import numpy as np
+import servable
+import six
+
+class Told(servable.PythonModel):
+    inputs = {"x": "FP64"}
+    outputs = {"six": "BYTES"}
+
+    def predict(self, batch):
+        return {"six": np.array([six.__version__] * len(batch["x"]), object)}
+"""
+"""Answers with the version of a library that it runs on."""
+
+
+def with_own_library(folder: Path, version: str) -> Path:
+    """The folder, with a bundle in it that names the version."""
+    folder.mkdir(parents=True)
+    (folder / "requirements.txt").write_text(f"six=={version}\n")
+    return custom(folder, LIBRARY, requirements="requirements.txt")
+
+
 def custom(folder: Path, source: str = DOUBLER, name: str = "custom", **options: Any) -> Path:
     """The folder, with a bundle of this code in it. The code is run here, to learn its signature."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from servable.domain.bundle import MANIFEST
 from servable.domain.rule import Rule
 from servable.stores.tables.open import open_tables
 from tests.cli.command import servable
-from tests.custom import HOSTILE, custom
+from tests.custom import HOSTILE, custom, with_own_library
 from tests.offline.files import csv_files, held, held_at
 from tests.packed import bundle_at, scaler
 from tests.stores.tables import places
@@ -162,6 +162,17 @@ def test_code_of_others_runs_in_a_process_of_its_own(batch, tmp_path):
     rows = held_at(tmp_path / "home", "t")
     assert [rows[key]["y"] for key in "123"] == [2.0, 4.0, 6.0]
     assert "scratch" in rows["1"]["said"] and "Error" in rows["2"]["said"] and "Error" in rows["3"]["said"]
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_a_model_runs_on_the_libraries_it_names(batch, tmp_path):
+    """They are installed once, though all workers want them at the same time."""
+    bundle = with_own_library(tmp_path / "own", "1.16.0")
+    for name in ("a", "b"):
+        (tmp_path / f"in-{name}.csv").write_text(f"id,x\n{name},1\n")
+    batch("--input", tmp_path / "in-*.csv", "--key", "id", "--table", "t", "--workers", 2, ref=bundle)
+    assert held_at(tmp_path / "home", "t") == {"a": {"six": "1.16.0"}, "b": {"six": "1.16.0"}}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from typing import Final
 
 from servable.errors import EnvironmentFault
 
+ENVIRONMENTS: Final = "environments"
+"""Of SERVABLE_HOME."""
 OURS: Final = ("numpy>=1.26", "msgspec>=0.19", "tomli-w>=1.1")
 """What the process's own code needs besides the model's libraries."""
 INSTALL_TIMEOUT_S: Final = 1800.0
@@ -39,7 +41,10 @@ def build(requirements: Path, folder: Path) -> Path:
     python, whole = place / "bin" / "python", place / WHOLE
     if whole.exists():
         return python
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot make {str(folder)!r}, for the libraries that a model names: {error}") from error
     with _building, _one_process(place.with_suffix(".lock")):
         if not whole.exists():
             # An environment knows its own path, so it is made in place; a mark tells a whole one from a torn one.

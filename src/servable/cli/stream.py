@@ -27,6 +27,7 @@ def stream(
 
     Example:  servable stream churn --on redis://localhost:6379/0 --from customers --to scores
     """
+    from servable.bundles.environments import ENVIRONMENTS
     from servable.cli.live import live
     from servable.offline.stream.flow import Flow
     from servable.offline.stream.lines import Lines
@@ -34,7 +35,8 @@ def stream(
     from servable.offline.worker import loaded
     from servable.settings import load_settings
 
-    found, _ = live(load_settings({"home": home}), ref)
+    settings = load_settings({"home": home})
+    found, _ = live(settings, ref)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
@@ -42,7 +44,7 @@ def stream(
     os.dup2(2, 1)  # a model's library may print: that is no answer
     pipe = open_pipe(on, source, target, found.name) if on else Lines(FileIO(0, closefd=False), output)
     try:
-        with loaded(found) as (model, bundle):
+        with loaded(found, settings.home_path / ENVIRONMENTS) as (model, bundle):
             flown = Flow(found, model, bundle).run(pipe, over)
     finally:
         pipe.close()

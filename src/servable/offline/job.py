@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from servable.bundles.environments import ENVIRONMENTS
 from servable.bundles.profile import read_profile
 from servable.domain.bundle import Bundle
 from servable.domain.verdict import Verdict
@@ -100,6 +101,7 @@ def run(
             wish.output,
             bool(wish.table),
             dict(wish.fallbacks),
+            str(home / ENVIRONMENTS),
         )
         work = Work(folder, source, order, wish.max_bad, tell)
 

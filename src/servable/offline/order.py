@@ -27,6 +27,8 @@ class Order(msgspec.Struct, frozen=True):
     answers: bool = True
     fallbacks: dict[str, Target] = {}
     """What the model's rules may hand rows over to, by its Ref."""
+    environments: str = ""
+    """The folder of those that bundles name."""
 
 
 class Part(msgspec.Struct, frozen=True, tag="part"):

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import IO
 
 import msgspec
@@ -41,7 +42,7 @@ def main() -> int:
 
             @cache
             def once(target: Target) -> tuple[Model, Bundle]:
-                return held.enter_context(loaded(target))
+                return held.enter_context(loaded(target, Path(order.environments)))
 
             def hand_over(ref: str, batch: Batch) -> Answered:
                 target = order.fallbacks[ref]
@@ -61,19 +62,13 @@ def main() -> int:
 
 
 @contextlib.contextmanager
-def loaded(target: Target) -> Iterator[tuple[Model, Bundle]]:
-    """The model: here if it is data, else in a sandboxed process of its own."""
-    from servable.bundles.open import format_of
-    from servable.offline.foreign import foreign
-
-    plugin, _ = format_of(target.source)
-    if plugin.isolated:
-        with foreign(target) as elsewhere:
-            yield elsewhere
-        return
+def loaded(target: Target, environments: Path) -> Iterator[tuple[Model, Bundle]]:
+    """The model: here if it is data, else in a sandboxed process of its own, with the libraries that it names."""
     from servable.engine.loading import load
+    from servable.engine.process.alone import load_alone, needs_process
 
-    found = load(target, warm_up=False)
+    alone = needs_process(Path(target.source))
+    found = load_alone(target, environments) if alone else load(target, warm_up=False)
     try:
         yield found.model, found.bundle
     finally:

@@ -23,7 +23,7 @@ from servable.bundles.open import open_bundle
 from servable.domain.bundle import MANIFEST
 from servable.domain.rule import Rule
 from tests.cli.command import servable
-from tests.custom import HOSTILE, custom
+from tests.custom import HOSTILE, custom, with_own_library
 from tests.offline.files import csv_files, held_at
 from tests.packed import bundle_at
 
@@ -52,7 +52,7 @@ def ray():
     words = f"--head --block --port {port} --num-cpus 2 --object-store-memory {STORE_BYTES} --include-dashboard false"
     command = [Path(sys.executable).with_name("ray"), "start", *words.split(), "--temp-dir", folder]
     log = Path(folder) / "started"
-    environ = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    environ = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "SERVABLE_HOME": f"{folder}/home"}
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environ)
     try:
@@ -66,7 +66,7 @@ def ray():
 
 
 @pytest.fixture(params=["spark", "ray"])
-def cluster(request, monkeypatch):
+def cluster(request, monkeypatch, tmp_path):
     """The options that bring a job there."""
     if request.param == "ray":
         return ["--engine", "ray", "--cluster", request.getfixturevalue("ray")]
@@ -74,6 +74,7 @@ def cluster(request, monkeypatch):
     assert shutil.which("java") or "JAVA_HOME" in os.environ, "Spark needs Java: run  make test-platforms"
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", QUICK_JAVA)
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+    monkeypatch.setenv("SERVABLE_HOME", str(tmp_path / "machine"))
     return ["--engine", "spark", "--cluster", "local[2]"]
 
 
@@ -155,6 +156,16 @@ def test_code_of_others_is_walled_in_there_too(cluster, job, tmp_path):
     rows = held_at(tmp_path / "there", "t")
     assert [rows[key]["y"] for key in "123"] == [2.0, 4.0, 6.0]
     assert "scratch" in rows["1"]["said"] and "Error" in rows["2"]["said"] and "Error" in rows["3"]["said"]
+
+
+def test_a_model_runs_there_on_the_libraries_it_names(cluster, job, tmp_path):
+    bundle = with_own_library(tmp_path / "own", "1.16.0")
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "in" / f"{name}.csv").write_text(f"id,x\n{name},1\n")
+    job("there", *cluster, ref=bundle)
+    assert not (tmp_path / "there/environments").exists()
+    assert held_at(tmp_path / "there", "t") == {"a": {"six": "1.16.0"}, "b": {"six": "1.16.0"}}
 
 
 def test_what_fails_there_fails_as_it_does_here(cluster, job, tmp_path):

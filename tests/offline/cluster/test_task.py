@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 
 import msgspec
 import pytest
 
 from servable.bundles.open import open_bundle
 from servable.engine.plan import Target
-from servable.errors import EnvironmentFault, UsageError
+from servable.errors import EnvironmentFault, MissingExtra, UsageError
 from servable.offline.cluster import parcel
 from servable.offline.cluster.landing import Landing
 from servable.offline.cluster.task import Task, as_batch, of_batch
@@ -93,6 +94,15 @@ def test_half_a_part_leaves_nothing(tmp_path):
         with pytest.raises(EnvironmentFault, match="came back with"):
             landing.take(report)
     assert not (tmp_path / "there/parts").exists()
+
+
+@pytest.mark.parametrize(("engine", "module"), [("spark", "pyspark"), ("ray", "ray")])
+def test_what_is_not_installed_is_told(tmp_path, monkeypatch, engine, module):
+    for name in (module, "py4j.protocol", "pyspark.errors"):
+        monkeypatch.setitem(sys.modules, name, None)
+    hands = Engine(engine).hands(order_for(tmp_path, "there"))
+    with pytest.raises(MissingExtra, match=rf"pip install 'servable\[{engine}\]'"):
+        hands.__enter__()
 
 
 @pytest.mark.parametrize(

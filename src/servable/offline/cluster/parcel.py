@@ -12,10 +12,12 @@ from typing import Final
 
 import msgspec
 
+from servable.bundles.environments import ENVIRONMENTS
 from servable.engine.plan import Target
 from servable.errors import EnvironmentFault
 from servable.offline.order import Order
 from servable.offline.whole import disk
+from servable.settings import load_settings
 from servable.version import __version__
 
 ORDER: Final = "order.json"
@@ -55,7 +57,8 @@ def unpack(path: Path, folder: Path) -> None:
 
 
 def read(unpacked: Path, folder: Path) -> Order:
-    """The order, with its models where they were unpacked, and answers to go to this folder.
+    """The order, with its models where they were unpacked, answers to go to this folder, and libraries that a bundle
+    names in the home of this machine, where the next job finds them.
 
     Raises EnvironmentFault where the job was started by another version of Servable: its answers might differ.
     """
@@ -76,4 +79,5 @@ def read(unpacked: Path, folder: Path) -> Order:
         fallbacks={ref: here(target) for ref, target in order.fallbacks.items()},
         folder=str(folder),
         output=str(folder / OUTPUT) if order.output else "",
+        environments=str(load_settings().home_path / ENVIRONMENTS),
     )

@@ -89,6 +89,7 @@ class SparkHands:
 def _session(address: str, name: str) -> Iterator[Any]:
     """The session that is there already, or one for this job."""
     try:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -106,7 +107,7 @@ def _session(address: str, name: str) -> Iterator[Any]:
     builder = SparkSession.builder.appName(name).config("spark.ui.showConsoleProgress", "false")
     try:
         session = (builder.master(address) if address else builder).getOrCreate()
-    except (PySparkException, RuntimeError, OSError) as error:
+    except (PySparkException, Py4JError, RuntimeError, OSError) as error:
         raise EnvironmentFault(f"cannot start Spark{f' at {address}' if address else ''}: {reason(error)}") from error
     try:
         yield session
