@@ -10,10 +10,12 @@ import servable
 from servable.bundles import convert_file
 from servable.bundles.convert_network import to_onnx
 from servable.bundles.prove_network import prove
+from servable.bundles.source import FileSource
 from servable.domain.batch import Batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import ConversionRejected, UsageError
+from servable.runtimes.find import runtime
 from tests.assets import wheel
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what other people's libraries warn of is theirs
@@ -94,7 +96,7 @@ def test_the_published_transcriber_of_music_agrees_with_its_own_onnx(tmp_path):
         assert any(array.shape == other.shape and np.allclose(array, other, atol=1e-5) for other in expected)
 
 
-def test_a_conversion_that_lies_is_refused_or_the_file_kept(torch_file, tmp_path, monkeypatch):
+def test_a_conversion_that_lies_is_refused_or_the_file_kept(torch_file, monkeypatch):
     def lying(kind, path):
         graph = onnx.load_from_string(to_onnx(kind, path))
         weight = next(each for each in graph.graph.initializer if len(each.dims) == 2)
@@ -103,11 +105,13 @@ def test_a_conversion_that_lies_is_refused_or_the_file_kept(torch_file, tmp_path
         return graph.SerializeToString()
 
     monkeypatch.setattr(convert_file, "to_onnx", lying)
+    path = torch_file[0]
+    source = FileSource(path, "pytorch", runtime("pytorch").inspect(path))
     with pytest.raises(ConversionRejected, match="differs on random rows: output"):
-        servable.pack(torch_file[0], output=tmp_path / "bundle", to="onnx")
-    bundle = servable.pack(torch_file[0], output=tmp_path / "bundle")
-    assert bundle.manifest.format == "pytorch"
-    assert "differs on random rows" in bundle.manifest.lineage["rejected"][0]
+        convert_file.pack_file(source, "lied", None, "onnx")
+    draft = convert_file.pack_file(source, "lied", None, "auto")
+    assert draft.manifest.format == "pytorch"
+    assert "differs on random rows" in draft.manifest.lineage["rejected"][0]
 
 
 class Fixed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import resource
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from servable.bundles.golden import prove_golden
+from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
-from servable.errors import ModelFailed
+from servable.domain.bundle import Bundle
+from servable.errors import DigestMismatch, ModelFailed, ServableError
 from servable.runtimes.find import recognise, runtime, runtimes
 from tests.contracts.models import MODELS
 
@@ -78,6 +81,36 @@ def test_answers_keep_the_contract(golden, model):
 
 def test_content_is_recognised_as_what_it_is(golden):
     assert recognise(golden.bundle.model_path).name == golden.bundle.manifest.format
+
+
+def test_bytes_that_changed_after_the_check_are_never_loaded(golden, tmp_path):
+    """Between opening a bundle and loading it somebody may write: what is loaded is what was checked."""
+    bundle = Bundle(tmp_path, golden.bundle.manifest, golden.bundle.digest, golden.bundle.inferred)
+    for file in bundle.manifest.files:
+        (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(golden.bundle.folder / file.path, tmp_path / file.path)
+    files = [file.path for file in bundle.manifest.files if file.path.startswith(bundle.manifest.model)]
+    changed = bundle.folder / max(files, key=lambda path: (bundle.folder / path).stat().st_size)
+    data = bytearray(changed.read_bytes())
+    data[len(data) // 2] ^= 1
+    changed.write_bytes(data)
+    with pytest.raises(DigestMismatch, match=changed.name):
+        runtime(bundle.manifest.format).load(bundle)
+
+
+def test_what_is_cut_off_or_empty_is_one_clear_error(golden, tmp_path):
+    """As a bare file, without digests: the format's own reader has to see it. Nothing of it is run."""
+    source = golden.bundle.model_path
+    if source.is_dir() or golden.bundle.manifest.format in {"python", "python-learner"}:
+        return  # a folder's parts, and text that is cut off at a line's end, have tests of their own
+    data = source.read_bytes()
+    for share in (0.0, 0.02, 0.3, 0.7, 0.95):
+        cut = tmp_path / source.name
+        cut.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(ServableError) as caught:
+            open_bundle(cut)
+        assert "\n" not in caught.value.message
+        assert "Traceback" not in caught.value.message
 
 
 def test_rows_keep_their_order(golden, model):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import servable
-from servable.bundles.elsewhere import Elsewhere
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.errors import BundleError, CorruptModel, IncompatibleModel, UnsafeModel
@@ -41,13 +40,13 @@ def test_what_translation_does_not_know_is_packed_for_a_jvm(tmp_path):
     assert bundle.manifest.format == "pmml-jvm"
     assert "allow_unsafe" not in bundle.manifest.options
     assert runtime("pmml-jvm").isolated
-    with Elsewhere() as there:
-        model = there.load(open_bundle(tmp_path / "bundle"))
-        found = model.predict(Batch({"age": np.array([[20.0], [60.0], [np.nan]])}))
+    with servable.load(tmp_path / "bundle") as model:
+        assert model.sandbox
+        found = model.predict_batch(Batch({"age": np.array([[20.0], [60.0], [np.nan]])}))
         label = next(name for name, array in found.columns.items() if array.dtype == object)
         assert found[label].tolist()[:2] == ["low", "high"]
         assert bundle.signature.check_outputs(found) == []
-        assert model.predict(Batch({"age": np.empty((0, 1))}, 0)).rows == 0
+        assert model.predict_batch(Batch({"age": np.empty((0, 1))}, 0)).rows == 0
 
 
 @pytest.mark.faults
@@ -61,8 +60,8 @@ def test_it_agrees_with_the_translation(tmp_path):
     rows = {name: np.array([[value] for value in told["inputs"][name]], float) for name in names}
     expected = translated.predict(Batch({field.name: rows[field.name].astype(field.dtype).reshape(-1, *field.shape[1:])
                                          for field in open_bundle(path).signature.inputs}))  # fmt: skip
-    with Elsewhere() as there:
-        found = there.load(open_bundle(tmp_path / "bundle")).predict(Batch(rows))
+    with servable.load(tmp_path / "bundle") as model:
+        found = model.predict_batch(Batch(rows))
     shared = set(found.columns) & set(expected.columns)
     assert shared
     for name in shared:

@@ -73,7 +73,8 @@ def test_a_number_without_axes_stays_the_same_in_every_call(files):
 
 def test_without_consent_nothing_is_run(files, tmp_path):
     weights, source, _ = files
-    source.write_text(f"open({str(tmp_path / 'touched')!r}, 'w')\n" + NET)
+    touch = f"try:\n    open({str(tmp_path / 'touched')!r}, 'w')\nexcept PermissionError:\n    pass\n"
+    source.write_text(touch + NET)
     assert recognise(weights).name == "safetensors"
     with pytest.raises(BundleError, match="--include"):
         open_bundle(weights)
@@ -81,7 +82,7 @@ def test_without_consent_nothing_is_run(files, tmp_path):
         servable.pack(weights, sample=FLOWERS.data, include=[source], output=tmp_path / "bundle")
     assert not (tmp_path / "touched").exists()
     servable.pack(weights, sample=FLOWERS.data, include=[source], allow_unsafe=True, output=tmp_path / "bundle")
-    (tmp_path / "touched").unlink()
+    (tmp_path / "touched").unlink(missing_ok=True)  # with consent it is run, behind walls where there are any
     manifest = tmp_path / "bundle" / "manifest.toml"
     manifest.write_text(manifest.read_text().replace("allow_unsafe = true", "allow_unsafe = false"))
     with pytest.raises(UnsafeModel, match="consented"):

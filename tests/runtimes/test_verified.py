@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from servable.bundles.open import open_bundle
-from servable.errors import DigestMismatch
+from servable.errors import CorruptModel, DigestMismatch
 from servable.runtimes import verified
 from tests.packed import bundle_at
 
@@ -29,3 +29,17 @@ def test_what_was_exchanged_between_the_check_and_the_load_is_never_loaded(tmp_p
         pytest.fail("it was handed over")
     with pytest.raises(DigestMismatch):
         verified.read(bundle)
+
+
+def test_a_pinned_file_is_the_one_that_was_checked_whatever_takes_its_name(tmp_path):
+    bundle = open_bundle(bundle_at(tmp_path / "b"))
+    data = bundle.model_path.read_bytes()
+    with verified.pinned(bundle) as path:
+        (tmp_path / "other").write_bytes(b"another model under its name")
+        (tmp_path / "other").replace(bundle.model_path)
+        assert path.read_bytes() == data
+    with pytest.raises(DigestMismatch, match="changed or damaged"), verified.pinned(bundle):
+        pytest.fail("it was handed over")
+    bundle.model_path.unlink()
+    with pytest.raises(CorruptModel, match="cannot read"), verified.pinned(bundle):
+        pytest.fail("it was handed over")

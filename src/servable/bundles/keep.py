@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -12,6 +11,7 @@ import msgspec
 from servable.bundles import digest
 from servable.bundles.choose import To
 from servable.bundles.draft import Draft, golden_of
+from servable.bundles.elsewhere.process import Elsewhere
 from servable.bundles.golden import GOLDEN, golden_bytes
 from servable.bundles.infer import with_names
 from servable.bundles.original import Original
@@ -20,8 +20,7 @@ from servable.bundles.seen import with_sample
 from servable.bundles.source import FileSource
 from servable.bundles.tables import to_batch
 from servable.bundles.write import write_bundle
-from servable.domain.bundle import Bundle, Manifest
-from servable.domain.model import Model
+from servable.domain.bundle import Manifest
 from servable.domain.signature import Signature
 from servable.errors import InvalidInput, UsageError
 from servable.runtimes.find import runtime
@@ -42,11 +41,9 @@ def keep_booster(original: Original, name: str, sample: Sample | None, to: To) -
         return Draft(stated, {**draft.files, original.file: path.read_bytes()})
 
 
-def keep_file(
-    source: FileSource, name: str, sample: Sample | None, to: To, load: Callable[[Bundle], Model] | None = None
-) -> Draft:
-    """A model file as it is: what it says of itself is the contract; the sample must fit it. `load`: where it is loaded
-    and asked, if not here.
+def keep_file(source: FileSource, name: str, sample: Sample | None, to: To, there: Elsewhere | None = None) -> Draft:
+    """A model file as it is: what it says of itself is the contract; the sample must fit it. `there`: where it is
+    loaded and asked, if not here.
     """
     if to == "onnx" and source.format != "onnx":
         raise UsageError(f"a {source.format} file is kept as it is: to convert, pack the model object with a sample")
@@ -54,7 +51,7 @@ def keep_file(
     if sample is not None and hasattr(sample.table, "columns"):
         signature = with_names(signature, tuple(sample.table.columns))
     draft = as_stated(source, name, signature)
-    return _witnessed(draft, sample, load or runtime(source.format).load)
+    return _witnessed(draft, sample, there)
 
 
 def as_stated(source: FileSource, name: str, signature: Signature) -> Draft:
@@ -84,14 +81,14 @@ def _files(path: Path) -> dict[str, Path]:
     return {file.relative_to(path.parent).as_posix(): file for file in digest.walk(path)}
 
 
-def _witnessed(draft: Draft, sample: Sample | None, load: Callable[[Bundle], Model]) -> Draft:
+def _witnessed(draft: Draft, sample: Sample | None, there: Elsewhere | None) -> Draft:
     """The draft with the model's answers to the sample, and what was seen in that; without one, with the answer to the
     plainest row, if the model answers that.
     """
     stated = draft.manifest
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=None if there is None else there.place) as folder:
         bundle = write_bundle(Path(folder) / "bundle", stated, draft.files)
-        model = load(bundle)
+        model = runtime(stated.format).load(bundle) if there is None else there.load(bundle)
         try:
             if sample is None:
                 rows = stated.signature.example()

@@ -5,8 +5,7 @@ contract and its answers; then kept with what it needs around it.
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ import msgspec
 from servable.bundles.candidates import taken_by_estimator
 from servable.bundles.choose import To
 from servable.bundles.draft import Draft
-from servable.bundles.elsewhere import Elsewhere
+from servable.bundles.elsewhere.process import Elsewhere
 from servable.bundles.environments import build
 from servable.bundles.infer import with_names
 from servable.bundles.keep import keep_file
@@ -36,8 +35,16 @@ REQUIREMENTS: Final = "requirements.txt"
 TAKE_MISSING: Final = frozenset({"FP32", "FP64", "BYTES"})
 
 
-def keep_code(source: CodeSource, name: str, sample: Sample | None, to: To, environments: Path) -> Draft:
-    """The draft of a bundle with consent in it. `environments`: where they are made.
+def keep_code(
+    source: CodeSource,
+    name: str,
+    sample: Sample | None,
+    to: To,
+    environments: Path,
+    tell: Callable[[tuple[str, ...]], Any],
+) -> Draft:
+    """The draft of a bundle with consent in it. `environments`: where they are made; `tell` is told the layers of the
+    sandbox.
 
     Raises UsageError, EnvironmentFault, and what opening the model raises.
     """
@@ -48,8 +55,11 @@ def keep_code(source: CodeSource, name: str, sample: Sample | None, to: To, envi
     if len(beside) < len(around.include) or source.path.name in beside:
         raise UsageError("two of the files have the same name: in the bundle they lie beside each other")
     known, rows = _told(source, sample)
-    with tempfile.TemporaryDirectory() as folder, Elsewhere(_python(around, environments)) as there:
-        place = Path(folder)
+    plugin = runtime(source.format)
+    with Elsewhere(source.path.name, (), plugin, _python(around, environments)) as there:
+        tell(there.layers)
+        place = there.place / "opened"
+        place.mkdir()
         for file_name, path in {source.path.name: source.path, **beside}.items():
             _copy(path, place / file_name)
         seen = there.declared(source.format, place / source.path.name, known, rows)
@@ -58,7 +68,7 @@ def keep_code(source: CodeSource, name: str, sample: Sample | None, to: To, envi
                 seen = msgspec.structs.replace(seen, signature=with_names(seen.signature, tuple(sample.table.columns)))
             seen = _limited(there, source, seen, {source.path.name: source.path, **beside}, sample)
         options: dict[str, Any] = {**seen.options}
-        if getattr(runtime(source.format), "code", True):
+        if getattr(plugin, "code", True):
             options[consent.ALLOW] = True
         if around.requirements is not None:
             options["requirements"] = REQUIREMENTS
@@ -66,7 +76,7 @@ def keep_code(source: CodeSource, name: str, sample: Sample | None, to: To, envi
         elif around.python is not None:
             options["python"] = str(around.python.absolute())
         stated = msgspec.structs.replace(seen, options=options)
-        return keep_file(FileSource(source.path, source.format, stated, beside), name, sample, to, there.load)
+        return keep_file(FileSource(source.path, source.format, stated, beside), name, sample, to, there)
 
 
 def _told(source: CodeSource, sample: Sample | None) -> tuple[Inspection | None, Batch | None]:
@@ -94,9 +104,8 @@ def _limited(
         name="asked", format=source.format, model=source.path.name, platform="", signature=signature, files=(),
         libraries=seen.libraries, options={**seen.options, consent.ALLOW: True},
     )  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
-        model = there.load(write_bundle(Path(folder) / "bundle", stated, files))
-        asked = ask(lambda table: dict(model.predict(to_batch(table, signature)).columns), sample.table)
+    model = there.load(write_bundle(there.place / "limits", stated, files))
+    asked = ask(lambda table: dict(model.predict(to_batch(table, signature)).columns), sample.table)
     inputs = contract(seen.signature.inputs, asked, {})
     return msgspec.structs.replace(seen, signature=msgspec.structs.replace(seen.signature, inputs=inputs))
 

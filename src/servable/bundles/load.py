@@ -11,13 +11,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from servable.bundles.golden import prove_golden
 from servable.bundles.guard import guard_of
-from servable.bundles.open import open_bundle
+from servable.bundles.open_model import Opened, open_model
 from servable.bundles.sample import is_frame
 from servable.bundles.tables import to_batch, to_frame
 from servable.domain.batch import Array, Batch
-from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.signature import Signature
@@ -25,17 +23,16 @@ from servable.errors import InvalidInput, ModelFailed, NotFound
 from servable.rules.guard import Guarded
 from servable.rules.handover import FARTHEST, conformed, taken_by
 from servable.rules.whole import Answered
-from servable.runtimes.find import runtime
 
 
 class Predictor:
     """A loaded bundle. Closes with `close()` or at the end of a `with` block."""
 
-    def __init__(self, bundle: Bundle, model: Model, find: Callable[[str], Predictor] | None = None) -> None:
+    def __init__(self, opened: Opened, find: Callable[[str], Predictor] | None = None) -> None:
         """`find` loads what a Ref names, for rules that hand rows over."""
-        self.bundle = bundle
-        self._model = model
-        self._guard = guard_of(bundle)
+        self.bundle, self._model, self.sandbox = opened
+        """`sandbox`: the layers around its process; none where the model is data, and open in this one."""
+        self._guard = guard_of(self.bundle)
         self._find = find
         self._others: dict[str, Predictor] = {}
         self._distance = 0
@@ -120,22 +117,21 @@ class Predictor:
         return f"Predictor({self.name!r}, {self.bundle.manifest.format}; {inputs})"
 
 
-def load(source: Path | str, *, device: str = "cpu", find: Callable[[str], Predictor] | None = None) -> Predictor:
+def load(
+    source: Path | str,
+    *,
+    device: str = "cpu",
+    find: Callable[[str], Predictor] | None = None,
+    environments: Path | None = None,
+) -> Predictor:
     """Load a bundle's folder or a model file, verified and held against its golden rows. `find` loads what a Ref names,
-    for rules that hand rows over.
+    for rules that hand rows over; `environments` as in `open_model`.
 
-    Raises NotFound, BundleError and what is below it, MissingExtra.
+    Raises NotFound, BundleError and what is below it, MissingExtra, EnvironmentFault.
     """
     if not Path(source).expanduser().exists():
         raise NotFound(f"there is no bundle or model file at {str(source)!r}")
-    bundle = open_bundle(Path(source).expanduser())
-    model = runtime(bundle.manifest.format).load(bundle, device)
-    try:
-        prove_golden(bundle, model)
-    except BaseException:
-        model.close()
-        raise
-    return Predictor(bundle, model, find)
+    return Predictor(open_model(Path(source).expanduser(), environments, device=device), find)
 
 
 def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:

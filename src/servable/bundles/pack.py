@@ -13,18 +13,20 @@ from typing import Any
 
 import msgspec
 
-from servable.bundles.choose import To, choose
+from servable.bundles.choose import To
 from servable.bundles.convert_file import pack_file
-from servable.bundles.keep import keep_booster
+from servable.bundles.environments import ENVIRONMENTS
 from servable.bundles.keep_code import keep_code
 from servable.bundles.lineage import lineage_of
 from servable.bundles.mlflow import unwrapped
 from servable.bundles.mlflow_origin import facts, papers
 from servable.bundles.open import name_from
+from servable.bundles.pack_foreign import Tell, pack_foreign
+from servable.bundles.pack_object import pack_object
 from servable.bundles.ruled import Rules, with_rules
 from servable.bundles.sample import read_sample
 from servable.bundles.seen import without_rows
-from servable.bundles.source import CodeSource, FileSource, Surroundings, source_of
+from servable.bundles.source import CodeSource, FileSource, ForeignSource, Surroundings, source_of
 from servable.bundles.write import write_bundle
 from servable.domain import demand
 from servable.domain.bundle import Bundle
@@ -52,6 +54,7 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     requirements: Path | str | None = None,
     python: Path | str | None = None,
     home: Path | None = None,
+    on_sandbox: Tell = lambda _: None,
 ) -> Bundle:
     """Make a bundle of a fitted model object, or of a model file.
 
@@ -59,8 +62,9 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     leave out. `to`: `auto` converts to ONNX where that is proven equal and keeps the model's own file otherwise,
     `onnx` insists, `keep` does not convert. `output`: the bundle's folder; by default one under SERVABLE_HOME, named by
     its digest.
-    `format` names a file's runtime instead of recognising it. `allow_unsafe` consents to open a pickle, which may run
-    code, here and now; what is written never does. `checks` (`"accuracy>=0.9"`) are kept for the release gate.
+    `format` names a file's runtime instead of recognising it. `allow_unsafe` consents to open a file that runs
+    code as it is opened, in a sandboxed process; `on_sandbox` is told the layers of that. A model object is the
+    caller's own, and asked here. `checks` (`"accuracy>=0.9"`) are kept for the release gate.
     Of a model that is code, and kept as that: `include` names files that lie beside it in the bundle (modules that it
     imports, data; of pickles, the transformers that come first), `requirements` a file of the libraries it runs on, in
     an environment of its own (made under `home`, by default SERVABLE_HOME), `python` the interpreter that has them.
@@ -89,20 +93,15 @@ def pack(  # noqa: PLR0913 - the one call users make: every choice is a name
     rows = None if sample is None else read_sample(sample, label)
     home = home or Path(os.environ.get("SERVABLE_HOME", "~/.servable")).expanduser()
     if isinstance(source, CodeSource):
-        packed = keep_code(source, name, rows, to, home / "environments")
+        packed = keep_code(source, name, rows, to, home / ENVIRONMENTS, on_sandbox)
+    elif isinstance(source, ForeignSource):
+        packed = pack_foreign(source, name, rows, to, on_sandbox)
     elif isinstance(source, FileSource):
         packed = pack_file(source, name, rows, to)
-    elif source.answer is None:
-        packed = keep_booster(source, name, rows, to)
-    elif rows is None:
-        raise UsageError(
-            "a model object is packed with a sample of rows, like sample=X_train: their columns are the contract, and "
-            "the model's answers to them the proof"
-        )
     else:
-        packed = choose(source, name, rows, to)
+        packed = pack_object(source, name, rows, to)
     if rules:
-        packed = with_rules(packed, rules, calibrate=calibrate, label=label)
+        packed = with_rules(packed, rules, calibrate=calibrate, label=label, environments=home / ENVIRONMENTS)
     if not reference:
         packed = without_rows(packed)
     lineage = packed.manifest.lineage | lineage_of(getattr(source, "model", model), sample, rows, parent)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -12,13 +11,9 @@ from servable.bundles.original import Original, original_of
 from servable.bundles.trial import survive
 from servable.domain.bundle import MANIFEST
 from servable.domain.runtime import Inspection
-from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, UnsafeModel, UsageError
+from servable.errors import UnsafeModel, UsageError
 from servable.runtimes.find import recognise, runtime
-from servable.runtimes.pickle_file import versions
 from servable.runtimes.sklearn import load_estimator
-
-_TIMELESS: Final = frozenset({"LabelEncoder"})
-"""Parts that hold values and nothing else, alike in every version of scikit-learn: LightGBM's classifiers have one."""
 
 
 class FileSource(msgspec.Struct, frozen=True):
@@ -51,9 +46,18 @@ class CodeSource(msgspec.Struct, frozen=True):
     around: Surroundings
 
 
+class ForeignSource(msgspec.Struct, frozen=True):
+    """A file that may run foreign code as it is opened, and is converted or kept as data: a pickle to which somebody
+    consented, a network. Opened elsewhere.
+    """
+
+    path: Path
+    format: str
+
+
 def source_of(
     model: Any, kind: str | None, *, allow_unsafe: bool, around: Surroundings, keep: bool
-) -> Original | FileSource | CodeSource:
+) -> Original | FileSource | CodeSource | ForeignSource:
     """Recognise what is to be packed; `kind` names the format of a file instead. `keep`: it is not to be converted.
 
     Raises UsageError, UnknownFormat, UnsafeModel, CorruptModel, MissingExtra.
@@ -70,53 +74,16 @@ def source_of(
         return CodeSource(path.resolve(), plugin.name, around)
     if around:
         raise UsageError("files, requirements and an interpreter go with a model that is code, and --allow-unsafe")
-    if pickled:
-        return original_of(_unpickled(path, allow_unsafe=allow_unsafe))
+    if pickled and not allow_unsafe:
+        raise UnsafeModel(
+            f"{path.name!r} is a pickle: opening it runs whatever code it holds. If you trust who made it, consent "
+            "with allow_unsafe=True (--allow-unsafe); where it can be converted, the bundle made of it holds no code"
+        )
+    if plugin.isolated:
+        return ForeignSource(path.resolve(), plugin.name)
     if plugin.name == "sklearn":
         estimator, _ = load_estimator(path.read_bytes(), path.name)
         return original_of(estimator)
     if getattr(plugin, "fragile", False):
         survive(path.resolve(), plugin.name)
     return FileSource(path.resolve(), plugin.name, plugin.inspect(path))
-
-
-def _unpickled(path: Path, *, allow_unsafe: bool) -> Any:
-    """The object in a pickle or joblib file: opening one runs whatever code it holds."""
-    if not allow_unsafe:
-        raise UnsafeModel(
-            f"{path.name!r} is a pickle: opening it runs whatever code it holds. If you trust who made it, consent "
-            "with allow_unsafe=True (--allow-unsafe); where it can be converted, the bundle made of it holds no code"
-        )
-    try:
-        import joblib
-    except ImportError as error:
-        raise MissingExtra("sklearn", f"open {path.name!r}", missing=error.name) from error
-    try:
-        with warnings.catch_warnings(record=True) as heard:
-            warnings.simplefilter("always")
-            model = joblib.load(path)
-    except Exception as error:  # a wall: a pickle may raise anything
-        made_by = ", ".join(versions(path.read_bytes(), path.name))
-        raise CorruptModel(
-            f"{path.name!r} cannot be opened here ({type(error).__name__}: {error}): it wants the libraries and "
-            f"versions it was made with{f' (scikit-learn {made_by})' if made_by else ''}. Name them by --requirements"
-        ) from error
-    _same_version(path, heard)
-    return model
-
-
-def _same_version(path: Path, heard: list[warnings.WarningMessage]) -> None:
-    """Raise IncompatibleModel where scikit-learn said, as it made an estimator, that another version had written it.
-
-    It would then answer, but perhaps otherwise: there is nothing left to prove a packed model against.
-    """
-    for each in heard:
-        if getattr(each.message, "estimator_name", None) in _TIMELESS:
-            continue
-        written = getattr(each.message, "original_sklearn_version", None)
-        if written is not None:
-            here = getattr(each.message, "current_sklearn_version", "another version")
-            raise IncompatibleModel(
-                f"{path.name!r} was made by scikit-learn {written}, and {here} is installed: it may answer "
-                f"differently. Keep it as it is, with --requirements FILE that says scikit-learn=={written}"
-            )

@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 
 from servable.bundles.answer import Answer, read_answer
+from servable.bundles.guard import guard_of
+from servable.bundles.open_model import open_model
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.rule import Fired
-from servable.engine.loading import load
 from servable.engine.plan import Target
-from servable.engine.process.alone import load_alone, needs_process
 from servable.errors import ModelFailed, ServableError
 from servable.rules.guard import Guard
 from servable.rules.whole import Answered
@@ -92,10 +92,9 @@ class Subject:
 def subject(target: Target, environments: Path) -> Iterator[Subject]:
     """The target, loaded and proven on its golden rows; closed at the end. Raises what loading raises."""
     start = time.perf_counter()
-    alone = needs_process(Path(target.source))
-    loaded = load_alone(target, environments) if alone else load(target, warm_up=False)
+    opened = open_model(Path(target.source), environments, name=target.name, digest=target.digest)
     try:
         seconds = time.perf_counter() - start
-        yield Subject(f"{target.name}:{target.version}", loaded.bundle, loaded.model, seconds, loaded.guard)
+        yield Subject(f"{target.name}:{target.version}", opened.bundle, opened.model, seconds, guard_of(opened.bundle))
     finally:
-        loaded.model.close()
+        opened.model.close()

@@ -129,7 +129,7 @@ def machine(settings: Settings) -> Iterator[Finding]:
 
 def _model_processes() -> Iterator[Finding]:
     """What a model that runs foreign code needs: walls around it, and memory to share with it."""
-    from servable.engine.process import landlock
+    from servable.sandbox import landlock
 
     walls = landlock.version()
     fix = "" if walls else 'Linux 5.13 with Landlock enabled has them; sandbox = "required" refuses to go without'

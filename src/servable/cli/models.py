@@ -117,27 +117,29 @@ def verify(context: typer.Context, ref: RefText, home: Home = None, as_json: AsJ
 
     Example:  servable models verify churn:3
     """
+    from servable.bundles.environments import ENVIRONMENTS
+    from servable.bundles.open_model import open_model
     from servable.domain.verdict import Verdict
-    from servable.engine.loading import load
-    from servable.engine.plan import Target
     from servable.errors import BundleError
+    from servable.settings import load_settings
 
     registry = registry_at(home or context.obj)
     version = registry.catalog().find(ref_of(ref))
-    target = Target(version.name, version.version, str(registry.folder(version)), version.digest)
+    environments = load_settings({"home": home or context.obj}).home_path / ENVIRONMENTS
     try:
         with working(f"verifying {version.name}:{version.version}"):
-            loaded = load(target)
-            loaded.model.close()
+            opened = open_model(registry.folder(version), environments, name=version.name, digest=version.digest)
+            opened.model.close()
     except BundleError as error:
         verdict = Verdict("verify", passed=False, reason=error.message)
     else:
-        golden = "reproduces its golden rows" if loaded.bundle.manifest.golden else "has no golden rows"
+        golden = "reproduces its golden rows" if opened.bundle.manifest.golden else "has no golden rows"
+        within = f"; opened in a sandbox ({', '.join(opened.layers)})" if opened.layers else ""
         verdict = Verdict(
             "verify",
             passed=True,
-            reason=f"{version.name}:{version.version} is as it was packed, loads, and {golden}",
-            numbers={"files": len(loaded.bundle.manifest.files)},
+            reason=f"{version.name}:{version.version} is as it was packed, loads, and {golden}{within}",
+            numbers={"files": len(opened.bundle.manifest.files)},
         )
     if as_json:
         show_json(_builtins(verdict))

@@ -47,7 +47,7 @@ def pack(
         str | None, typer.Option(help="The registered version that this one was made from.", metavar="REF")
     ] = None,
     allow_unsafe: Annotated[
-        bool, typer.Option("--allow-unsafe", help="Open a pickle or Python: it may run any code, here and now.")
+        bool, typer.Option("--allow-unsafe", help="Open a pickle or Python: it runs its code, in a sandbox.")
     ] = False,
     include: Annotated[
         list[Path] | None,
@@ -76,11 +76,12 @@ def pack(
         known = registry_at(home).catalog().find(Ref.parse(parent))
         parent = f"{known.name}:{known.version} {known.digest}"
     with tempfile.TemporaryDirectory(prefix="servable-pack-") as folder, working(f"packing {file.name}"):
+        layers: list[str] = []
         bundle = servable.pack(
             file, name=name, sample=sample, label=label, output=output or Path(folder) / "bundle", format=format_,
             to=to.value, allow_unsafe=allow_unsafe, checks=check or (), rules=rules or (), calibrate=calibrate,
             reference=reference, parent=parent, include=include or (), requirements=requirements, python=python,
-            home=load_settings({"home": home}).home_path,
+            home=load_settings({"home": home}).home_path, on_sandbox=layers.extend,
         )  # fmt: skip
         version = registry_at(home).register(bundle.folder) if register else None
     lineage = bundle.manifest.lineage
@@ -91,6 +92,7 @@ def pack(
         "conversion": lineage.get("conversion"),
         "proof": lineage.get("proof"),
         "rejected": lineage.get("rejected", []),
+        "sandbox": layers,
         "digest": bundle.digest,
         "output": str(output) if output else None,
     }
@@ -103,5 +105,7 @@ def pack(
         say(f"  not converted: {reason}")
     if told["proof"]:
         say(f"  {told['proof']}")
+    if layers:
+        say(f"  opened in a sandbox: {', '.join(layers)}")
     if version:
         say(f"  serve it:  servable serve {bundle.name}")

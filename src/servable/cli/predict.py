@@ -66,20 +66,23 @@ def predict(
 
 @contextmanager
 def _here(ref: str, home: str | None) -> Iterator[Asked]:
-    """The live version of a registered name, or the model of a path, loaded in this process."""
+    """The live version of a registered name, or the model of a path, loaded for this command."""
     import servable
+    from servable.bundles.environments import ENVIRONMENTS
     from servable.bundles.load import Predictor
-    from servable.engine.loading import load
+    from servable.bundles.open_model import open_model
     from servable.server.targets import resolve
     from servable.settings import load_settings
     from servable.wire.open_inference import Codec
 
-    plan = resolve(load_settings({"home": home}), [ref])
+    settings = load_settings({"home": home})
+    plan = resolve(settings, [ref])
     (target,) = (target for target in plan.targets if target.version == plan.routes[target.name].live)
-    loaded = load(target, warm_up=False)
-    predictor = Predictor(loaded.bundle, loaded.model, lambda other: servable.load(other, home=home))
+    environments = settings.home_path / ENVIRONMENTS
+    opened = open_model(Path(target.source), environments, name=target.name, digest=target.digest)
+    predictor = Predictor(opened, lambda other: servable.load(other, home=home))
     signature = predictor.signature
-    codec = Codec(signature, target.name, target.version, loaded.bundle.manifest.labels)
+    codec = Codec(signature, target.name, target.version, opened.bundle.manifest.labels)
 
     def ask(body: bytes) -> bytes:
         inquiry = codec.decode(body)

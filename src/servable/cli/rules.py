@@ -81,7 +81,10 @@ def judge(
         tried = ref
         if rules is not None:
             tried = str(Path(folder) / "bundle")
-            ruled(_bundle(ref, home)[0], rules, Path(tried), calibrate=calibrate, label=label)
+            ruled(
+                _bundle(ref, home)[0], rules, Path(tried),
+                calibrate=calibrate, label=label, environments=_environments(home),
+            )  # fmt: skip
         with working(f"judging {source.name}"):
             told, count = _tried(tried, source, home)
     if as_json:
@@ -110,13 +113,23 @@ def apply(
     with tempfile.TemporaryDirectory(prefix="servable-rules-") as folder, working(f"giving {ref} its rules"):
         old, version_of = _bundle(ref, home)
         place = output or Path(folder) / "bundle"
-        bundle = ruled(old, rules, place, calibrate=calibrate, label=label, parent=version_of)
+        bundle = ruled(
+            old, rules, place,
+            calibrate=calibrate, label=label, parent=version_of, environments=_environments(home),
+        )  # fmt: skip
         version = None if output is not None else registry_at(home).register(bundle.folder)
     where = f"{bundle.name}:{version.version}" if version else str(output)
     if as_json:
         show_json({"made": where, "digest": bundle.digest, "rules": [rule.name for rule in bundle.manifest.rules]})
     else:
         print(f"{where}  ({len(bundle.manifest.rules)} rules)")
+
+
+def _environments(home: str | None) -> Path:
+    from servable.bundles.environments import ENVIRONMENTS
+    from servable.settings import load_settings
+
+    return load_settings({"home": home}).home_path / ENVIRONMENTS
 
 
 def _bundle(ref: str, home: str | None) -> tuple[Bundle, str]:

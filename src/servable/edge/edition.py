@@ -14,6 +14,7 @@ import msgspec
 from servable.bundles.difference import ABSOLUTE, RELATIVE
 from servable.bundles.guard import guard_of
 from servable.bundles.load import Predictor
+from servable.bundles.open_model import Opened
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
@@ -82,7 +83,7 @@ def answering(edition: Edition, predictor: Predictor) -> Iterator[Predictor]:
     if edition.variant == ORIGINAL and edition.bundle.signature == predictor.bundle.signature:
         yield predictor
         return
-    with Predictor(edition.bundle, edition.opened()) as other:
+    with Predictor(Opened(edition.bundle, edition.opened())) as other:
         yield other
 
 

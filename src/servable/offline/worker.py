@@ -64,15 +64,13 @@ def main() -> int:
 @contextlib.contextmanager
 def loaded(target: Target, environments: Path) -> Iterator[tuple[Model, Bundle]]:
     """The model: here if it is data, else in a sandboxed process of its own, with the libraries that it names."""
-    from servable.engine.loading import load
-    from servable.engine.process.alone import load_alone, needs_process
+    from servable.bundles.open_model import open_model
 
-    alone = needs_process(Path(target.source))
-    found = load_alone(target, environments) if alone else load(target, warm_up=False)
+    opened = open_model(Path(target.source), environments, name=target.name, digest=target.digest)
     try:
-        yield found.model, found.bundle
+        yield opened.model, opened.bundle
     finally:
-        found.model.close()
+        opened.model.close()
 
 
 def _report(reports: IO[bytes], report: Ready | Scored | Failed) -> None:

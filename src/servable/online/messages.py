@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from servable.domain.problem import Problem
-from servable.engine.process.frames import HEADER
 from servable.online.event import Column
+from servable.wire.frames import HEADER
 
 TEACH: Final = 32
 """Door to process: its body is a list of Lessons. A TAUGHT with its number comes back."""

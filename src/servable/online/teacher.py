@@ -19,11 +19,11 @@ import orjson
 
 from servable.domain.record import Records
 from servable.domain.signature import Signature
-from servable.engine.process.frames import HEADER, UNREADABLE, WELCOME
 from servable.errors import NotReady, Overloaded
 from servable.online import messages
 from servable.online.kept import lessons_of
 from servable.online.messages import Lesson, Progress, Taken
+from servable.wire.frames import HEADER, UNREADABLE, WELCOME
 
 RECONNECT_S: Final = 0.05
 MOST_WAITING: Final = 10_000

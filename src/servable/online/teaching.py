@@ -22,7 +22,6 @@ from servable.domain.batch import Batch
 from servable.domain.model import Learner
 from servable.domain.problem import Problem
 from servable.domain.signature import Signature
-from servable.engine.process.frames import UNREADABLE, BadFrame
 from servable.errors import ServableError
 from servable.online import event, messages
 from servable.online.bulletin import Bulletin
@@ -36,6 +35,7 @@ from servable.online.intake import Intake
 from servable.online.journal import Entry, Journal, read
 from servable.online.snapshots import Snapshot, Snapshots
 from servable.online.waiting import Waiting
+from servable.wire.frames import UNREADABLE, BadFrame
 
 SLICE_S: Final = 0.01
 """The longest that predictions wait for a slice of learning, but for one example that takes longer."""

@@ -17,6 +17,7 @@ from servable.domain.bundle import Bundle
 from servable.domain.generation import Finish, Generator, Piece, Prompt, Say
 from servable.domain.runtime import Inspection
 from servable.errors import BundleError, CorruptModel, InvalidInput, MissingExtra, ModelFailed
+from servable.runtimes import verified
 from servable.runtimes.completion import SIGNATURE, TOKENS, completed
 from servable.runtimes.gguf_file import MAGIC, read
 
@@ -148,7 +149,6 @@ def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
         raise MissingExtra("llm", f"load {bundle.name!r}", missing=error.name) from error
     slots = options.get("slots", SLOTS)
     params = xllamacpp.CommonParams()
-    params.model.path = str(bundle.model_path)
     params.n_parallel = slots
     params.n_ctx = slots * options.get("context", CONTEXT)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.get("threads", threads())
@@ -158,7 +158,8 @@ def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
     params.warmup = False  # the first text does it
     params.n_threads_http = 1
     params.verbosity = QUIET
-    with tempfile.TemporaryDirectory(prefix="llm-") as folder:
+    with verified.pinned(bundle) as path, tempfile.TemporaryDirectory(prefix="llm-") as folder:
+        params.model.path = str(path)
         params.hostnames = [os.path.relpath(Path(folder) / "engine.sock")]  # a whole path may be too long for a socket
         try:
             engine = xllamacpp.Server(params)

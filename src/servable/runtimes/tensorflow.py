@@ -6,6 +6,7 @@ One signature is served: `serving_default`, or the one that `options.signature` 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +42,7 @@ class TensorFlowRuntime:
             raise CorruptModel(f"cannot read {path.name!r}: {error.strerror or error}") from error
         file = saved_model.read(data, path.name)
         chosen = PREFERRED if PREFERRED in file.signatures else file.signatures[0]
-        call, inputs, outputs = _function(path, chosen, path.name)
+        call, inputs, outputs = _function(path, chosen, path.name, ExitStack())
         return Inspection(
             graph.signature_of(call, inputs, outputs),
             libraries={"tensorflow": file.version} if file.version else {},
@@ -72,18 +73,19 @@ class TensorFlowRuntime:
             )
         name = bundle.manifest.model
         file = saved_model.read(verified.read(bundle, bundle.model_path / saved_model.FILE), name)
-        for listed in bundle.manifest.files:
-            verified.read(bundle, bundle.folder / listed.path)
         chosen = str(bundle.manifest.options.get("signature", PREFERRED))
         if chosen not in file.signatures:
             raise CorruptModel(f"{name!r} has no signature {chosen!r}: it has {', '.join(map(repr, file.signatures))}")
-        call, inputs, outputs = _function(bundle.model_path, chosen, name)
+        with ExitStack() as kept:
+            call, inputs, outputs = _function(kept.enter_context(verified.copied(bundle)), chosen, name, kept.pop_all())
         agree(bundle, inputs, outputs)
         return graph.GraphModel(call, bundle.signature)
 
 
-def _function(path: Path, chosen: str, name: str) -> tuple[graph.Call, tuple[Field, ...], tuple[Field, ...]]:
-    """The signature's function, its inputs and its outputs."""
+def _function(
+    path: Path, chosen: str, name: str, kept: ExitStack
+) -> tuple[graph.Call, tuple[Field, ...], tuple[Field, ...]]:
+    """The signature's function, its inputs and its outputs. `kept`: what lies at `path`, read at any time."""
     library = graph.tensorflow(name)
     loaded, function = _signature(path, chosen, name)
     specs = function.structured_input_signature[1]
@@ -91,7 +93,7 @@ def _function(path: Path, chosen: str, name: str) -> tuple[graph.Call, tuple[Fie
     outputs = tuple(graph.field(key, spec, name) for key, spec in sorted(function.structured_outputs.items()))
 
     def call(columns: Mapping[str, Array]) -> dict[str, Array]:
-        _keep: Any = loaded  # the function holds its variables weakly
+        _keep: Any = (loaded, kept)  # the function holds its variables weakly
         feeds = {key: library.constant(graph.sent(columns[key]), dtype=spec.dtype) for key, spec in specs.items()}
         return {key: graph.received(np.asarray(value.numpy())) for key, value in function(**feeds).items()}
 

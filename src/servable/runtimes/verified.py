@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from servable.domain.bundle import Bundle, File
 from servable.errors import CorruptModel, DigestMismatch
 
 CHUNK: Final = 1 << 20
+DESCRIPTORS: Final = Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd")
 
 
 def read(bundle: Bundle, path: Path | None = None) -> bytes:
@@ -37,6 +39,25 @@ def copied(bundle: Bundle) -> Iterator[Path]:
             if listed.path == model or listed.path.startswith(f"{model}/"):
                 _copy(bundle, listed, Path(folder) / listed.path)
         yield Path(folder) / model
+
+
+@contextmanager
+def pinned(bundle: Bundle) -> Iterator[Path]:
+    """A path of the bundle's model file for a library that opens paths itself, and of weights too large to copy: it
+    leads to the very file whose bytes were checked, whatever has taken its name since. What is written into that file
+    later is seen, as with everything that is mapped: bundles are not written to. Raises CorruptModel, DigestMismatch.
+    """
+    path = bundle.model_path
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise CorruptModel(f"cannot read {path.name!r} of bundle {bundle.name!r}: {error.strerror or error}") from error
+    with file:
+        hashed = hashlib.file_digest(file, "sha256").hexdigest()
+        for listed in bundle.manifest.files:
+            if listed.path == bundle.manifest.model:
+                _same(bundle, listed, hashed)
+        yield DESCRIPTORS / str(file.fileno())
 
 
 def _copy(bundle: Bundle, listed: File, target: Path) -> None:

@@ -17,11 +17,11 @@ from typing import Final, NamedTuple
 
 from servable.domain.batch import Batch
 from servable.engine.executor import Outcome, Returned
-from servable.engine.process import frames
 from servable.engine.process.line import Line
 from servable.engine.process.poison import Suspects
 from servable.engine.request import Request
 from servable.errors import DeadlineExceeded, DeadlyInput, ModelFailed, NotReady, ServableError
+from servable.wire import frames
 
 GRACE_S: Final = 1.0
 """A call may outlive the last deadline among its requests by this much, or by EXPECTED times what it should take."""

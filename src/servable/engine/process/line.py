@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from servable.domain.batch import Batch
-from servable.engine.process import frames
 from servable.engine.process.arena import Arena
+from servable.wire import frames
 
 RECEIVE_BYTES: Final = 256 * 1024
 AT_ONCE: Final = 256 * 1024

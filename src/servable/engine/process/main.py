@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 import msgspec
 
 from servable.domain.problem import Problem
-from servable.engine.process import sandbox
 from servable.engine.process.messages import Down, Load, Pulse, Retire, Up
 from servable.errors import ServableError, UsageError
+from servable.sandbox import walls
 
 if TYPE_CHECKING:
     from servable.domain.model import Model
@@ -90,7 +90,7 @@ def serve(supervisor: Supervisor, load: Load, more: More | None = None) -> int:
     what is done beside.
     """
     try:
-        layers = sandbox.enter(load)
+        layers = walls.enter(load.walls())
         threading.Thread(target=supervisor.watch, args=(load.beat_s,), name="servable-pulse", daemon=True).start()
         # Only now: these import numpy, which starts threads, and the sandbox binds those that come after it.
         from servable.bundles import manifest
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None, more: More | None = None) -> in
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] != ["--control-fd"] or len(words) != 2:
         raise UsageError("this is a model process of `servable serve`, which starts it: not for people")
-    sandbox.die_with_parent()
+    walls.die_with_parent()
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S", level=logging.INFO)
     logging.captureWarnings(capture=True)
     supervisor = Supervisor(socket.socket(fileno=int(words[1])))

@@ -6,12 +6,14 @@ The supervisor sends Load, then perhaps Retire; the process sends Up or Down, an
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from servable.domain.problem import Problem
 from servable.engine.plan import Target
+from servable.sandbox.walls import Walls, of_model
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -33,6 +35,13 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     spawns: bool = False
     listens: bool = False
     journal: str = ""
+
+    def walls(self) -> Walls:
+        """What the process is left."""
+        return Walls(
+            self.target.name, of_model(Path(self.target.source)), self.scratch, self.journal, self.sandbox,
+            self.limit_bytes, self.spawns, self.listens,
+        )  # fmt: skip
 
 
 class Retire(msgspec.Struct, frozen=True, tag=True):

@@ -19,10 +19,10 @@ from servable.domain.batch import Batch
 from servable.domain.generation import Generator
 from servable.domain.model import Model
 from servable.domain.problem import Problem
-from servable.engine.process import frames
 from servable.engine.process.arena import Arena
 from servable.engine.process.speech import Speech
 from servable.errors import DeadlineExceeded, ModelFailed, ServableError
+from servable.wire import frames
 
 RECEIVE_BYTES: Final = 256 * 1024
 FDS: Final = 2

@@ -13,8 +13,8 @@ from typing import Final
 
 from servable.domain.generation import Piece, Prompt
 from servable.engine.generations import Heard
-from servable.engine.process import frames
 from servable.errors import ModelFailed, NotReady, ServableError
+from servable.wire import frames
 
 RECONNECT_S: Final = 0.05
 RETRY_S: Final = 1.0

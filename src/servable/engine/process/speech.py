@@ -16,8 +16,8 @@ import msgspec
 from servable.domain.generation import Generator, Piece, Prompt
 from servable.domain.problem import Problem
 from servable.engine.making import Making
-from servable.engine.process import frames
 from servable.errors import ServableError
+from servable.wire import frames
 
 DRAIN_S: Final = 55.0
 """For what is being made when the process retires; the supervisor waits a little longer."""

@@ -12,6 +12,7 @@ from servable.domain.runtime import Inspection
 from servable.errors import CorruptModel
 from servable.online.learners import spec
 from servable.online.learners.state import begin
+from servable.runtimes import verified
 
 
 class LearnerRuntime:
@@ -41,4 +42,5 @@ class LearnerRuntime:
         return Inspection(signature, labels)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Learner:  # noqa: ARG002 - a few hundred numbers
-        return begin(spec.make(spec.read(bundle.model_path), bundle.signature), bundle)
+        found = spec.parsed(verified.read(bundle), bundle.manifest.model)
+        return begin(spec.make(found, bundle.signature), bundle)

@@ -57,12 +57,17 @@ MAKERS: Final[dict[str, Callable[[Spec, Signature], Learner]]] = {
 
 def read(path: Path) -> Spec:
     """The spec in a file. Raises CorruptModel with what is wrong in it."""
+    return parsed(path.read_bytes(), path.name)
+
+
+def parsed(data: bytes, name: str) -> Spec:
+    """The spec in the bytes of the file `name`. Raises as `read`."""
     try:
-        spec = msgspec.json.decode(path.read_bytes(), type=Spec)
+        spec = msgspec.json.decode(data, type=Spec)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptModel(f"{path.name!r} is not the description of a learner: {error}") from error
+        raise CorruptModel(f"{name!r} is not the description of a learner: {error}") from error
     if spec.learner not in MAKERS:
-        raise CorruptModel(f"{path.name!r}: there is no learner {spec.learner!r}: expected {', '.join(MAKERS)}")
+        raise CorruptModel(f"{name!r}: there is no learner {spec.learner!r}: expected {', '.join(MAKERS)}")
     return spec
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 
-from servable.engine.process.environment import environment
 from servable.engine.process.messages import Hosted, Launch
 from servable.errors import EnvironmentFault, NotReady, UsageError
+from servable.sandbox.environment import environment
 from servable.server.control import Notice
 from servable.server.supervisor.environments import interpreter
 from servable.server.supervisor.hosting import Hosting

@@ -10,22 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from servable.engine.process import landlock, seccomp
+from servable.sandbox import landlock, seccomp
 
 ENTER = """
 import os, sys
-from servable.engine.plan import Target
-from servable.engine.process import landlock, sandbox, seccomp
-from servable.engine.process.messages import Load
 from servable.errors import EnvironmentFault
+from servable.sandbox import landlock, seccomp, walls
 landlock_works, seccomp_works, mode, scratch, spawns = sys.argv[1:]
 if landlock_works == "no":
     landlock.version = lambda: 0
 if seccomp_works == "no":
     seccomp.platform.machine = lambda: "riscv64"
 try:
-    load = Load(Target("m", "1", scratch), 0, scratch, 1.0, sandbox=mode, spawns=spawns == "yes")
-    print(*sandbox.enter(load), sep="|")
+    print(*walls.enter(walls.Walls("m", (), scratch, mode=mode, spawns=spawns == "yes")), sep="|")
 except EnvironmentFault as error:
     print("refused:", error)
     sys.exit(3)
@@ -83,7 +80,7 @@ def test_a_model_that_starts_programs_may(tmp_path: Path) -> None:
 
 LISTEN = """
 import socket, sys
-from servable.engine.process import seccomp
+from servable.sandbox import seccomp
 outside, listens = sys.argv[1:]
 assert seccomp.restrict(spawns=False, listens=listens == "yes")
 

@@ -1,5 +1,5 @@
-"""Frames: calls and answers between a door and a model process, as bytes. No pickle: a struct, msgpack, then raw
-tensors.
+"""Frames: calls and answers between a model process and whoever asks it, as bytes: a struct, msgpack, raw tensors. No
+pickle.
 
 A frame is a header, a head in msgpack, and a body. A tensor lies in the body, or in an Arena that both sides map. The
 door trusts nothing that it reads here: lengths are checked before memory is taken.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -18,9 +18,6 @@ from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import DTYPES, datatype_of
 from servable.domain.generation import Piece, Prompt
 from servable.domain.problem import Problem
-
-if TYPE_CHECKING:
-    from servable.engine.process.arena import Arena
 
 HEADER: Final = struct.Struct("<BxxxIQQd")
 """Kind, bytes of the head, bytes of the body, number of the call, deadline (a point of `time.monotonic`, which all
@@ -58,6 +55,15 @@ when it dies, the door knows whose call it was.
 IN_BODY: Final = -1
 _LENGTH: Final = struct.Struct("<i")
 _MISSING: Final = _LENGTH.pack(-1)
+
+
+class Arena(Protocol):
+    """Memory that both sides map (`engine/process/arena.py`)."""
+
+    size: int
+
+    def write(self, start: int, array: Array) -> None: ...
+    def view(self, start: int, size: int) -> memoryview: ...
 
 
 class Column(msgspec.Struct, array_like=True, frozen=True):

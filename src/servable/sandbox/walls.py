@@ -1,7 +1,7 @@
-"""Sandbox: what a model process may not do, set up before anything of the bundle is opened.
+"""Walls: the layers of the sandbox around this process, set up before anything of the model is opened.
 
 Layers that the machine lacks are left out, loudly; with `sandbox = "required"` the process refuses to start instead.
-The socket to the doors and the memory they share are open already, and stay so.
+Sockets and memory that are open already stay so: what the process answers through.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-from servable.engine.process import landlock, seccomp
-from servable.engine.process.messages import Load
+import msgspec
+
 from servable.errors import EnvironmentFault
+from servable.sandbox import landlock, seccomp
 
 PR_SET_PDEATHSIG: Final = 1
 PR_SET_NO_NEW_PRIVS: Final = 38
@@ -45,6 +46,24 @@ GRAPHICS: Final = "nvidia"
 logger = logging.getLogger("servable.process")
 
 
+class Walls(msgspec.Struct, frozen=True):
+    """What is left to a process, by the name of its model.
+
+    It may read `readable` beside its own code, and write to the folder `scratch` (and `journal`: where a learner keeps
+    what it learned from). `mode`: whether it may do with less than all layers, or wants none. `limit_bytes` bounds its
+    memory, 0: nothing does. `spawns`: it may start programs; `listens`: it may have Unix sockets of its own.
+    """
+
+    name: str
+    readable: tuple[str, ...]
+    scratch: str
+    journal: str = ""
+    mode: Literal["auto", "required", "off"] = "auto"
+    limit_bytes: int = 0
+    spawns: bool = False
+    listens: bool = False
+
+
 def die_with_parent() -> None:
     """Called first of all: the kernel kills this process when the supervisor dies. Elsewhere than on Linux its closed
     channel ends it.
@@ -53,18 +72,18 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def enter(load: Load) -> tuple[str, ...]:
+def enter(walls: Walls) -> tuple[str, ...]:
     """Set up all layers there are, and name them. Raises EnvironmentFault if more are required than there are."""
-    _settle(load)
-    layers = [_limits(load)]
-    if load.sandbox == "off":
-        logger.warning("the model process of %s runs without a sandbox, as configured", load.target.name)
+    _settle(walls)
+    layers = [_limits(walls)]
+    if walls.mode == "off":
+        logger.warning("the model process of %s runs without a sandbox, as configured", walls.name)
         return tuple(layers)
     lacking = []
     for layer, build in (
         ("no new privileges", _no_new_privileges),
-        ("landlock", lambda: _landlock(load)),
-        ("seccomp", lambda: "seccomp" if seccomp.restrict(spawns=load.spawns, listens=load.listens) else ""),
+        ("landlock", lambda: _landlock(walls)),
+        ("seccomp", lambda: "seccomp" if seccomp.restrict(spawns=walls.spawns, listens=walls.listens) else ""),
     ):
         try:
             built = build()
@@ -77,29 +96,30 @@ def enter(load: Load) -> tuple[str, ...]:
             lacking.append(layer)
     if lacking:
         told = f"this machine does not offer to the sandbox: {', '.join(lacking)}"
-        if load.sandbox == "required":
-            raise EnvironmentFault(f'{told}; sandbox = "required" refuses to load {load.target.name} without')
-        logger.warning("%s: the model process of %s is less confined", told, load.target.name)
+        if walls.mode == "required":
+            raise EnvironmentFault(f'{told}; sandbox = "required" refuses to load {walls.name} without')
+        logger.warning("%s: the model process of %s is less confined", told, walls.name)
     return tuple(layers)
 
 
-def _settle(load: Load) -> None:
+def _settle(walls: Walls) -> None:
     """Make the scratch folder the home of all that libraries write."""
     for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
-        os.environ[name] = load.scratch
-    tempfile.tempdir = load.scratch
-    os.chdir(load.scratch)
+        os.environ[name] = walls.scratch
+    os.environ["JOBLIB_MULTIPROCESSING"] = "0"  # it has no processes here, and would complain of that at each import
+    tempfile.tempdir = walls.scratch
+    os.chdir(walls.scratch)
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE), encoding="ascii")
 
 
-def _limits(load: Load) -> str:
+def _limits(walls: Walls) -> str:
     """Limits that the process cannot raise again."""
     wanted = {resource.RLIMIT_CORE: 0, resource.RLIMIT_NOFILE: OPEN_FILES, resource.RLIMIT_FSIZE: FILE_BYTES}
     if sys.platform == "linux":
         wanted[resource.RLIMIT_NPROC] = THREADS
-    if load.limit_bytes:
-        wanted[resource.RLIMIT_AS] = load.limit_bytes
+    if walls.limit_bytes:
+        wanted[resource.RLIMIT_AS] = walls.limit_bytes
     for what, value in wanted.items():
         _, hard = resource.getrlimit(what)
         limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -114,11 +134,11 @@ def _no_new_privileges() -> str:
     return "no new privileges"
 
 
-def _landlock(load: Load) -> str:
+def _landlock(walls: Walls) -> str:
     version = landlock.restrict(
-        [*_code(), *_model(Path(load.target.source)), *map(Path, SYSTEM)],
-        [Path(load.scratch), *([Path(load.journal)] if load.journal else []), *map(Path, DEVICES), *_graphics()],
-        execute=load.spawns,
+        [*_code(), *map(Path, walls.readable), *map(Path, SYSTEM)],
+        [Path(walls.scratch), *([Path(walls.journal)] if walls.journal else []), *map(Path, DEVICES), *_graphics()],
+        execute=walls.spawns,
     )
     if not version:
         return ""
@@ -134,14 +154,15 @@ def _code() -> Iterator[Path]:
         if entry:
             yield Path(entry)
             yield Path(entry).resolve()
-    yield Path(__file__).resolve().parents[2]
+    yield Path(__file__).resolve().parents[1]
 
 
-def _model(source: Path) -> Iterator[Path]:
-    """A bundle's folder; of a bare file, itself and its neighbours of the same stem, not all that lies beside it."""
-    yield source
-    if source.is_file():
-        yield from source.parent.glob(f"{source.stem}*")
+def of_model(source: Path) -> tuple[str, ...]:
+    """What the process of a model reads: a bundle's folder; of a bare file, itself and its neighbours of the same stem,
+    not all that lies beside it.
+    """
+    beside = source.parent.glob(f"{source.stem}*") if source.is_file() else ()
+    return tuple(map(str, (source, *beside)))
 
 
 def _graphics() -> Iterator[Path]:

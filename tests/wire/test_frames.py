@@ -11,9 +11,9 @@ import pytest
 from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import DTYPES
 from servable.domain.problem import Problem
-from servable.engine.process import frames
 from servable.engine.process.arena import Arena
 from servable.errors import ModelFailed
+from servable.wire import frames
 
 
 def sent(batch: Batch, arena: Arena | None = None) -> tuple[bytes, bytes, int]:
