@@ -11,7 +11,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +75,12 @@ def build_door(start: Start, channel: Channel) -> Door:
     keys = Keys(settings.home_path)
     access = Access(keys, required=keys_required(settings), audit=Audit(settings.home_path))
     repository = SupervisedRepository(channel)
-    report = Report(host, start.slot, records, answers)
     inference = Inference(router, access, settings)
     hosts = Hosts(settings)
     parts = Parts(router, host, access, repository, inference, settings, repository.doors)
     lookup = _lookup(parts)
+    more = dict if lookup is None else partial(_counted, lookup, settings)
+    report = Report(host, start.slot, records, answers, more)
     rest = RestDoor(parts, shelves(parts, lookup))
     grpc = None
     if start.grpc_fds:
@@ -206,6 +207,16 @@ def _offline(parts: Parts, lookup: Lookup) -> Iterable[tuple[Endpoint, BodyHandl
         parts.access.permit(caller_of(request), model, f"{request.method} {request.url.path}", peer)
 
     return routes.routes(lookup, permit)
+
+
+def _counted(lookup: Lookup, settings: Settings) -> dict[str, Any]:
+    """What a door tells of tables, for `/metrics`."""
+    from servable.offline.counts import standing
+
+    return {
+        "lookups": {table: counts.snapshot() for table, counts in lookup.counts.items()},
+        "offline": standing(lookup.tables, lookup.seen, settings.home_path),
+    }
 
 
 def _rpcs(lookup: Lookup, access: Access) -> Iterable[tuple[Rpc, Answer]]:

@@ -78,11 +78,7 @@ def batch(
     store = open_tables(settings.home_path, tables or settings.tables)
     with contextlib.closing(store), _progress() as tell:
         verdict = run(wish, target, bundle, settings.home_path, store, resume=resume, tell=tell)
-        delivered = [
-            told
-            for url in push or ()
-            for told in deliver(store, settings.home_path, table, url, every=False, watch=False)
-        ]
+        delivered = [told for url in push or () for told in deliver(store, settings.home_path, table, url)]
     if as_json:
         import msgspec
 

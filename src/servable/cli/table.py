@@ -100,6 +100,7 @@ def push(
         typer.Option(help="https://…, redis://HOST#STREAM, nats://HOST#SUBJECT, kafka://HOST#TOPIC, or a folder."),
     ],
     every: Annotated[bool, typer.Option("--all", help="All rows, not only those that changed.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="Then offer again what the consumer refused before.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay, and push each generation that follows.")] = False,
     tables: Store = "",
     home: Home = None,
@@ -115,7 +116,8 @@ def push(
     from servable.settings import load_settings
 
     with _opened(home, tables) as store:
-        for told in deliver(store, load_settings({"home": home}).home_path, name, to, every=every, watch=watch):
+        place = load_settings({"home": home}).home_path
+        for told in deliver(store, place, name, to, every=every, dead=dead, watch=watch):
             if as_json:
                 show_json(told._asdict())
             else:

@@ -16,6 +16,7 @@ import orjson
 
 from servable.domain.batch import Batch
 from servable.errors import InvalidInput, NotFound, ServableError, TooLarge
+from servable.offline.counts import Counts
 from servable.stores.tables import keys
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.layout import Layout
@@ -23,6 +24,7 @@ from servable.stores.tables.port import Found, Tables
 
 MOST_KEYS: Final = 10_000
 EXAMPLE: Final = {"keys": ["42", "43"]}
+NOTHING: Final = b"null"
 
 Row = dict[str, Any]
 Predict = Callable[[str, str, list[Row]], Awaitable[Batch]]
@@ -63,6 +65,7 @@ class _Head(NamedTuple):
     generation: Generation
     layout: Layout
     json: bytes
+    counts: Counts
 
 
 class Lookup:
@@ -73,7 +76,9 @@ class Lookup:
         self._predict = predict
         self._now = now
         self._heads: dict[tuple[str, int], _Head] = {}
-        self._kinds: dict[str, Generation] = {}
+        self.counts: dict[str, Counts] = {}
+        """What was asked of each table, since the door started."""
+        self.seen: dict[str, Generation] = {}
         """Of each table, the generation that was read last: the next one has the same kind of key, nearly always."""
 
     async def one(self, table: str, key: str, permit: Callable[[str], None]) -> bytes:
@@ -84,10 +89,10 @@ class Lookup:
 
     def now(self, table: str, key: str, permit: Callable[[str], None]) -> bytes:
         """The same, at once where the store makes nobody wait."""
-        known = self._kinds.get(table) or self.tables.live(table)
+        known = self.seen.get(table) or self.tables.live(table)
         found = self.tables.read(table, (keys.encode_one(key, known.key),))
         if found.generation is not known:
-            self._kinds[table] = found.generation
+            self.seen[table] = found.generation
             if found.generation.key != known.key:
                 return self.now(table, key, permit)
         permit(found.generation.model)
@@ -110,7 +115,7 @@ class Lookup:
         generation = self.tables.live(table)
         permit(generation.model)
         found = self.tables.read(table, keys.encode_all(asked.keys, generation.key))
-        return self._many(found, _rows(self._head(found.generation).layout, found))
+        return self._many(found, _texts(self._head(found.generation).layout, found))
 
     async def many(self, table: str, asked: Asked, permit: Callable[[str], None]) -> bytes:
         """The answers to many keys, in their order: `rows`, null for a miss."""
@@ -121,16 +126,18 @@ class Lookup:
             found = await asyncio.to_thread(self.tables.read, table, encoded)
         else:
             found = self.tables.read(table, encoded)
-        rows = _rows(self._head(found.generation).layout, found)
+        texts = _texts(self._head(found.generation).layout, found)
         computed = 0
-        if generation.on_miss == "predict" and None in rows:
-            computed = await self._compute(found.generation, asked, encoded, rows)
-        return self._many(found, rows, computed)
+        if generation.on_miss == "predict" and NOTHING in texts:
+            computed = await self._compute(found.generation, asked, encoded, texts)
+        return self._many(found, texts, computed)
 
-    def _many(self, found: Found, rows: list[Row | None], computed: int = 0) -> bytes:
+    def _many(self, found: Found, texts: list[bytes], computed: int = 0) -> bytes:
         head = self._head(found.generation)
+        hits = len(texts) - found.answers.count(None)
+        head.counts.add(len(texts), hits, hits if found.generation.stale(self._now()) else 0, computed)
         more = b',"computed":%d' % computed if computed else b""
-        return b'%b%b%b,"rows":%b}' % (head.json, self._age(found.generation), more, orjson.dumps(rows))
+        return b'%b%b%b,"rows":[%b]}' % (head.json, self._age(found.generation), more, b",".join(texts))
 
     def tell(self, generation: Generation) -> Row:
         """A table as lists show it."""
@@ -153,26 +160,25 @@ class Lookup:
 
     def _one(self, key: str, found: Found) -> bytes | None:
         (answer,) = found.answers
-        if answer is None:
-            return None
         head = self._head(found.generation)
         age = self._age(found.generation)
+        head.counts.add(1, answer is not None, answer is not None and age.endswith(b"true"))
+        if answer is None:
+            return None
         return b'%b%b,"key":%b,"row":%b}' % (head.json, age, orjson.dumps(key), head.layout.json(answer))
 
-    async def _compute(
-        self, generation: Generation, asked: Asked, encoded: Sequence[bytes], rows: list[Row | None]
-    ) -> int:
+    async def _compute(self, generation: Generation, asked: Asked, encoded: Sequence[bytes], texts: list[bytes]) -> int:
         """Fill in the misses that can be computed; how many."""
-        inputs = asked.rows or [None] * len(rows)
-        places = [at for at, row in enumerate(rows) if row is None and inputs[at] is not None]
+        inputs = asked.rows or [None] * len(texts)
+        places = [at for at, text in enumerate(texts) if text is NOTHING and inputs[at] is not None]
         given = [row for at in places if (row := inputs[at]) is not None]
         if not places or self._predict is None:
             return 0
         batch = await self._predict(generation.model, generation.version, given)
         layout = self._head(generation).layout
         answers = layout.encode(batch)
-        for at, row in zip(places, layout.rows(answers), strict=True):
-            rows[at] = row
+        for at, text in zip(places, layout.texts(answers), strict=True):
+            texts[at] = text
         await asyncio.to_thread(self.tables.remember, generation, [encoded[at] for at in places], answers)
         return len(places)
 
@@ -186,7 +192,8 @@ class Lookup:
                 "generation": generation.number,
                 "made_at": _iso(generation.made_at),
             }
-            known = _Head(generation, Layout(generation.columns), orjson.dumps(told)[:-1])
+            counts = self.counts.setdefault(generation.table, Counts())
+            known = _Head(generation, Layout(generation.columns), orjson.dumps(told)[:-1], counts)
             if len(self._heads) > 1000:
                 self._heads.clear()
             self._heads[generation.table, generation.number] = known
@@ -208,11 +215,12 @@ def missed(key: Any, generation: Generation) -> NotFound:
     )
 
 
-def _rows(layout: Layout, found: Found) -> list[Row | None]:
+def _texts(layout: Layout, found: Found) -> list[bytes]:
+    """The JSON of each row."""
     if None not in found.answers:
-        return list(layout.rows(found.answers))  # type: ignore[arg-type]
-    rows = iter(layout.rows([answer for answer in found.answers if answer is not None]))
-    return [None if answer is None else next(rows) for answer in found.answers]
+        return layout.texts(found.answers)  # type: ignore[arg-type]
+    texts = iter(layout.texts([answer for answer in found.answers if answer is not None]))
+    return [NOTHING if answer is None else next(texts) for answer in found.answers]
 
 
 def _iso(seconds: float) -> str:

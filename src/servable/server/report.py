@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from servable.engine.host import Host
@@ -23,7 +24,16 @@ class Counted(Protocol):
 class Report:
     """The snapshot of this door."""
 
-    def __init__(self, host: Host, slot: int, records: Counted | None, answers: Counted | None = None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        slot: int,
+        records: Counted | None,
+        answers: Counted | None = None,
+        more: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """`more` gives what shelves count: their words, beside ours."""
+        self._more = more
         self._host = host
         self._slot = slot
         self._records = records
@@ -59,6 +69,7 @@ class Report:
                 for serving in self._host.servings()
             ],
             "routes": {name: counts.snapshot() for name, counts in self._host.routes.items()},
+            **self._more(),
         }
 
 

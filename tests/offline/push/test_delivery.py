@@ -126,6 +126,48 @@ def test_a_message_that_is_refused_is_set_aside_alone(tables, tmp_path):
     ]
 
 
+def test_what_was_refused_is_offered_again_as_it_stands_now(tables, tmp_path):
+    make(tables, {number: number for number in range(20)})
+    refuses = {"3", "7", "9", "11"}
+
+    def answer(messages):
+        if any(message.key in refuses for message in messages):
+            raise Refused("not that one")
+
+    sink = Remembering(answer)
+    assert deliver(tables, tmp_path, sink)[0] == (1, 16, 4)
+    make(tables, {number: (70 if number == 7 else number) for number in range(20) if number != 9})
+    refuses -= {"3", "7", "9"}
+    told = Delivery(tables, tmp_path, lambda: sink).deliver("t", "here", dead=True)
+    assert told == (2, 2 + 3, 1)  # two that changed, then the four that were refused: one is refused again
+    assert [(message.key, json.loads(message.body)["row"]) for message in sink.taken[-3:]] == [
+        ("3", {"y": 3.0}), ("7", {"y": 70.0}), ("9", None),
+    ]  # fmt: skip
+    with Outbox(tmp_path, "t", "here") as outbox:
+        assert [json.loads(line)["key"] for line in (outbox.folder / DEAD).read_text().splitlines()] == ["11"]
+        assert (outbox.cursor.sent, outbox.cursor.refused, outbox.cursor.dead) == (21, 5, 1)
+    refuses.clear()
+    assert Delivery(tables, tmp_path, lambda: sink).deliver("t", "here", dead=True) == (2, 1, 0)
+    assert Delivery(tables, tmp_path, lambda: sink).deliver("t", "here", dead=True) == (2, 0, 0)
+
+
+def test_what_is_offered_again_to_a_consumer_that_is_down_stays(tables, tmp_path):
+    make(tables, {1: 1, 2: 2})
+    faults = [Refused("no"), Refused("no"), Refused("no"), NoAnswer("down"), None]
+
+    def answer(_):
+        fault = faults.pop(0)
+        if fault is not None:
+            raise fault
+
+    sink = Remembering(answer)
+    assert deliver(tables, tmp_path, sink)[0] == (1, 0, 2)
+    with pytest.raises(NoAnswer):
+        Delivery(tables, tmp_path, lambda: sink, attempts=1).deliver("t", "here", dead=True)
+    assert Delivery(tables, tmp_path, lambda: sink).deliver("t", "here", dead=True) == (1, 2, 0)
+    assert sink.rows == {"1": {"y": 1.0}, "2": {"y": 2.0}}
+
+
 def test_one_delivery_at_a_time(tables, tmp_path):
     make(tables, {1: 1})
     with Outbox(tmp_path, "t", "here"), pytest.raises(Conflict, match="by another process"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import orjson
 import pytest
 
 from servable.domain.batch import Batch
@@ -49,7 +50,36 @@ def test_rows_are_those_of_a_prediction():
     assert layout.rows([]) == []
 
 
+def test_texts_are_the_rows_as_json():
+    fields = (
+        Field("a %s b", "FP32", (-1, 2), features=("no", '"y%'), values="any"),
+        Field("one", "FP64", (-1, 1), values="any"),
+        Field("vector", "FP32", (-1, 3)),
+        Field("only", "INT8", (-1, 1), features=("x",)),
+        Field("yes", "BOOL"),
+        Field("large", "UINT64"),
+    )
+    batch = Batch(
+        {
+            "a %s b": np.array([[0.1, np.nan], [1e-30, 1]], np.float32),
+            "one": np.array([[1.5], [np.inf]]),
+            "vector": np.arange(6, dtype=np.float32).reshape(2, 3),
+            "only": np.array([[-1], [1]], np.int8),
+            "yes": np.array([True, False]),
+            "large": np.array([2**64 - 1, 0], np.uint64),
+        }
+    )
+    for chosen in (fields, fields[:1], fields[2:3], (*fields, Field("t", "BYTES"))):
+        layout = Layout(chosen)
+        answers = layout.encode(Batch({"t": np.array(["ж", None], object), **batch.columns}))
+        assert list(map(orjson.loads, layout.texts(answers))) == layout.rows(answers)
+        assert layout.texts(answers) == [layout.json(answer) for answer in answers]
+        assert layout.texts([]) == []
+
+
 @pytest.mark.parametrize("column", [Field("y", "FP32"), Field("y", "BYTES")])
 def test_bytes_that_are_no_answer_are_told(column):
     with pytest.raises(CorruptModel, match="cannot be read"):
         Layout((column,)).rows([b"\xc1\xc1\xc1"])
+    with pytest.raises(CorruptModel, match="cannot be read"):
+        Layout((column,)).texts([b"\xc1\xc1\xc1"])

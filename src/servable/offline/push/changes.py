@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import orjson
 
-from servable.errors import NotFound
+from servable.errors import InvalidInput, NotFound
 from servable.offline.push.message import Message
 from servable.stores.tables.generation import Generation
-from servable.stores.tables.keys import decode
+from servable.stores.tables.keys import decode, encode_one
 from servable.stores.tables.layout import Layout
 from servable.stores.tables.port import Tables
+
+APART: Final = 10**11
+"""More than the changes of any generation."""
 
 
 def changes(tables: Tables, to: Generation, since: int | None, *, every: bool = False) -> Iterator[list[Message]]:
@@ -21,14 +25,7 @@ def changes(tables: Tables, to: Generation, since: int | None, *, every: bool = 
     """
     before = _known(tables, to.table, since)
     comparable = before is not None and not every and before.columns == to.columns and before.key == to.key
-    layout = Layout(to.columns)
-    stated = {
-        "table": to.table,
-        "generation": to.number,
-        "model_name": to.model,
-        "model_version": to.version,
-        "made_at": to.made_at,
-    }
+    layout, stated = Layout(to.columns), _stated(to)
     number = 0
     for block in tables.scan(to.table, to.number):
         pairs = block
@@ -51,6 +48,33 @@ def changes(tables: Tables, to: Generation, since: int | None, *, every: bool = 
         if gone:
             yield [_message(stated, key, None, number + at) for at, key in enumerate(gone)]
             number += len(gone)
+
+
+def present(tables: Tables, table: str, number: int, keys: Sequence[Any]) -> list[Message]:
+    """What a generation has for some keys, as messages of their own: a row, or None for one that is not there."""
+    found = tables.read(table, (), number).generation
+    layout, stated = Layout(found.columns), _stated(found)
+    messages = []
+    for key in keys:
+        try:
+            (answer,) = tables.read(table, (encode_one(key, found.key),), number).answers
+        except InvalidInput:  # the table has other keys by now: this one is gone
+            answer = None
+        row = None if answer is None else layout.rows((answer,))[0]
+        # Numbered apart from all changes, and the same each time: who gets it twice can tell.
+        digest = hashlib.sha256(str(key).encode()).digest()
+        messages.append(_message(stated, key, row, APART + int.from_bytes(digest[:4], "big")))
+    return messages
+
+
+def _stated(generation: Generation) -> dict[str, Any]:
+    return {
+        "table": generation.table,
+        "generation": generation.number,
+        "model_name": generation.model,
+        "model_version": generation.version,
+        "made_at": generation.made_at,
+    }
 
 
 def _known(tables: Tables, table: str, number: int | None) -> Generation | None:

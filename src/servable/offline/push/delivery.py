@@ -10,10 +10,11 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from servable.offline.push.changes import changes
+from servable.offline.push.changes import changes, present
 from servable.offline.push.message import Message, NoAnswer, Refused, Sink
 from servable.offline.push.outbox import Outbox
 from servable.offline.push.policy import pause_s
@@ -53,26 +54,43 @@ class Delivery:
         self._attempts = attempts
         self._wait = wait
 
-    def deliver(self, table: str, consumer: str) -> Delivered:
-        """Bring the consumer to the live generation. Raises NoAnswer, NotFound, Conflict."""
-        sent = refused = 0
+    def deliver(self, table: str, consumer: str, *, dead: bool = False) -> Delivered:
+        """Bring the consumer to the live generation; with `dead` offer it then what it refused before, as it stands
+        now. Raises NoAnswer, NotFound, Conflict.
+        """
         with Outbox(self._home, table, consumer) as outbox:
-            while True:
-                if outbox.cursor.under_way is None:
-                    live = self._tables.live(table)
-                    if live.number == outbox.cursor.delivered:
-                        return Delivered(live.number, sent, refused)
-                    blocks = changes(self._tables, live, outbox.cursor.delivered, every=self._every)
-                    outbox.fill(live.number, blocks)
-                sink = self._sink()
-                try:
-                    for group in outbox.due(self._at_once):
-                        dead = self._send(sink, group, outbox)
-                        outbox.done()
-                        sent, refused = sent + len(group) - dead, refused + dead
-                finally:
-                    sink.close()
-                outbox.over()
+            told = self._bring(table, outbox)
+            return self._offer_again(told, table, outbox) if dead else told
+
+    def _bring(self, table: str, outbox: Outbox) -> Delivered:
+        sent = refused = 0
+        while True:
+            if outbox.cursor.under_way is None:
+                live = self._tables.live(table)
+                if live.number == outbox.cursor.delivered:
+                    return Delivered(live.number, sent, refused)
+                blocks = changes(self._tables, live, outbox.cursor.delivered, every=self._every)
+                outbox.fill(live.number, blocks)
+            with closing(self._sink()) as sink:
+                for group in outbox.due(self._at_once):
+                    buried = self._send(sink, group, outbox)
+                    outbox.done(len(group) - buried)
+                    sent, refused = sent + len(group) - buried, refused + buried
+            outbox.over()
+
+    def _offer_again(self, told: Delivered, table: str, outbox: Outbox) -> Delivered:
+        """Each key that was refused, by what the generation that was delivered has for it: never an older row after a
+        newer one. What is refused again is set aside again.
+        """
+        keys = outbox.exhume()
+        sent = refused = 0
+        with closing(self._sink()) as sink:
+            for start in range(0, len(keys), self._at_once):
+                group = present(self._tables, table, told.generation, keys[start : start + self._at_once])
+                buried = self._send(sink, group, outbox)
+                sent, refused = sent + len(group) - buried, refused + buried
+        outbox.rest(sent)
+        return Delivered(told.generation, told.messages + sent, refused)
 
     def _send(self, sink: Sink, messages: list[Message], outbox: Outbox) -> int:
         """Deliver a group; how many of it were refused."""

@@ -16,13 +16,16 @@ SECRET: Final = "SERVABLE_WEBHOOK_SECRET"  # noqa: S105 - the name of where it i
 LOOK_S: Final = 1.0
 
 
-def deliver(tables: Tables, home: Path, table: str, url: str, *, every: bool, watch: bool) -> Iterator[Delivered]:
-    """What was delivered, once; with `watch` whenever there was something, for ever. Raises NoAnswer, NotFound."""
+def deliver(
+    tables: Tables, home: Path, table: str, url: str, *, every: bool = False, dead: bool = False, watch: bool = False
+) -> Iterator[Delivered]:
+    """What was delivered, once; with `watch` whenever there was something, for ever. `dead`: what was refused before is
+    offered once more. Raises NoAnswer, NotFound.
+    """
     secret = os.environ.get(SECRET, "")
     open_sink(url, table, secret).close()  # what cannot be meant is told before anything is done
     delivery = Delivery(tables, home, lambda: open_sink(url, table, secret), every=every)
-    told = delivery.deliver(table, url)
-    yield told
+    yield delivery.deliver(table, url, dead=dead)
     while watch:
         time.sleep(LOOK_S)
         told = delivery.deliver(table, url)

@@ -15,6 +15,7 @@ from servable.engine.stats import BOUNDS_S, NS
 from servable.server.http.exposition import Buckets, Page, cumulative
 from servable.server.http.learning_metrics import add_learning
 from servable.server.http.route_metrics import add_routes
+from servable.server.http.table_metrics import add_tables
 from servable.version import __version__
 
 MOST_VERSIONS: Final = 1000
@@ -55,6 +56,7 @@ def render(snapshots: Sequence[Snapshot]) -> str:
     _triton(page, shown)
     add_routes(page, snapshots)
     add_learning(page, snapshots)
+    add_tables(page, snapshots)
     for queue, of in (("records", "Records of predictions"), ("answers", "Rows of answers that wait for outcomes")):
         for name, what in (
             ("taken", "handed to the sink's queue."),

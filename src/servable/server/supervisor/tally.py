@@ -21,6 +21,7 @@ class Tally:
         self._gone: dict[tuple[str, str], dict[str, Any]] = {}
         self._queues: dict[str, dict[str, int]] = {}
         self._routes: dict[str, Any] = {}
+        self._lookups: dict[str, Any] = {}
 
     def complete(self, told: Iterable[Report], alive: Collection[int]) -> list[Report]:
         """The reports `told`, those of living doors (by process id) that told nothing now, and one for all gone ones.
@@ -36,16 +37,18 @@ class Tally:
         self._gone = {key: stats for key, stats in self._gone.items() if key in served}
         routed = {name for report in living for name in report.get("routes") or {}}
         self._routes = {name: counts for name, counts in self._routes.items() if name in routed}
-        if not self._gone and not self._queues and not self._routes:
+        if not (self._gone or self._queues or self._routes or self._lookups):
             return living
         models = [{"name": name, "version": version, "stats": stats} for (name, version), stats in self._gone.items()]
-        return [*living, {"past": True, **self._queues, "models": models, "routes": self._routes}]
+        past = {**self._queues, "models": models, "routes": self._routes, "lookups": self._lookups}
+        return [*living, {"past": True, **past}]
 
     def _bury(self, report: Report) -> None:
         for model in report["models"]:
             key = (model["name"], model["version"])
             self._gone[key] = added(self._gone.get(key, {}), {**model["stats"], "pending": 0})
         self._routes = added(self._routes, report.get("routes") or {})
+        self._lookups = added(self._lookups, report.get("lookups") or {})
         told = {name: report.get(name) or {} for name in ("records", "answers")}
         self._queues = added(self._queues, {name: {**counts, "waiting": 0} for name, counts in told.items()})
 

@@ -62,7 +62,7 @@ def encode_all(values: list[Any], kind: KeyKind) -> list[bytes]:
     """Many keys, as they were written. Raises InvalidInput for the first that is none."""
     if kind == "integer" and set(map(type, values)) == {int}:
         try:
-            return [(value + SIGN).to_bytes(8, "big") for value in values]
+            return encode(np.array(values, np.int64))
         except OverflowError:
             pass  # one of them: the other way tells which
     return [encode_one(value, kind) for value in values]

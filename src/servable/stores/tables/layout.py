@@ -6,7 +6,7 @@ A block is written as one numpy array, and read as one: no Python object a value
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import starmap
 from typing import Any
 
@@ -38,6 +38,7 @@ class Layout:
         self._dtype = np.dtype([(field.name, field.dtype.newbyteorder("<"), field.shape[1:]) for field in fixed])
         self._size = self._dtype.itemsize
         self._deep = any(len(field.shape) > 2 or field.datatype == "FP16" for field in fixed)
+        self._text = b"{%b}" % b",".join([b"%b:%b" % (_name(field.name), _place(field)) for field in self.columns])
 
     def pack(self, batch: Batch) -> Array | list[bytes]:
         """One answer for each row: an array where all have the same length, which `tolist` makes bytes of."""
@@ -63,16 +64,27 @@ class Layout:
         try:
             columns = self._columns(answers)
         except (ValueError, msgspec.DecodeError) as error:
-            raise CorruptModel(f"an answer in the table cannot be read: {error}; make the table anew") from error
+            raise _unreadable(error) from error
         names = [field.name for field in self.columns]
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def texts(self, answers: Sequence[bytes]) -> list[bytes]:
+        """Rows as JSON, each by itself, as `rows` has them: no Python object a value. Raises CorruptModel."""
+        if self._loose or self._deep or not answers:
+            return list(map(orjson.dumps, self.rows(answers)))
+        try:
+            table = np.frombuffer(b"".join(answers), self._dtype)
+        except ValueError as error:
+            raise _unreadable(error) from error
+        columns = [words for field in self.columns for words in _words(table[field.name], field)]
+        return [self._text % row for row in zip(*columns, strict=True)]
 
     def json(self, answer: bytes) -> bytes:
         """One row as JSON, as `rows` has it. Raises CorruptModel."""
         try:
             values = self._values(answer)
         except (ValueError, msgspec.DecodeError) as error:
-            raise CorruptModel(f"an answer in the table cannot be read: {error}; make the table anew") from error
+            raise _unreadable(error) from error
         return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _values(self, answer: bytes) -> dict[str, Any]:
@@ -105,6 +117,36 @@ class Layout:
                 array = np.ascontiguousarray(table[name])
                 found[name] = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
         return list(starmap(_shaped, ((found[field.name], field) for field in self.columns)))
+
+
+def _unreadable(error: Exception) -> CorruptModel:
+    return CorruptModel(f"an answer in the table cannot be read: {error}; make the table anew")
+
+
+def _name(name: str) -> bytes:
+    return orjson.dumps(name).replace(b"%", b"%%")
+
+
+def _place(field: Field) -> bytes:
+    """Where the words of a column go in the text of a row."""
+    if field.features:
+        return b"{%b}" % b",".join([b"%b:%%b" % _name(name) for name in field.features])
+    return b"%b" if field.shape[1:] in {(), (1,)} else b"[%b]"
+
+
+def _words(values: Array, field: Field) -> Iterator[list[bytes]]:
+    """The JSON of a column, cut into rows: once for each place."""
+    if field.features:
+        for at in range(len(field.features)):
+            yield _json(values[:, at])[1:-1].split(b",")
+    elif field.shape[1:] in {(), (1,)}:
+        yield _json(values.reshape(len(values)))[1:-1].split(b",")
+    else:
+        yield _json(values)[2:-2].split(b"],[")
+
+
+def _json(values: Array) -> bytes:
+    return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _bytes(packed: Array | list[bytes]) -> list[bytes]:
