@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 import servable
 from servable.bundles.open import format_of, open_bundle
-from servable.errors import BundleError, CorruptModel, IncompatibleModel, UnsafeModel
+from servable.errors import BundleError, CorruptModel, IncompatibleModel, ServableError, UnsafeModel
 from servable.runtimes.mlflow_folder import read
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what other people's libraries warn of is theirs
@@ -155,3 +155,43 @@ def test_broken_folders_give_one_line_each(saved, tmp_path):
         (folder / "MLmodel").write_text(content)
         with pytest.raises((CorruptModel, IncompatibleModel)):
             read(folder)
+
+
+@pytest.mark.faults
+def test_a_keras_folder_is_packed_as_the_file_inside(mlflow, tmp_path):
+    import keras
+    from mlflow import keras as flavour
+
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    flowers = FLOWERS.data.to_numpy(np.float32)
+    expected = net.predict(flowers[:9], verbose=0)
+    signed = mlflow.models.infer_signature(flowers, net.predict(flowers, verbose=0))
+    flavour.save_model(net, str(tmp_path / "net"), signature=signed, pip_requirements=[])
+    bundle = servable.pack(tmp_path / "net", sample=flowers, output=tmp_path / "bundle")
+    assert "keras" in bundle.manifest.lineage["mlflow"]["flavors"]
+    with servable.load(tmp_path / "bundle") as predictor:
+        (found,) = predictor.predict(flowers[:9]).values()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.faults
+def test_a_pytorch_folder_is_packed_as_the_program_inside_and_a_pickled_module_is_refused(mlflow, tmp_path):
+    import torch
+    from mlflow import pytorch as flavour
+
+    net = torch.nn.Linear(4, 3)
+    flowers = FLOWERS.data.to_numpy(np.float32)
+    with torch.no_grad():
+        expected = net(torch.tensor(flowers)).numpy()
+    signed = mlflow.models.infer_signature(flowers, expected)
+    flavour.save_model(net, str(tmp_path / "net"), signature=signed, input_example=flowers[:5], pip_requirements=[])
+    bundle = servable.pack(tmp_path / "net", sample=flowers, output=tmp_path / "bundle")
+    assert "pytorch" in bundle.manifest.lineage["mlflow"]["flavors"]
+    with servable.load(tmp_path / "bundle") as predictor:
+        (found,) = predictor.predict(flowers[:9]).values()
+    np.testing.assert_allclose(found, expected[:9], atol=1e-5)
+    flavour.save_model(
+        net, str(tmp_path / "old"), signature=signed, serialization_format="pickle", pip_requirements=[]
+    )  # fmt: skip
+    with pytest.raises(ServableError, match="PyTorch"):
+        servable.pack(tmp_path / "old", output=tmp_path / "refused", allow_unsafe=True)

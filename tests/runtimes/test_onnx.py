@@ -271,3 +271,21 @@ def test_the_model_can_be_made_of_any_session(tmp_path):
     path = identity(tmp_path / "same.onnx")
     model = OnnxModel(onnxruntime.InferenceSession(path), open_bundle(path).signature)
     assert model.predict(Batch({"x": np.ones((2, 2), np.float32)}))["y"].sum() == 4
+
+
+def test_an_output_named_with_a_json_text_keeps_its_name(tmp_path):
+    """Exporters have named outputs by what they print: the name is the caller's, whatever it holds."""
+    name = '{"axis": 0, "name": "y"}'
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "x"], [name])],
+        "named",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 2])],
+        [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, 2])],
+    )
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, tmp_path / "named.onnx")
+    bundle = open_bundle(tmp_path / "named.onnx")
+    assert [field.name for field in bundle.signature.outputs] == [name]
+    model = runtime("onnx").load(bundle)
+    assert model.predict(Batch({"x": np.ones((2, 2), np.float32)}))[name].tolist() == [[2, 2], [2, 2]]
+    model.close()

@@ -267,3 +267,24 @@ def test_hdf5_that_takes_data_from_elsewhere_is_refused(tmp_path):
         file["stolen"] = h5py.ExternalLink("/etc/hostname", "/")
     with pytest.raises(UnsafeModel, match="from another file"):
         open_bundle(path)
+
+
+class Parsing(tf.Module):
+    """A signature of serialised `tf.Example`, as trainers export them."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
+    def parse(self, examples):
+        found = tf.io.parse_example(examples, {"age": tf.io.FixedLenFeature([], tf.float32)})
+        return {"twice": found["age"] * 2}
+
+
+def test_serialised_examples_go_in_as_bytes(tmp_path):
+    module = Parsing()
+    _, model = load(save(module, tmp_path / "parsing", serving_default=module.parse))
+
+    def example(age: float) -> bytes:
+        value = tf.train.Feature(float_list=tf.train.FloatList(value=[age]))
+        return tf.train.Example(features=tf.train.Features(feature={"age": value})).SerializeToString()
+
+    rows = np.array([example(20.0), example(40.5)], object)
+    assert model.predict(Batch({"examples": rows}))["twice"].tolist() == [40.0, 81.0]
