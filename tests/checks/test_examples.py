@@ -104,3 +104,24 @@ def test_a_class_that_the_model_does_not_know_is_always_wrong():
     assert found.truth.tolist() == [0, 2]
     with pytest.raises(UsageError, match="the label is one of 'x'"):
         judged(answer, ["x", "y"])
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_moments_that_hardly_any_rows_share_are_cut_into_stretches(written):
+    """Of 1000 readings of one sensor: ten neighbours in each, whatever their order in the file."""
+    moments = pd.date_range("2026-01-01", periods=1000, freq="7min").to_series().sample(frac=1, random_state=1)
+    column = moments.dt.strftime("%Y-%m-%dT%H:%M:%S").to_numpy() if written else moments.to_numpy()
+    real = passengers()
+    table = pd.concat([real.kept] * 3).iloc[:1000].assign(when=column)
+    codes = examples_of(table, real.bundle.signature, real.label).clusters("when")
+    order = np.argsort(moments.to_numpy())
+    assert (np.diff(codes[order]) >= 0).all()
+    assert np.bincount(codes).tolist() == [10] * 100
+
+
+def test_days_that_many_rows_share_are_groups_of_their_own():
+    real = passengers()
+    days = [f"2026-01-0{1 + row % 7}" for row in range(len(real.kept))]
+    codes = examples_of(real.kept.assign(day=days), real.bundle.signature, real.label).clusters("day")
+    assert [len(set(codes[row::7])) for row in range(7)] == [1] * 7
+    assert len(set(codes)) == 7

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn import metrics
 
 from servable.checks.case import Case
 from servable.checks.examples import examples_of
-from servable.checks.gate import Question, answer, demands_of
+from servable.checks.gate import answer, demands_of
+from servable.checks.question import Question
 from servable.checks.subject import Subject
+from servable.domain.batch import Batch
 from servable.domain.demand import parse
 from servable.domain.rule import Rule
 from servable.errors import UsageError
@@ -136,6 +139,91 @@ def test_rows_that_belong_together_say_less():
         assert widths["patients"][check] == pytest.approx(once, rel=0.25)
 
 
+def test_calibration_and_changes_know_of_clusters_too():
+    real = cancer()
+    table = real.kept.assign(patient=range(len(real.kept)))
+    found = []
+    for times in (1, 10):
+        rows = examples_of(pd.concat([table] * times), real.bundle.signature, real.label)
+        told = answer(Question((), rows, cluster="patient"), real.subject, real.subject)
+        found.append({verdict.check: verdict.numbers for verdict in told})
+    once, copies = found
+    for number in ("value", "low", "high", "p"):
+        assert copies["calibration"][number] == pytest.approx(once["calibration"][number], abs=0.02)
+    assert copies["calibration"]["rows"] == 10 * once["calibration"]["rows"]
+
+
+def saved(real):
+    """What says of anybody that they are of the second class, for sure."""
+    classes = real.subject.answer(real.examples.batch).classes
+    outputs = real.bundle.signature.outputs
+    return {field.name: classes[1] if field.datatype == "BYTES" else [0.0, 1.0] for field in outputs}
+
+
+def test_metrics_are_of_what_is_served():
+    """A rule answers for some rows, refuses others: right and wrong are the answers that clients get."""
+    real = passengers()
+    age = real.kept["Age"].to_numpy()
+    label = real.kept[real.label].astype(str).to_numpy()
+    rules = [
+        Rule("child", column="Age", low=10, action="answer", answer=saved(real)),
+        Rule("old", column="Age", high=60, action="refuse"),
+    ]
+    model = Subject("passengers:1", real.bundle, real.subject.model, 0.0, Guard(rules, real.bundle.signature))
+    verdicts = {v.check: v for v in answer(Question((parse("accuracy>=0.1"),), real.examples), model)}
+    told = real.subject.answer(real.examples.batch)
+    served = np.where(age < 10, told.classes[1], np.array(told.classes)[told.chosen])
+    kept = ~(age > 60)
+    assert verdicts["accuracy>=0.1"].numbers["value"] == pytest.approx((served == label)[kept].mean())
+    assert verdicts["rules"].numbers == {
+        "child": (age < 10).sum(), "old": (age > 60).sum(), "refused": (age > 60).sum(),
+    }  # fmt: skip
+    assert f"{(age > 60).sum()} are refused, and metrics are of the others" in verdicts["rules"].reason
+
+
+def test_versions_are_compared_on_the_rows_that_both_answer():
+    real = passengers()
+    age = real.kept["Age"].to_numpy()
+    old, young = ([Rule("r", column="Age", action="refuse", **limit)] for limit in ({"high": 60}, {"low": 10}))
+    one, other = (
+        Subject(f"passengers:{n}", real.bundle, real.subject.model, 0.0, Guard(rules, real.bundle.signature))
+        for n, rules in enumerate((old, young), 1)
+    )
+    verdicts = {v.check: v for v in answer(Question((parse("accuracy not worse"),), real.examples), one, other)}
+    both = int((~(age > 60) & ~(age < 10)).sum())
+    assert f"on the same {both} rows" in verdicts["accuracy not worse"].reason
+    nobody = [Rule("r", column="Parch", low=1000, action="refuse")]
+    none = Subject("passengers:3", real.bundle, real.subject.model, 0.0, Guard(nobody, real.bundle.signature))
+    (_, refused) = answer(Question((), real.examples), none)
+    assert (refused.passed, refused.reason) == (False, "passengers:3 refuses every row: there is nothing to measure")
+
+
+def test_what_a_rule_hands_over_is_answered_by_whom_it_names():
+    real, rules = passengers(), [Rule("child", column="Age", low=10, action="fallback", fallback="women")]
+
+    class Women:
+        concurrent = True
+
+        def predict(self, batch):
+            fixed = saved(real)
+            return Batch(
+                {
+                    field.name: np.array([fixed[field.name]] * batch.rows, field.dtype)
+                    for field in real.bundle.signature.outputs
+                }
+            )
+
+        def close(self):
+            pass
+
+    model = Subject("passengers:1", real.bundle, real.subject.model, 0.0, Guard(rules, real.bundle.signature))
+    model.find = {"women": Subject("women:1", real.bundle, Women(), 0.0)}.__getitem__
+    served = model.read(model.serve(real.examples.batch).outputs).chosen
+    age = real.kept["Age"].to_numpy()
+    assert (served[age < 10] == 1).all()
+    assert (served[~(age < 10)] == real.subject.answer(real.examples.batch).chosen[~(age < 10)]).all()
+
+
 def test_where_nothing_is_demanded_the_usual_metrics_are_told():
     told = ask(diabetes())["metrics"]
     assert told.passed
@@ -148,7 +236,8 @@ def test_rules_tell_how_often_they_would_fire():
     rules = [Rule("child", column="Age", low=10), Rule("dear", column="Fare", high=1e6)]
     model = Subject("passengers:1", real.bundle, real.subject.model, 0.0, Guard(rules, real.bundle.signature))
     found = {verdict.check: verdict for verdict in answer(Question((), real.examples), model)}["rules"]
-    assert found.numbers == {"child": float((real.kept["Age"] < 10).sum())}
+    children = float((real.kept["Age"] < 10).sum())
+    assert found.numbers == {"child": children, "refused": 0.0}
 
 
 def test_what_was_not_shown_is_not_passed():

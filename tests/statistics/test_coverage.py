@@ -9,6 +9,7 @@ from servable.statistics import classification, delong, regression
 from servable.statistics.bootstrap import bca
 from servable.statistics.calibration import calibration
 from servable.statistics.interval import NORMAL
+from servable.statistics.mcnemar import mcnemar, mcnemar_clustered
 from servable.statistics.means import Means, difference
 from servable.statistics.proportion import clopper_pearson, wilson
 
@@ -138,3 +139,40 @@ def test_calibration_error(rows, gap):
     assert 0.93 <= share([holds(each.error, gap) for each in found]) <= 0.97
     if gap == 0:
         assert 0.03 <= share([each.p_value < 0.05 for each in found]) <= 0.07
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.05])
+@pytest.mark.parametrize(("groups", "size"), [(200, 5), (40, 25)])
+def test_calibration_error_where_rows_are_not_independent(groups, size, gap):
+    """Rows of a group are told the same, and half of them come true together."""
+    random = np.random.default_rng(31)
+    clusters = np.repeat(np.arange(groups), size)
+    rows = groups * size
+    held, alarms, short = [], [], []
+    for run in range(RUNS):
+        told = np.repeat(random.uniform(0.1, 0.9 - gap, groups), size)
+        shared, own = random.random(groups)[clusters], random.random(rows)
+        came = (np.where(random.random(rows) < 0.5, shared, own) < told + gap).astype(float)
+        found = calibration(came, told, draws=200, seed=run, clusters=clusters)
+        held.append(holds(found.error, gap))
+        alarms.append(found.p_value < 0.05)
+        short.append(holds(calibration(came, told, draws=1, seed=run).error, gap))
+    assert 0.93 <= share(held) <= 0.97
+    assert share(short) < 0.85
+    if gap == 0:
+        assert share(alarms) <= 0.07
+
+
+def test_mcnemar_where_rows_are_not_independent():
+    """Which of two equals is right depends on the group: ten rows of each of sixty."""
+    random = np.random.default_rng(37)
+    clusters = np.repeat(np.arange(60), 10)
+    alarms, naive = [], []
+    for _ in range(RUNS):
+        lean = random.normal(size=60)[clusters]
+        first, second = random.normal(size=600) + lean > 0, random.normal(size=600) - lean > 0
+        only_first, only_second = first & ~second, second & ~first
+        alarms.append(mcnemar_clustered(only_first, only_second, clusters) < 0.05)
+        naive.append(mcnemar(int(only_first.sum()), int(only_second.sum())) < 0.05)
+    assert 0.03 <= share(alarms) <= 0.07
+    assert share(naive) > 0.3

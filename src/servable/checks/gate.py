@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from servable.bundles.golden import golden_rows
 from servable.bundles.profile import read_profile, read_reference
 from servable.checks import budgets, expectations, thresholds
-from servable.checks.case import Case
+from servable.checks.asked import Asked, ask
 from servable.checks.examples import Examples
-from servable.checks.measure import Judged, interval, judged, measured, outcome
+from servable.checks.measure import Judged, interval, measured, outcome
+from servable.checks.question import Question
 from servable.checks.replay import replay
-from servable.checks.subject import Subject
+from servable.checks.subject import Served, Subject
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.demand import BUDGETS, METRICS, Demand, Invariant, Monotone, NotWorse, Threshold, parse
@@ -26,7 +27,7 @@ from servable.domain.verdict import Verdict
 from servable.errors import CheckFailed, ServableError, UsageError
 from servable.statistics.calibration import calibration
 from servable.statistics.interval import Interval
-from servable.statistics.mcnemar import mcnemar
+from servable.statistics.mcnemar import mcnemar, mcnemar_clustered
 
 MARGIN: Final = 0.01
 """By how much a version may be worse than the champion where nobody says: of a share so much, of an error in units of
@@ -41,20 +42,6 @@ SHOWN: Final = {True: ("mae", "rmse", "r2"), False: ("accuracy", "balanced_accur
 """What is told of a model with labelled rows where nobody demands anything: of numbers, of classes."""
 
 
-class Question(NamedTuple):
-    """What the gate is asked. `by` are columns to slice by, besides those that a demand names itself; rows of one value
-    of `cluster` are not independent of each other.
-    """
-
-    demands: tuple[Demand, ...] = ()
-    examples: Examples | None = None
-    cases: Sequence[Case] = ()
-    by: tuple[str, ...] = ()
-    margin: float | None = None
-    seed: int = 0
-    cluster: str | None = None
-
-
 def demands_of(bundle: Bundle, texts: Sequence[str] = ()) -> tuple[Demand, ...]:
     """Those of the manifest, then others; one that is written twice counts once. Raises UsageError."""
     return tuple(parse(text) for text in dict.fromkeys(text.strip() for text in (*bundle.manifest.checks, *texts)))
@@ -63,27 +50,23 @@ def demands_of(bundle: Bundle, texts: Sequence[str] = ()) -> tuple[Demand, ...]:
 def answer(question: Question, model: Subject, champion: Subject | None = None) -> Iterator[Verdict]:
     """Every Verdict, the plainest first. Raises UsageError for a demand of a metric or column that there is not."""
     yield _golden(model.bundle)
-    examples, rows, theirs = question.examples, None, None
-    if examples is not None and examples.truth is not None:
-        try:
-            clusters = None if question.cluster is None else examples.clusters(question.cluster)
-            rows = judged(model.answer(examples.batch), examples.truth, clusters)
-            if champion is not None:
-                theirs = judged(champion.answer(examples.batch), examples.truth, clusters)
-        except UsageError:
-            raise
-        except ServableError as error:
-            yield Verdict("answers", passed=False, reason=error.message)
-            return
-    for demand in _demands(question, rows, against=theirs is not None):
-        yield _judge(demand, question, model, rows, None if champion is None else champion.ref, theirs)
+    try:
+        asked = ask(question, model, champion)
+    except UsageError:
+        raise
+    except ServableError as error:
+        yield Verdict("answers", passed=False, reason=error.message)
+        return
+    rows = asked.rows
+    for demand in _demands(question, rows, against=asked.pairs is not None):
+        yield _judge(demand, question, model, asked)
     if rows is not None:
         if not any(isinstance(demand, Threshold) and demand.metric in METRICS for demand in question.demands):
             yield _overview(rows, question.seed)
         if rows.answer.calibrated:
             yield _calibration(rows, question.seed)
-    if model.guard is not None and examples is not None:
-        yield _rules(model, examples)
+    if model.guard is not None and question.examples is not None:
+        yield _rules(asked.served or model.serve(question.examples.batch), len(question.examples))
     if question.cases:
         yield replay(question.cases, model)
 
@@ -105,26 +88,27 @@ def _demands(question: Question, rows: Judged | None, *, against: bool) -> list[
     return found
 
 
-def _judge(
-    demand: Demand, question: Question, model: Subject, rows: Judged | None, ref: str | None, theirs: Judged | None
-) -> Verdict:
+def _judge(demand: Demand, question: Question, model: Subject, asked: Asked) -> Verdict:
     if isinstance(demand, Threshold) and demand.metric in BUDGETS:
         return budgets.budget(demand, model, known_rows(model.bundle, question.examples))
     if isinstance(demand, Invariant):
         return expectations.invariant(demand, model, known_rows(model.bundle, question.examples), question.seed)
     if isinstance(demand, Monotone):
         return expectations.monotone(demand, model, known_rows(model.bundle, question.examples), question.seed)
-    if rows is None or question.examples is None:
+    if asked.rows is None or asked.examples is None:
         return Verdict(
             demand.text, passed=False, reason="it was not shown: labelled rows are needed  (--data FILE --label COLUMN)"
         )
     if isinstance(demand, Threshold):
-        return thresholds.threshold(demand, rows, question.examples, question.seed)
-    if theirs is None or ref is None:
+        return thresholds.threshold(demand, asked.rows, asked.examples, question.seed)
+    if asked.pairs is None:
         return Verdict(demand.text, passed=False, reason="it was not shown: name a champion  (--against NAME@champion)")
-    margin = _margin(demand, question, theirs)
-    verdict = thresholds.not_worse(demand, rows, theirs, question.examples, ref=ref, margin=margin, seed=question.seed)
-    return _with_changes(verdict, rows, theirs)
+    pairs = asked.pairs
+    margin = _margin(demand, question, pairs.theirs)
+    verdict = thresholds.not_worse(
+        demand, pairs.ours, pairs.theirs, pairs.examples, ref=pairs.ref, margin=margin, seed=question.seed
+    )
+    return _with_changes(verdict, pairs.ours, pairs.theirs)
 
 
 def _margin(demand: NotWorse, question: Question, champion: Judged) -> float:
@@ -143,7 +127,10 @@ def _with_changes(verdict: Verdict, rows: Judged, champion: Judged) -> Verdict:
         return verdict
     ours, theirs = rows.answer.chosen == rows.truth, champion.answer.chosen == champion.truth
     mended, broken = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    chance = mcnemar(mended, broken)
+    together = rows.clusters
+    chance = (
+        mcnemar(mended, broken) if together is None else mcnemar_clustered(ours & ~theirs, theirs & ~ours, together)
+    )
     told = f"; {mended} answers became right, {broken} wrong (McNemar p = {chance:.2g})"
     numbers = {"became_right": float(mended), "became_wrong": float(broken), "mcnemar_p": chance}
     return msgspec.structs.replace(verdict, reason=verdict.reason + told, numbers=verdict.numbers | numbers)
@@ -151,7 +138,7 @@ def _with_changes(verdict: Verdict, rows: Judged, champion: Judged) -> Verdict:
 
 def _calibration(rows: Judged, seed: int) -> Verdict:
     """What the probabilities are worth. It is told; a limit is demanded as `ece<=0.05`."""
-    found = calibration(*outcome(rows), seed=seed)
+    found = calibration(*outcome(rows), seed=seed, clusters=rows.clusters)
     fits = "fit" if found.p_value >= SURPRISING else "do not fit"
     reason = f"the calibration error is {found.error}; its probabilities {fits} the outcomes (p = {found.p_value:.2g})"
     numbers = {
@@ -165,12 +152,16 @@ def _calibration(rows: Judged, seed: int) -> Verdict:
     return Verdict(CALIBRATION, passed=True, reason=reason, numbers=numbers, evidence={"curve": curve})
 
 
-def _rules(model: Subject, examples: Examples) -> Verdict:
-    """On how many of the rows each rule over inputs fires: told, because metrics are of the model without them."""
-    fired = {each.rule.name: len(each.rows) for each in model.fired(examples.batch)}
+def _rules(served: Served, rows: int) -> Verdict:
+    """On how many of the rows each rule fires, and how many are refused: of those there are no metrics."""
+    fired = {each.rule.name: len(each.rows) for each in served.fired}
     told = ", ".join(f"{name} on {count}" for name, count in fired.items())
-    reason = f"of {len(examples)} rows {told}" if told else f"none fires on {len(examples)} rows"
-    return Verdict(RULES, passed=True, reason=reason, numbers={name: float(count) for name, count in fired.items()})
+    refused = len(served.refused)
+    reason = f"of {rows} rows {told}" if told else f"none fires on {rows} rows"
+    if refused:
+        reason += f"; {refused} are refused, and metrics are of the others"
+    numbers = {name: float(count) for name, count in fired.items()}
+    return Verdict(RULES, passed=True, reason=reason, numbers={**numbers, "refused": float(refused)})
 
 
 def _golden(bundle: Bundle) -> Verdict:

@@ -105,7 +105,7 @@ def measured(metric: str, rows: Judged, of: str = "") -> Means | delong.Auc:
 def interval(metric: str, rows: Judged, of: str = "", *, seed: int = 0) -> Interval:
     """The metric with its 95 % interval: Wilson's, DeLong's, that of the calibration error, or the bootstrap's."""
     if metric == "ece":
-        return calibration(*outcome(rows, of), seed=seed).error
+        return calibration(*outcome(rows, of), seed=seed, clusters=rows.clusters).error
     statistic = measured(metric, rows, of)
     if isinstance(statistic, delong.Auc):
         return statistic.interval(clusters=rows.clusters)

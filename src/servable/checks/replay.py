@@ -21,7 +21,7 @@ MAX_ELEMENTS: Final = 1 << 24
 
 def batch_of(row: dict[str, Any], model: Subject) -> Batch:
     """A row as the model's inputs. Raises InvalidInput with every fault: what a door would answer."""
-    signature = model.bundle.signature
+    signature = model.signature
     columns, faults = columns_of([row], signature, MAX_ELEMENTS)
     if not faults:
         batch = signature.complete(Batch(columns, 1))

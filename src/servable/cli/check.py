@@ -77,13 +77,14 @@ def check(
     texts = [*_demands(checks), *(check or ())]
     with ExitStack() as stack:
         from servable.checks import gate
+        from servable.checks.question import Question
 
         verdicts: list[Verdict] = []
         model = _loaded(stack, place, target, verdicts)
         if model is not None:
-            examples = read_data(model, data, label)
+            examples = read_data(model, data, label, served=True)
             champion = _champion(stack, place, target, against)
-            asked = gate.Question(
+            asked = Question(
                 gate.demands_of(model.bundle, texts), examples, suite.cases(), tuple(by or ()), margin, seed, cluster
             )
             verdicts += told(gate.answer(asked, model, champion), model, champion, examples, 2 if champion else 1)

@@ -24,6 +24,7 @@ def asked(
     """Limits, and the gate with these rows; golden rows stay out of it: variants are measured on them."""
     from servable.bundles.guard import guard_of
     from servable.checks import gate
+    from servable.checks.question import Question
     from servable.checks.subject import Subject
     from servable.checks.suite import Suite
     from servable.edge.fit import Fit
@@ -32,7 +33,7 @@ def asked(
     cases = Suite(place.settings.home_path, target.name, place.who).cases()
 
     def judge(bundle: Bundle, model: Model) -> Sequence[Verdict]:
-        question = gate.Question(gate.demands_of(bundle), examples, cases)
+        question = Question(gate.demands_of(bundle), examples, cases)
         subject = Subject(titled(target), bundle, model, 0.0, guard_of(bundle))
         return [verdict for verdict in gate.answer(question, subject) if verdict.check != gate.GOLDEN]
 

@@ -57,6 +57,15 @@ class Place:
         with working(f"loading {titled(target)}"):
             loaded = stack.enter_context(subject(target, self.settings.home_path / "environments"))
         loaded.ref = titled(target)
+        others: dict[str, Subject] = {}
+
+        def find(ref: str) -> Subject:
+            if ref not in others:
+                others[ref] = self.load(stack, self.target(ref))
+            return others[ref]
+
+        if target.digest is not None:
+            loaded.find = find
         return loaded
 
     def record(self, target: Target, verdicts: Sequence[Verdict], **source: str) -> None:
@@ -77,8 +86,10 @@ def titled(target: Target) -> str:
     return f"{target.name}:{target.version}" if target.digest is not None else target.source
 
 
-def read_data(model: Subject, data: Path | None, label: str | None) -> Examples | None:
-    """The rows that were given, with the label that was named, or else packed."""
+def read_data(model: Subject, data: Path | None, label: str | None, *, served: bool = False) -> Examples | None:
+    """The rows that were given, with the label that was named, or else packed; by the contract of what is `served`, or
+    of the model itself.
+    """
     if data is None:
         if label is not None:
             raise UsageError("--label names a column of the rows: give them with --data FILE")
@@ -86,7 +97,7 @@ def read_data(model: Subject, data: Path | None, label: str | None) -> Examples 
     from servable.checks import gate
     from servable.checks.examples import examples_of, read_table
 
-    signature = model.bundle.signature
+    signature = model.signature if served else model.bundle.signature
     with working(f"reading {data.name}"):
         table = read_table(data, signature)
         packed = gate.label_of(model.bundle)

@@ -36,13 +36,23 @@ class Calibration(NamedTuple):
 
 
 def calibration(
-    came: Array, told: Array, *, bins: int = BINS, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
+    came: Array,
+    told: Array,
+    *,
+    bins: int = BINS,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
+    clusters: Array | None = None,
 ) -> Calibration:
-    """`came` is whether it came true, `told` with what probability; bins hold about equally many rows.
+    """`came` is whether it came true, `told` with what probability; bins hold about equally many rows. `clusters` are
+    codes, one a row, where rows are not independent.
 
     The estimate without its excess: A. Kumar, P. Liang and T. Ma, "Verified uncertainty calibration", NeurIPS 2019. The
     interval holds all errors with which what was seen is compatible, as Wilson's does for a proportion; the test draws
-    outcomes as if every probability were right: J. Bröcker and L. A. Smith, Weather and Forecasting 22 (2007).
+    outcomes as if every probability were right: J. Bröcker and L. A. Smith, Weather and Forecasting 22 (2007). Of
+    clusters the gaps of all bins spread together, as sums over whole clusters do: K.-Y. Liang and S. L. Zeger,
+    Biometrika 73 (1986).
 
     >>> told = np.repeat([0.2, 0.8], 500)
     >>> found = calibration(np.tile([0, 0, 0, 0, 1], 200) == (told < 0.5), told)
@@ -54,14 +64,20 @@ def calibration(
     codes = _bins(told, bins)
     rows, sums, hits = (np.bincount(codes, weights) for weights in (None, told, came))
     gaps = (hits - sums) / rows
-    smoothed = (hits + 1) / (rows + 2)
-    error = _interval(rows / len(told), gaps, smoothed * (1 - smoothed) / rows, level)
-    spread = np.sqrt(np.bincount(codes, told * (1 - told)))
+    if clusters is None:
+        smoothed = (hits + 1) / (rows + 2)
+        spread = np.diag(smoothed * (1 - smoothed) / rows)
+        expected = np.diag(np.bincount(codes, told * (1 - told)) / rows**2)
+    else:
+        size = np.outer(rows, rows)
+        spread = _clustered(came - told - gaps[codes], codes, clusters, centred=True) / size
+        expected = _clustered(came - told, codes, clusters) / size
+    error = _interval(rows / len(told), gaps, spread, level)
     curve = (
         Bin(int(count), float(total / count), wilson(float(true), float(count), level))
         for count, total, true in zip(rows, sums, hits, strict=True)
     )
-    return Calibration(error, _p_value(gaps, rows, spread, draws, seed), tuple(curve))
+    return Calibration(error, _p_value(gaps, rows, expected, draws, seed), tuple(curve))
 
 
 def _bins(told: Array, bins: int) -> Array:
@@ -70,25 +86,43 @@ def _bins(told: Array, bins: int) -> Array:
     return np.unique(np.searchsorted(edges, told, side="left"), return_inverse=True)[1]
 
 
-def _interval(shares: Array, gaps: Array, variances: Array, level: float) -> Interval:
-    """Of the root of the mean square gap.
-
-    The sum of w (d² - s) estimates the square without bias, with variance 4 Σ w² δ² s + 2 Σ w² s². The first part is
-    taken as proportional to the square itself, which makes the ends the roots of a quadratic equation.
+def _clustered(residuals: Array, codes: Array, clusters: Array, *, centred: bool = False) -> Array:
+    """The covariances of the bins' sums, as whole clusters tell them. Where their residuals are `centred` in each bin,
+    of so many clusters there one was spent on it.
     """
-    square = float(np.sum(shares * (gaps**2 - variances)))
+    places = np.unique(clusters, return_inverse=True)[1]
+    count, width = int(places.max()) + 1, int(codes.max()) + 1
+    cells = places * width + codes
+    sums = np.bincount(cells, residuals, count * width).reshape(count, width)
+    if centred:
+        there = (np.bincount(cells, minlength=count * width).reshape(count, width) > 0).sum(axis=0)
+        sums = sums * np.sqrt(there / np.maximum(there - 1, 0.5))
+    return np.asarray(sums.T @ sums)
+
+
+def _interval(shares: Array, gaps: Array, spread: Array, level: float) -> Interval:
+    """Of the root of the mean square gap d'Wd, for gaps of the covariance S.
+
+    d'Wd - tr(WS) estimates the square without bias, with variance 4 δ'WSWδ + 2 tr(WSWS). The first part is taken as
+    proportional to the square itself, which makes the ends the roots of a quadratic equation.
+    """
+    weighted = shares[:, None] * spread
+    excess, twice = float(np.trace(weighted)), float(np.trace(weighted @ weighted))
+    square = float(np.sum(shares * gaps**2)) - excess
     reach = quantile(level) ** 2
-    slope = float(np.sum(shares**2 * variances))
+    slope = twice / excess if excess > 0 else 0.0
     centre = square + 2 * reach * slope
-    root = math.sqrt(max(0.0, centre**2 - square**2 + reach * 2 * float(np.sum((shares * variances) ** 2))))
+    root = math.sqrt(max(0.0, centre**2 - square**2 + reach * 2 * twice))
     low, high = (math.sqrt(max(0.0, end)) for end in (centre - root, centre + root))
     return Interval(math.sqrt(max(0.0, square)), low, high)
 
 
-def _p_value(gaps: Array, rows: Array, spread: Array, draws: int, seed: int) -> float:
+def _p_value(gaps: Array, rows: Array, expected: Array, draws: int, seed: int) -> float:
     """How often outcomes drawn by the probabilities themselves show gaps as large as those seen.
 
     The sum of a bin's outcomes is drawn as normal: by its mean and variance, which are known.
     """
-    drawn = np.random.default_rng(seed).normal(size=(draws, len(spread))) * spread / rows
+    values, vectors = np.linalg.eigh(expected)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    drawn = np.random.default_rng(seed).normal(size=(draws, len(rows))) @ root.T
     return float((1 + np.sum((drawn**2) @ rows >= gaps**2 @ rows)) / (draws + 1))
