@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any, NamedTuple
+
 import msgspec
 import numpy as np
 
 from servable.domain.batch import Array, Batch
-from servable.domain.datatypes import DTYPES, FLOATS, datatype_of
+from servable.domain.datatypes import FLOATS, datatype_of
 from servable.domain.field import Fault, Field, all_finite
 
 
-class Signature(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+class Signature(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True, dict=True):
     """Inputs and outputs by name. `batched` says whether axis 0 is rows that may be joined with other callers' rows.
 
     >>> signature = Signature((Field("x", "FP32", (-1, 2)),), (Field("y", "INT64"),))
@@ -58,11 +61,19 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
     def check(self, batch: Batch) -> list[Fault]:
         """Every fault of the inputs in `batch`, at once. Empty: it is good."""
-        return check(self.inputs, batch, "input", batched=self.batched)
+        return [] if _sound(self._inputs, batch) else check(self.inputs, batch, "input", batched=self.batched)
 
     def check_outputs(self, batch: Batch) -> list[Fault]:
         """The same for the answer of a model."""
-        return check(self.outputs, batch, "output", batched=self.batched)
+        return [] if _sound(self._outputs, batch) else check(self.outputs, batch, "output", batched=self.batched)
+
+    @cached_property
+    def _inputs(self) -> tuple[_Quick, ...]:
+        return tuple(_quick(field, batched=self.batched) for field in self.inputs)
+
+    @cached_property
+    def _outputs(self) -> tuple[_Quick, ...]:
+        return tuple(_quick(field, batched=self.batched) for field in self.outputs)
 
     def example(self, rows: int = 1) -> Batch:
         """The plainest batch that passes `check`: zeros, empty strings, first categories, lower bounds."""
@@ -71,8 +82,6 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
 
 def check(fields: tuple[Field, ...], batch: Batch, kind: str, *, batched: bool) -> list[Fault]:
     """Every fault of `batch` against `fields`; `kind` is the word for one of them in the messages."""
-    if _sound(fields, batch, batched=batched):
-        return []
     names = ", ".join(repr(field.name) for field in fields)
     known = {field.name for field in fields}
     faults = [
@@ -94,24 +103,46 @@ def check(fields: tuple[Field, ...], batch: Batch, kind: str, *, batched: bool) 
     return faults
 
 
-def _sound(fields: tuple[Field, ...], batch: Batch, *, batched: bool) -> bool:
+class _Quick(NamedTuple):
+    """What a quick look needs of a field. `tail` is its shape past the rows where all of that is said and the rest is
+    any number, at most finite; None: the field judges. `finite`: the values are looked at.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    tail: tuple[int, ...] | None
+    finite: bool
+    field: Field
+    batched: bool
+
+
+def _quick(field: Field, *, batched: bool) -> _Quick:
+    plain = field.datatype in FLOATS and field.low is None and field.high is None and not field.categories
+    tail = field.shape[1:] if batched and plain and -1 not in field.shape[1:] else None
+    return _Quick(field.name, field.dtype, tail, field.values != "any", field, batched)
+
+
+def _sound(fields: tuple[_Quick, ...], batch: Batch) -> bool:
     """Whether a quick look shows that there is no fault: all numbers together, not column by column. False proves
     nothing.
     """
-    columns = batch.columns
+    columns, rows = batch.columns, batch.rows
     if len(columns) != len(fields):
         return False
     numbers = []
-    for field in fields:
-        array = columns.get(field.name)
-        if array is None or (batched and array.shape and array.shape[0] != batch.rows):
+    for name, dtype, tail, finite, field, batched in fields:
+        array = columns.get(name)
+        if array is None:
             return False
-        if field.low is not None or field.high is not None or field.categories or field.datatype not in FLOATS:
+        shape = array.shape
+        if batched and shape and shape[0] != rows:
+            return False
+        if tail is None:
             if next(field.faults(array), None) is not None:
                 return False
-        elif array.dtype != DTYPES[field.datatype] or not field.fits(array.shape):
+        elif array.dtype != dtype or shape[1:] != tail or not shape:
             return False
-        elif field.values != "any":
+        elif finite:
             numbers.append(array)
     if not numbers:
         return True

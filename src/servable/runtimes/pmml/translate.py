@@ -139,10 +139,17 @@ def _answer(built: models.Built, inputs: Sequence[DataField], names: Names) -> A
     scores_name = PROBABILITIES if shape.scored and shape.function == "classification" else SCORES
     value_name = PREDICTION if shape.function == "regression" else LABEL
     shown = [(name, kind) for name, kind in _more(built) if name not in {value_name, scores_name}]
+    texts = [each.name for each in inputs if each.kind == TEXT]
+    numbers = [each.name for each in inputs if each.kind != TEXT]
 
     def answer(columns: Mapping[str, Array], rows: int) -> dict[str, Array]:
         call = Call(names.texts, rows)
-        taken = {each.name: _column(call, each, columns[each.name]) for each in inputs}
+        taken = {name: call.encode(columns[name].reshape(rows).tolist()) for name in texts}
+        if numbers:
+            together = np.concatenate(
+                [columns[name] for name in numbers], axis=None, dtype=np.float64, casting="unsafe"
+            )
+            taken.update(zip(numbers, together.reshape(len(numbers), rows), strict=True))
         scope = Scope(call, taken, dict(names.derived), None)
         with np.errstate(all="ignore"):
             result, more = built.answer(scope)
@@ -155,11 +162,6 @@ def _answer(built: models.Built, inputs: Sequence[DataField], names: Names) -> A
         return out
 
     return answer
-
-
-def _column(call: Call, field: DataField, array: Array) -> Floats:
-    values = array.reshape(call.rows)
-    return call.encode(values.tolist()) if field.kind == TEXT else values.astype(np.float64, copy=False)
 
 
 def _shown(call: Call, column: Floats, kind: str) -> Array:
