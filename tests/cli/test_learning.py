@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from sklearn.datasets import load_breast_cancer, load_iris
 
 import servable
 from servable.domain.batch import Batch
-from servable.online.event import Examples, column, columns
-from servable.online.journal import Journal
+from servable.online.event import Examples, column, columns, encode
+from servable.online.journal import Journal, read
 from servable.online.kept import answered
 from servable.online.learners import spec
 from servable.online.learners.bandit import Bandit
@@ -73,7 +74,10 @@ def test_a_bad_source_is_left_out(tumours: Command, tmp_path: Path) -> None:
     with servable.load(output) as model:
         answer = model.predict({"x": X[500:]})
         assert model.bundle.manifest.options["frozen"] is True
-        assert model.bundle.manifest.lineage["parent"] == "tumour:1"
+        lineage = model.bundle.manifest.lineage
+    written = b"".join(encode(entry.event) for entry in read(tumours.home / "online" / "tumour" / "1" / "journal"))
+    assert (lineage["parent"], lineage["offset"], lineage["learned"]) == ("tumour:1", 500, 400)
+    assert lineage["journal"] == f"sha256:{hashlib.sha256(written).hexdigest()}"
     parts = [slice(start, start + 40) for start in range(0, 500, 50)]
     assert answer["probabilities"].ravel().tolist() == learned(tmp_path / "tumour.json", *parts)
 

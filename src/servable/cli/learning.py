@@ -33,12 +33,13 @@ def rebuild(
 ) -> None:
     """Register the next version of a learner: a past state of it, or one without what a bad source has taught.
 
-    The journal is read, never changed; the server may run meanwhile. Release the version as any other.
+    The journal is read, never changed; the server may run meanwhile. Release the version as any
+    other, through the gate.
 
     Example:  servable learning rebuild tumour --at 5000 --without intern
     """
     from servable.errors import UsageError
-    from servable.online.rebuild import bundled
+    from servable.online.rebuild import bundled, digest_of
     from servable.online.rebuild import rebuild as rebuilt
 
     old, folder, version_of = _learner(ref, home)
@@ -47,7 +48,8 @@ def rebuild(
     with tempfile.TemporaryDirectory(prefix="servable-learning-") as scratch, working(f"learning {ref} again"):
         fold = rebuilt(old, folder, at, without or ())
         place = output or Path(scratch) / "bundle"
-        bundle = bundled(old, fold, place, parent=version_of, frozen=frozen)
+        journal = digest_of(folder, fold.offset)
+        bundle = bundled(old, fold, place, frozen=frozen, parent=version_of, journal=journal)
         version = None if output is not None else registry_at(home).register(bundle.folder)
     made = f"{bundle.name}:{version.version}" if version else str(output)
     told = {"made": made, "digest": bundle.digest, "offset": fold.offset, "learned": fold.learned}

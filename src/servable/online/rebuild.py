@@ -5,6 +5,7 @@ It reads what the learner's process writes and changes nothing there: the server
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from servable.bundles.golden import golden_bytes, golden_rows
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Bundle
 from servable.errors import NotFound, UsageError
-from servable.online.event import Examples
+from servable.online.event import Examples, encode
 from servable.online.fold import Fold
 from servable.online.guards.guarded import Guarded
 from servable.online.journal import Entry, files_of, read
@@ -51,10 +52,24 @@ def rebuild(bundle: Bundle, folder: Path, at: int | None = None, without: Collec
     return fold
 
 
-def bundled(bundle: Bundle, fold: Fold, output: Path, *, parent: str, frozen: bool = False) -> Bundle:
+def digest_of(folder: Path, offset: int) -> str:
+    """What a state at this offset was learned from: SHA-256 of all examples of the journal in `folder` before it, as
+    they were written, one event after another.
+    """
+    digest = hashlib.sha256()
+    for entry in read(folder / "journal"):
+        if entry.after > offset:
+            break
+        if isinstance(entry.event, Examples):
+            digest.update(encode(entry.event))
+    return f"sha256:{digest.hexdigest()}"
+
+
+def bundled(bundle: Bundle, fold: Fold, output: Path, *, frozen: bool = False, **lineage: str) -> Bundle:
     """A bundle in the folder `output` that begins with what answers in the fold; one that is `frozen` does not learn.
 
-    `parent` is the version that it comes from, for its lineage.
+    `lineage` tells more of where it comes from than how far it had learned: the version, its journal. What is demanded
+    of the version is demanded of this one: it is released through the gate.
     """
     guarded = fold.learner
     learner = guarded.answering if isinstance(guarded, Guarded) else guarded
@@ -65,5 +80,5 @@ def bundled(bundle: Bundle, fold: Fold, output: Path, *, parent: str, frozen: bo
     if rows is not None and manifest.golden is not None:
         files[manifest.golden] = golden_bytes(rows, learner.predict(rows))
     options = {**manifest.options, STATE: STATE_FILE, **({"frozen": True} if frozen else {})}
-    lineage = {**manifest.lineage, "parent": parent, "offset": fold.offset, "learned": fold.learned}
-    return write_bundle(output, msgspec.structs.replace(manifest, options=options, lineage=lineage), files)
+    whole = {**manifest.lineage, **lineage, "offset": fold.offset, "learned": fold.learned}
+    return write_bundle(output, msgspec.structs.replace(manifest, options=options, lineage=whole), files)
