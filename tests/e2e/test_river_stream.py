@@ -1,47 +1,47 @@
-"""A stream replayed over HTTP, one event at a time, to a pipeline of River that learns in its process: the accuracy is
-River's own, to the digit.
+"""Streams replayed over HTTP, one event at a time, to models of River that learn in their process: the accuracies are
+River's own, to the digit, and what "no change" scores stands beside them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
-from river import datasets
+import pytest
 
 import servable
 from tests.e2e.serving import Serving
+from tests.online.streams import MODELS, NO_CHANGE, PUBLISHED, Stream, source, stream
 
-SOURCE = """
-import servable
-
-
-class Phishing(servable.RiverLearner):
-    inputs = {"x": "FP64 [-1, 9]"}
-    classes = (0, 1)
-
-    def model(self):
-        from river import linear_model, preprocessing
-
-        return preprocessing.StandardScaler() | linear_model.LogisticRegression()
-"""
+ROWS = [
+    pytest.param(name, model, marks=() if (name, model) == ("phishing", "scaled regression") else pytest.mark.faults)
+    for name in NO_CHANGE
+    for model in MODELS
+]
 
 
-def test_phishing_over_http_is_what_river_measures(tmp_path: Path) -> None:
-    source, bundle = tmp_path / "phishing.py", tmp_path / "phishing"
-    source.write_text(SOURCE)
-    servable.pack(source, output=bundle, allow_unsafe=True)
-    right = rows = 0
-    with Serving(tmp_path, bundle, workers=1) as server:
+def replay(folder: Path, events: Stream, model: str) -> tuple[float, dict[str, Any]]:
+    """The share of right answers, and the report of learning."""
+    (folder / "stream.py").write_text(source(events, model))
+    servable.pack(folder / "stream.py", output=folder / "bundle", allow_unsafe=True)
+    right = 0
+    with Serving(folder, folder / "bundle", workers=1) as server:
         server.ready()
-        url = f"http://{server.host}:{server.port}/v2/models/phishing"
-        with httpx.Client(timeout=30) as http:
-            for x, y in datasets.Phishing():
-                body = {"inputs": [{"name": "x", "datatype": "FP64", "shape": [1, 9], "data": list(x.values())}]}
-                answer = http.post(f"{url}/infer", json=body).json()
-                right += answer["outputs"][0]["data"] == [int(y)]
-                taught = http.post(f"{url}/learn?wait=applied", json={**body, "outcomes": [int(y)]})
-                assert taught.status_code == 200, taught.text
-                rows += 1
-                assert taught.json()["offset"] == rows
-    assert (rows, right / rows) == (1250, 0.8928)
+        with httpx.Client(base_url=f"http://{server.host}:{server.port}/v2/models/stream", timeout=60) as http:
+            for row, (x, y) in enumerate(zip(events.x.tolist(), events.y.tolist(), strict=True)):
+                body = {"rows": [dict(zip(events.names, x, strict=True))]}
+                answer = http.post("/infer", json=body).json()
+                right += answer["rows"][0]["label"] == y
+                taught = http.post("/learn?wait=applied", json={**body, "outcomes": [y]})
+                assert (taught.status_code, taught.json()["offset"]) == (200, row + 1), taught.text
+            report: dict[str, Any] = http.get("/learning").json()
+    return right / len(events.y), report
+
+
+@pytest.mark.parametrize(("name", "model"), ROWS)
+def test_a_stream_over_http_is_what_river_measures(tmp_path: Path, name: str, model: str) -> None:
+    accuracy, report = replay(tmp_path, stream(name), model)
+    assert round(accuracy, 4) == PUBLISHED[name][model]
+    assert round(1.0 - report["scores"]["all"]["no_change_loss"], 4) == NO_CHANGE[name]
+    assert (report["falls"], report["undone"], report["turned_away"]) == (0, {}, {})

@@ -165,7 +165,7 @@ class Guarded:
         mine, theirs = (_answer(model, batch) for model in (self.learner, self.champion))
         aside = self._competition.tally.aside
         learner, champion = self._losses.of(mine, outcomes), self._losses.of(theirs, outcomes)
-        no_change = self._losses.no_change(outcomes)
+        no_change = self._losses.no_change(outcomes, first=learner[0])
         self.scores.see(theirs if aside else mine, outcomes, champion if aside else learner, learner, no_change)
         if self._on_losses is not None:
             self._on_losses(learner)

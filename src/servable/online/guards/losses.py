@@ -39,8 +39,10 @@ class Losses:
         losses: list[float] = np.nan_to_num(np.minimum(np.abs(told - outcomes) / wide, 1.0), nan=1.0).tolist()
         return losses
 
-    def no_change(self, outcomes: Array) -> list[float]:
-        """Of whoever always answers the outcome before; call it once for each example, in order."""
+    def no_change(self, outcomes: Array, first: float = 1.0) -> list[float]:
+        """Of whoever always answers the outcome before; call it once for each example, in order. Before any there is
+        nothing to repeat: it loses `first` then.
+        """
         values = outcomes.tolist()
         known = self.last is not None
         before = [self.last if known else values[0], *values[:-1]]
@@ -54,4 +56,4 @@ class Losses:
                 self.moments[2] += gap * (value - self.moments[1])
         else:
             losses = [float(one != other) for one, other in zip(before, values, strict=True)]
-        return losses if known else [1.0, *losses[1:]]
+        return losses if known else [first, *losses[1:]]
