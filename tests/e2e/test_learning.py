@@ -145,6 +145,10 @@ def test_an_outcome_that_comes_later_finds_its_inputs(learning: Learning) -> Non
     assert (again.json()["accepted"], again.json()["offset"]) == (2, 4)
     fold = folded(learning.folder)
     assert (fold.offset, fold.learned) == (4, 2)
+    given = learning.http.get("/v2/models/cancer/learning").json()["given"]
+    assert (given["examples"], given["window"]["examples"]) == (2, 2)
+    assert given["window"]["no_change_accuracy"] == 0.0
+    assert fold.delayed.report() == given
 
 
 def test_nothing_accepted_is_lost_and_nothing_counts_twice(learning: Learning) -> None:

@@ -5,7 +5,8 @@ Arrays are written as the bytes they are in, texts as lists: an event reads back
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
@@ -23,6 +24,27 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
     texts: tuple[str | None, ...] = ()
 
 
+LABEL: Final = "label"
+"""The name of answers that are classes; others are numbers."""
+
+
+class Given(msgspec.Struct, frozen=True, array_like=True):
+    """What callers were answered to rows: when they asked (seconds since the epoch), the answers under the name of
+    their output, and the last outcome that was known then, None where there was none.
+    """
+
+    times: tuple[float, ...]
+    answers: Column
+    before: tuple[Any, ...]
+
+    def picked(self, places: Sequence[int]) -> Given:
+        """Of some of the rows."""
+        answers = column(self.answers.name, array(self.answers)[list(places)])
+        return Given(
+            tuple(self.times[place] for place in places), answers, tuple(self.before[place] for place in places)
+        )
+
+
 class Examples(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """Rows with their outcomes, one after another. `ids` are those of the predictions, or of the examples themselves;
     `versions` count corrections of an outcome, from 0. `source` is who sent them: the name of their key.
@@ -34,6 +56,8 @@ class Examples(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     versions: tuple[int, ...]
     columns: tuple[Column, ...]
     outcomes: Column
+    given: Given | None = None
+    """Of rows that were predicted before."""
 
     @property
     def rows(self) -> int:
@@ -41,11 +65,13 @@ class Examples(msgspec.Struct, frozen=True, array_like=True, tag="e"):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag="a"):
-    """Rows that were predicted, kept until their outcomes come."""
+    """Rows that were predicted, kept until their outcomes come; `before` is the last outcome that was known then."""
 
     time: float
     ids: tuple[str, ...]
     columns: tuple[Column, ...]
+    answers: Column | None = None
+    before: Any = None
 
     @property
     def rows(self) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 from servable.domain.batch import Batch
 from servable.domain.model import Learner
 from servable.errors import CorruptModel
+from servable.online.delayed import Delayed
 from servable.online.event import Asked, Examples, array, batch_of
 from servable.online.journal import Entry
 
@@ -29,6 +30,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     learned: int
     seen: dict[str, int]
     learner: bytes
+    delayed: bytes = b""
 
 
 class Fold:
@@ -39,6 +41,8 @@ class Fold:
         self.learner = learner
         self.offset = 0
         self.learned = 0
+        self.delayed = Delayed()
+        """How right the answers were that callers got."""
         self._without = frozenset(without)
         self._remembered = remembered
         self._seen: dict[str, int] = {}
@@ -60,6 +64,9 @@ class Fold:
                 places = np.array(fresh)
                 batch = Batch({name: values[places] for name, values in batch.columns.items()}, len(fresh))
                 outcomes = outcomes[places]
+            if event.given is not None:
+                given = event.given if len(fresh) == event.rows else event.given.picked(fresh)
+                self.delayed.see(given, outcomes, event.time)
             self.learner.learn(batch, outcomes)
             self.learned += len(fresh)
         return len(fresh)
@@ -84,9 +91,11 @@ class Fold:
 
     def state(self) -> State:
         """What it is now."""
-        return State(self.offset, self.learned, dict(self._seen), self.learner.snapshot())
+        return State(self.offset, self.learned, dict(self._seen), self.learner.snapshot(), self.delayed.snapshot())
 
     def take(self, state: State) -> None:
         """Be what it was. Raises what the learner raises for a state that is not its own."""
         self.learner.restore(state.learner)
+        if state.delayed:
+            self.delayed.restore(state.delayed)
         self.offset, self.learned, self._seen = state.offset, state.learned, dict(state.seen)

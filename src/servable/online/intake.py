@@ -46,6 +46,8 @@ class Intake:
         self._sources = Sources(limits)
         self._quarantine = quarantine
         self._most_behind = most_behind
+        self.last: object = None
+        """The last outcome that was taken."""
 
     def take(self, lessons: Sequence[Lesson], offset: int, behind: int) -> tuple[list[event.Event], list[Taken]]:
         """What goes into the journal at `offset`, of which `behind` are not learned yet; and what each lesson is told
@@ -81,7 +83,7 @@ class Intake:
         """
         now, rows = time(), len(lesson.ids)
         if isinstance(lesson, Asked):
-            asked = event.Asked(now, lesson.ids, lesson.columns)
+            asked = event.Asked(now, lesson.ids, lesson.columns, lesson.answers, self.last)
             self.waiting.keep(asked)  # at once: their outcomes may be among the lessons that came with them
             return asked, bytearray([TURNED_AWAY]) * rows
         if behind >= self._most_behind:
@@ -94,13 +96,13 @@ class Intake:
         if isinstance(lesson, Examples):
             sent = event.Examples(now, lesson.source, lesson.ids, (0,) * rows, lesson.columns, lesson.outcomes)
             return self._fit(sent, event.batch_of(lesson.columns), outcomes, list(range(rows)), rows)
-        places, known = self.waiting.find(lesson.ids)
+        places, known, given = self.waiting.find(lesson.ids)
         if known is None:
             return None, bytearray([UNKNOWN]) * rows
         outcomes = outcomes[places]
         ids, versions = _picked(lesson.ids, places), _picked(lesson.versions, places)
         told = event.columns(known), event.column("", outcomes)
-        return self._fit(event.Examples(now, lesson.source, ids, versions, *told), known, outcomes, places, rows)
+        return self._fit(event.Examples(now, lesson.source, ids, versions, *told, given), known, outcomes, places, rows)
 
     def _fit(
         self, sent: event.Examples, batch: Batch, outcomes: Array, places: list[int], rows: int
@@ -121,11 +123,14 @@ class Intake:
             fates[place] = TURNED_AWAY
         for row in kept:
             fates[places[row]] = TAKEN
+        if kept:
+            self.last = outcomes[kept[-1]].item() if outcomes.dtype != object else outcomes[kept[-1]]
         if len(kept) == batch.rows or not kept:
             return sent if kept else None, fates
         ids, versions = _picked(sent.ids, kept), _picked(sent.versions, kept)
         rest, known = event.columns(_rows(batch, keep)), event.column("", outcomes[keep])
-        return event.Examples(sent.time, sent.source, ids, versions, rest, known), fates
+        given = None if sent.given is None else sent.given.picked(kept)
+        return event.Examples(sent.time, sent.source, ids, versions, rest, known, given), fates
 
     def _turn_away(self, sent: event.Examples, batch: Batch, outcomes: Array, places: Array, reason: str) -> None:
         ids = _picked(sent.ids, places.tolist())

@@ -14,7 +14,7 @@ import numpy as np
 from servable.domain.batch import Array, Batch
 from servable.domain.record import Records, ids_of
 from servable.domain.signature import Signature
-from servable.online.event import column, columns
+from servable.online.event import LABEL, column, columns
 from servable.online.messages import Asked, Examples, Lesson
 
 SOURCE: Final = "predict"
@@ -28,8 +28,9 @@ def lessons_of(records: Records, signature: Signature) -> list[Lesson]:
     batch = answered(records.inputs, records.outputs)
     ids = [key for id, rows in zip(records.ids, records.rows, strict=True) for key in ids_of(id, rows)]
     target = signature.target
+    answers = _judged(records.outputs)
     if target is None:
-        return [Asked(tuple(ids), columns(batch))]
+        return [Asked(tuple(ids), columns(batch), None if answers is None else column(*answers))]
     told = batch[target.name].reshape(-1)
     known = ~absent(told)
     lessons: list[Lesson] = []
@@ -39,8 +40,20 @@ def lessons_of(records: Records, signature: Signature) -> list[Lesson]:
             rows = Batch({name: values[places] for name, values in batch.columns.items()}, len(places))
             outcomes = column("", told[places])
             asked = not known[places[0]]
-            lessons.append(Asked(chosen, columns(rows)) if asked else Examples(SOURCE, chosen, columns(rows), outcomes))
+            given = None if answers is None else column(answers[0], answers[1][places])
+            kept = columns(rows)
+            lessons.append(Asked(chosen, kept, given) if asked else Examples(SOURCE, chosen, kept, outcomes))
     return lessons
+
+
+def _judged(outputs: Batch) -> tuple[str, Array] | None:
+    """The answers that outcomes are held against: classes, or else the first number of each row; and their name."""
+    if LABEL in outputs:
+        return LABEL, outputs[LABEL]
+    for name, values in outputs.columns.items():
+        if values.dtype.kind in "fiu" and values.ndim == 1:
+            return name, values
+    return None
 
 
 def answered(inputs: Batch, outputs: Batch) -> Batch:

@@ -49,10 +49,11 @@ class Outcomes(msgspec.Struct, frozen=True, array_like=True, tag="outcomes"):
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked"):
-    """Rows that were predicted, whose outcomes may come."""
+    """Rows that were predicted, whose outcomes may come, and what was answered."""
 
     ids: tuple[str, ...]
     columns: tuple[Column, ...]
+    answers: Column | None = None
 
 
 Lesson = Examples | Outcomes | Asked

@@ -102,6 +102,7 @@ class Teaching:
         self._publish_at = self._snapshot_at = 0.0
         self._paused: str | None = None
         self._take_up()
+        self._intake.last = self.guarded.last
         self._bulletin = Bulletin(self.report, self._mark)
 
     def _take_up(self) -> None:
@@ -151,6 +152,7 @@ class Teaching:
             "paused": self._paused,
             "turned_away": dict(self.quarantine.counts),
             **standing(self.guarded),
+            "given": fold.delayed.report(),
             "drift": self.drift.report(),
         }
 

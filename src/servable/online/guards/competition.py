@@ -28,7 +28,12 @@ BLOCKS: Final = 8
 ABOVE: Final = 0.1
 HIGHEST: Final = 0.8
 OPPOSITE: Final = 0.6
-"""A frozen champion falls behind as the world moves; but where its opposite is far more often right, labels turned."""
+"""A frozen champion falls behind as the world moves; but where its opposite is far more often right, labels turned: if
+the learner was surprised too, lately. One that was not has moved with the world. A champion that has erred about as
+often in one of the last blocks is no witness.
+"""
+LATELY: Final = 500
+"""Examples within which both must have been surprised."""
 MARGIN: Final = 0.03
 """Of the share of examples at which it errs alone: a learner that is at most so much worse may answer."""
 MOST_DOUBLINGS: Final = 5
@@ -55,11 +60,9 @@ class Level(msgspec.Struct, array_like=True):
     blocks: list[float] = []
     usual: float | None = None
 
-    def see(self, loss: float, least: float = 0.0) -> None:
-        """One example. No loss below `least` is sudden; one for whom such losses are usual is no witness."""
-        usual = self.usual
-        if usual is not None and (not least or usual <= least):
-            limit = max(usual, least)
+    def see(self, loss: float, limit: float | None) -> None:
+        """One example; a loss above `limit` is sudden, none is where it is None."""
+        if limit is not None:
             self.sudden = bet(self.sudden, loss, BOLD / limit, limit)
         self.block += loss
         self.in_block += 1
@@ -77,6 +80,7 @@ class Tally(msgspec.Struct, array_like=True):
     worse: float = 1.0
     mine: Level = msgspec.field(default_factory=Level)
     theirs: Level = msgspec.field(default_factory=Level)
+    surprised: int = LATELY
     span: int = 0
     spans: int = 0
     only_learner: list[int] = msgspec.field(default_factory=lambda: [0, 0])
@@ -94,8 +98,18 @@ class Competition:
     @property
     def calm(self) -> bool:
         """Whether nothing speaks against the learner now."""
+        return not self.tally.aside and max(self.tally.worse, self._sudden()) < ENOUGH
+
+    def renewed(self) -> None:
+        """There is another champion: what spoke against the one before does not concern it."""
+        self.tally.theirs.sudden = 1.0
+
+    def _sudden(self) -> float:
+        """The evidence that labels contradict what was learned: by the learner, or, if it was surprised too, by the
+        champion.
+        """
         tally = self.tally
-        return not tally.aside and max(tally.worse, tally.mine.sudden, tally.theirs.sudden) < ENOUGH
+        return max(tally.mine.sudden, tally.theirs.sudden) if tally.surprised < LATELY else tally.mine.sudden
 
     def see(self, learner: float, champion: float) -> Turn:
         """One example, and what follows from it."""
@@ -107,11 +121,14 @@ class Competition:
     def _in_front(self, learner: float, champion: float) -> None:
         tally = self.tally
         tally.worse = bet(tally.worse, learner - champion, STAKE)
-        tally.mine.see(learner)
-        tally.theirs.see(champion, least=OPPOSITE)
+        tally.mine.see(learner, tally.mine.usual)
+        blocks = tally.theirs.blocks
+        witness = len(blocks) > 1 and max(blocks) + ABOVE <= OPPOSITE
+        tally.theirs.see(champion, OPPOSITE if witness else None)
+        tally.surprised = 0 if tally.mine.sudden >= ENOUGH else tally.surprised + 1
         if tally.worse >= ALARM:
             self._fall("it was worse than its last good state")
-        elif max(tally.mine.sudden, tally.theirs.sudden) >= ALARM:
+        elif self._sudden() >= ALARM:
             self._fall("errors rose suddenly, far above what they were")
 
     def _fall(self, reason: str) -> None:
@@ -150,13 +167,14 @@ class Competition:
 
 
 def settled(blocks: list[float]) -> float | None:
-    """The loss that is still usual: somewhat above the worst of the last blocks; None before there are two, and where
-    no loss would be unusual.
+    """The loss that is still usual: above the worst of the last blocks by as much as they lie apart (the unsteady have
+    bad spells), and somewhat at least; None before there are two, and where no loss would be unusual.
 
-    >>> settled([0.2]), round(settled([0.2, 0.3, 0.1]), 2), settled([0.9, 0.2])
-    (None, 0.4, None)
+    >>> settled([0.2]), round(settled([0.2, 0.25]), 2), round(settled([0.2, 0.35, 0.1]), 2), settled([0.9, 0.2])
+    (None, 0.35, 0.6, None)
     """
-    limit = max(blocks, default=1.0) + ABOVE
+    worst = max(blocks, default=1.0)
+    limit = worst + max(ABOVE, worst - min(blocks, default=1.0))
     return limit if len(blocks) > 1 and limit <= HIGHEST else None
 
 

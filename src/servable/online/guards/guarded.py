@@ -41,6 +41,7 @@ class _State(msgspec.Struct, array_like=True):
     learned: int
     undone: dict[str, int]
     steps: list[float]
+    shifts: list[float]
     moments: list[float]
     last: Any
     scores: bytes
@@ -79,6 +80,8 @@ class Guarded:
         self._undo = Undo(learner)
         self._competition = Competition(self.limits.return_after)
         self._losses = Losses()
+        self._shifts: list[float] = []
+        """How far the answers to the probe rows moved between the last looks."""
         self._steps: list[float] = []
         """How far the weights moved between the last looks."""
         self._weights = _weights(learner)
@@ -119,7 +122,7 @@ class Guarded:
         return msgspec.msgpack.encode(
             _State(
                 self._undo.state(), self._probe.state(), self._ranges.state(), self._competition.tally,
-                self._champion, self._next_champion, self._age, self._learned, self.undone, self._steps,
+                self._champion, self._next_champion, self._age, self._learned, self.undone, self._steps, self._shifts,
                 self._losses.moments, self._losses.last, self.scores.snapshot(), self._went_back,
             )
         )  # fmt: skip
@@ -139,7 +142,8 @@ class Guarded:
         self._competition.tally = held.tally
         self._champion, self._next_champion = held.champion, held.next_champion
         self._age, self._learned, self.undone = held.age, held.learned, held.undone
-        self._steps, self._losses.moments, self._losses.last = held.steps, held.moments, held.last
+        self._steps, self._shifts = held.steps, held.shifts
+        self._losses.moments, self._losses.last = held.moments, held.last
         self.scores.restore(held.scores)
         self._went_back = held.went_back
 
@@ -153,6 +157,11 @@ class Guarded:
     def tally(self) -> Tally:
         """How the competition stands."""
         return self._competition.tally
+
+    @property
+    def last(self) -> object:
+        """The last outcome, None before there is one."""
+        return self._losses.last
 
     @property
     def clipped(self) -> int:
@@ -203,18 +212,20 @@ class Guarded:
         # One window in a row: what comes again after it is no accident, and the competition judges it.
         may = not self._went_back
         self._went_back = False
-        if not np.isfinite(moved) or (may and moved > self.limits.most_shift):
+        unsteady = float(np.median(self._shifts)) if self._shifts else 0.0
+        if not np.isfinite(moved) or (may and moved > self.limits.most_shift + unsteady):
             self._take_back("the answers to the probe rows moved too far")
             return
         if may and usual and step > self.limits.most_step * usual:
             self._take_back("the weights moved too far")
             return
-        self._steps = [*self._steps, step][-20:]
+        self._steps, self._shifts = [*self._steps, step][-20:], [*self._shifts, moved][-20:]
         self._weights = weights
         self._undo.keep()
         if self._age >= self.limits.champion_every and self._competition.calm:
             self._champion, self._next_champion = self._next_champion, self._undo.base
             self.champion.restore(self._champion)
+            self._competition.renewed()
             self._probe.settle(self.learner)
             self._age = 0
 

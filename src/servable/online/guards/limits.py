@@ -10,7 +10,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `check_every`: examples between two looks at the probe rows, which the next two concern; a large state is looked at
     less often. `most_shift`: how far the answers to them may move on average between two looks (1 is from one end to
-    the other). `most_step`: how many times the usual step of the weights one look may see.
+    the other), beyond what is usual of this learner. `most_step`: how many times the usual step of the weights
+    one look may see.
 
     `champion_every`: examples after which the good state before is the champion. `return_after`: examples over which a
     learner that was set aside must be better. `most_per_s`, `most_share`: of one source, examples a second, and its
