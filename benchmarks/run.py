@@ -52,7 +52,7 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "rules": rules.rules,
     "routing": routing.routing,
     "edge": edge.edge,
-    **{name: functools.partial(_later, name) for name in ("process", "texts", "bulk", "registry")},
+    **{name: functools.partial(_later, name) for name in ("process", "texts", "bulk", "registry", "online")},
 }
 
 

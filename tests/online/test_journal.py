@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 from pathlib import Path
@@ -99,6 +100,21 @@ def test_a_disk_that_refuses_pauses_and_what_it_refused_is_not_there(tmp_path: P
     assert journal.append([examples(2)]) == 2
     assert values(list(read(tmp_path))) == [0, 1, 2, 3]
     journal.close()
+
+
+def test_old_files_before_the_start_are_not_opened(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, file_bytes=1)
+    for start in range(0, 10, 2):
+        journal.append([examples(start)])
+    journal.close()
+    files = files_of(tmp_path)
+    files[0].write_bytes(b"what stood here is of no use any more")
+    for age, path in enumerate(reversed(files)):
+        os.utime(path, (1000.0 - age, 1000.0 - age))
+    assert values(list(read(tmp_path, start=6))) == [6, 7, 8, 9]
+    assert values(list(read(tmp_path, start=6, since=997.0))) == [2, 3, 4, 5, 6, 7, 8, 9]
+    with pytest.raises(CorruptModel):
+        list(read(tmp_path, start=6, since=0.0))
 
 
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:

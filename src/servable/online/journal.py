@@ -55,8 +55,8 @@ class Journal:
             os.close(self._lock)
             raise Conflict(f"another process learns into {folder}: a learner has one writer; stop the other") from error
         try:
-            path, self.offset, self._size = _end(folder)
-            self._file = _open(path)
+            self._path, self.offset, self._size = _end(folder)
+            self._file = _open(self._path)
         except BaseException:
             os.close(self._lock)
             raise
@@ -95,19 +95,24 @@ class Journal:
         """Leave nothing that was not acknowledged. After a failed sync the kernel may hold pages that are not on disk:
         a new descriptor and a shorter file are what the next call starts from.
         """
-        path = files_of(self.folder)[-1]
         try:
+            fresh = _open(self._path)
             os.close(self._file)
-            self._file = _open(path)
-            os.ftruncate(self._file, self._size)
+            self._file = fresh
+            os.ftruncate(fresh, self._size)
         except OSError as error:
-            raise EnvironmentFault(f"the journal {path} cannot be opened any more: {error.strerror}") from error
+            raise EnvironmentFault(f"the journal {self._path} cannot be opened: {error.strerror}") from error
 
     def _roll(self) -> None:
-        file = _open(self.folder / _name(self.offset))
-        _sync_folder(self.folder)
+        path = self.folder / _name(self.offset)
+        file = _open(path)
+        try:
+            _sync_folder(self.folder)
+        except OSError:
+            os.close(file)
+            raise
         os.close(self._file)
-        self._file, self._size = file, 0
+        self._file, self._path, self._size = file, path, 0
 
     def close(self) -> None:
         """Let another write."""
@@ -115,17 +120,19 @@ class Journal:
         os.close(self._lock)
 
 
-def read(folder: Path, start: int = 0) -> Iterator[Entry]:
-    """The events that hold examples from offset `start` on, and all without any that stand among them.
+def read(folder: Path, start: int = 0, since: float | None = None) -> Iterator[Entry]:
+    """The events that hold examples from offset `start` on, and all without any that stand among them; and all of files
+    that were written to after `since`, in seconds since the epoch. Other files are not opened.
 
     Raises CorruptModel where the journal is damaged.
     """
     files = files_of(folder)
     for place, path in enumerate(files):
         last = place == len(files) - 1
-        if last or int(files[place + 1].stem) >= start:
+        young = since is not None and path.stat().st_mtime >= since
+        if last or young or int(files[place + 1].stem) >= start:
             for entry, _ in _entries(path, last=last):
-                if entry.after > start or (entry.offset >= start and not entry.event.rows):
+                if young or entry.after > start or (entry.offset >= start and not entry.event.rows):
                     yield entry
 
 

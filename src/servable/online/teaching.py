@@ -51,7 +51,7 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `keep_inputs_s`: how long the rows of predictions wait for their outcomes. `guards`: see `guards/limits.py`.
     """
 
-    publish_s: float = 0.02
+    publish_s: float = 0.005
     publish_every: int = 1000
     snapshot_s: float = 1.0
     snapshot_every: int = 10_000
@@ -98,8 +98,10 @@ class Teaching:
         self._heard: list[tuple[Door, int, list[messages.Lesson]]] = []
         self._behind: deque[Entry] = deque()
         self._watching: list[Door] = []
-        self._published = self._snapped = -1
+        self._published = self._snapped = self._tried = -1
         self._publish_at = self._snapshot_at = 0.0
+        self._publish_after = self._snapshot_after = 0.0
+        """Not before: at most a tenth of the time goes into each, of publishing a twentieth: doors work at it too."""
         self._paused: str | None = None
         self._take_up()
         self._intake.last = self.guarded.last
@@ -109,9 +111,10 @@ class Teaching:
         newest = self._snapshots.newest(self._libraries)
         if newest is not None:
             self.fold.take(newest.state)
-            self._snapped = newest.state.offset
+            self._snapped = self._tried = newest.state.offset
         began, first = monotonic(), self.fold.offset
-        for entry in read(self._journal.folder):
+        # Rows that wait for their outcomes stand before the snapshot too.
+        for entry in read(self._journal.folder, first, time() - self._habits.keep_inputs_s):
             if isinstance(entry.event, event.Asked):
                 self._waiting.keep(entry.event)
             elif entry.offset >= first:
@@ -220,30 +223,37 @@ class Teaching:
     # ---- what is told and kept
 
     def _show(self, now: float) -> None:
+        """Publish, keep and tell what is due."""
         offset, habits = self.fold.offset, self._habits
-        if offset > self._published and (now >= self._publish_at or offset - self._published >= habits.publish_every):
-            began = monotonic()
-            frame = self._progress()
-            for door in self._watching:
-                self._tell(door, frame)
-            # A state that takes long to write is written less often: at most a tenth of the time goes into it.
-            self._publish_at = now + max(habits.publish_s, 10 * (monotonic() - began))
-            self._published = offset
-        due = now >= self._snapshot_at or offset - self._snapped >= habits.snapshot_every
-        if due and offset > self._snapped:
+        every = now >= self._publish_after and offset - self._published >= habits.publish_every
+        if offset > self._published and (every or now >= self._publish_at):
+            self._publish(now)
+        every = now >= self._snapshot_after and offset - self._tried >= habits.snapshot_every
+        if offset > self._snapped and (every or now >= self._snapshot_at):
             self._snap(now)
         report = self._bulletin.due(now)
         if report is not None:
             for door in self._watching:
                 self._tell(door, self._standing(report))
 
+    def _publish(self, now: float) -> None:
+        frame = self._progress()
+        for door in self._watching:
+            self._tell(door, frame)
+        self._publish_after = now + 20 * (monotonic() - now)
+        self._publish_at = max(now + self._habits.publish_s, self._publish_after)
+        self._published = self.fold.offset
+
     def _snap(self, now: float) -> None:
+        self._tried = self.fold.offset
         try:
             self._snapshots.put(Snapshot(time(), self._libraries, self.fold.state()))
         except ServableError as error:
             logger.warning("%s: a restart will take longer", error.message)
-        self._snapshot_at = now + max(self._habits.snapshot_s, 10 * (monotonic() - now))
-        self._snapped = self.fold.offset
+        else:
+            self._snapped = self._tried
+        self._snapshot_after = now + 10 * (monotonic() - now)
+        self._snapshot_at = max(now + self._habits.snapshot_s, self._snapshot_after)
 
     def _progress(self) -> bytes:
         told = messages.encode(messages.Progress(self.fold.offset, self.fold.learned))

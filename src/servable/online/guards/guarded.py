@@ -27,6 +27,9 @@ from servable.online.scores import Scores
 BYTES_AN_EXAMPLE = 1000
 """Of state that may be written down for each example: a state of a megabyte is looked at once in a thousand."""
 
+ROWS_ASKED = 40
+"""Probe rows, at the most, of a learner that does not show its weights: one that is in Python."""
+
 OnUndone = Callable[[int, Batch, Array, str], None]
 
 
@@ -76,7 +79,9 @@ class Guarded:
         self._on_losses = on_losses
         self._clips = bool(getattr(learner, "clips", False))
         self._ranges = Ranges(self.limits.reach, getattr(learner, "facts", ()))
-        self._probe = Probe(self.limits.probe_rows)
+        # Of what answers row by row, each row asked about costs as much as one that is served.
+        whole = hasattr(learner, "parameters")
+        self._probe = Probe(self.limits.probe_rows if whole else min(self.limits.probe_rows, ROWS_ASKED))
         self._undo = Undo(learner)
         self._competition = Competition(self.limits.return_after)
         self._losses = Losses()

@@ -1,0 +1,231 @@
+"""What learning costs and how quick it is: predictions beside it, lessons a second, until they are seen, a restart."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import tempfile
+from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Any, Final
+
+import numpy as np
+
+from benchmarks import learning
+from benchmarks.bench import Bench, median
+from benchmarks.figure import Figure, thousands
+from benchmarks.traffic import HOST
+from servable.domain.batch import Batch
+from servable.online.event import Examples, column, columns
+from servable.online.journal import Journal
+
+MILLION: Final = 1_000_000
+SEEN: Final = 1000
+RIVER_ROWS: Final = 4000
+PIPELINES: Final = {
+    "scaled logistic regression": "preprocessing.StandardScaler() | linear_model.LogisticRegression()",
+    "a Hoeffding tree": "tree.HoeffdingTreeClassifier()",
+    "an adaptive random forest of 10": "forest.ARFClassifier(n_models=10, seed=42)",
+}
+SOURCE: Final = """
+import servable
+
+
+class Pupil(servable.RiverLearner):
+    inputs = {{"x": "FP64 [-1, {width}]"}}
+    classes = (0, 1)
+
+    def model(self):
+        from river import forest, linear_model, preprocessing, tree
+
+        return {pipeline}
+"""
+
+
+def online(bench: Bench) -> list[Figure]:
+    """All of it."""
+    with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
+        folder = Path(text)
+        model = learning.described(folder)
+        with learning.serve(model) as server:
+            figures = [*beside(bench, server), *lessons(bench, server), seen(bench, server)]
+        return [*figures, restart(bench, model, folder), *(river(bench, folder, name) for name in PIPELINES)]
+
+
+def beside(bench: Bench, server: learning.Learning) -> list[Figure]:
+    """A door's predictions while its learner is taught at full speed by another, against while it is idle: by clock,
+    and by the time that its process used for each.
+    """
+    questions = server.questions()
+    bench.load(questions)
+    learned: list[float] = []
+
+    def asked() -> tuple[float, float]:
+        before, _ = server.cpu_s()
+        load = bench.load(questions)
+        return load.rate, (server.cpu_s()[0] - before) / load.requests * 1e6
+
+    def fed() -> tuple[float, float]:
+        before, begun = server.applied(), perf_counter()
+        with server.fed():
+            seen = asked()
+            learned.append((server.ask("GET", "/learning")["learned"] - before) / (perf_counter() - begun))
+        server.applied()
+        return seen
+
+    pairs = bench.turns(fed, asked)
+    (busy_rate, busy_us), (idle_rate, idle_us) = (
+        (median([seen[0] for seen in turn]), median([seen[1] for seen in turn])) for turn in zip(*pairs, strict=True)
+    )
+    name = "predictions of a door while it learns at full speed, against while it does not"
+    return [
+        Figure(
+            name,
+            tuple(busy[0] / idle[0] for busy, idle in pairs),
+            at_least=0.9,
+            absolute=f"{thousands(busy_rate)} to {thousands(idle_rate)} requests/s; "
+            f"{thousands(median(learned))} examples/s learned meanwhile",
+        ),
+        Figure(
+            f"{name}: each second of its processor",
+            tuple(idle[1] / busy[1] for busy, idle in pairs),
+            absolute=f"{busy_us:.0f} to {idle_us:.0f} µs a request",
+        ),
+    ]
+
+
+def lessons(bench: Bench, server: learning.Learning) -> list[Figure]:
+    """Examples a second over HTTP, each on the disk before it is acknowledged, until all of them are learned."""
+    kinds = {100: (server.lessons(100), 16), 1: (server.lessons(1), 64)}
+    acknowledged: dict[int, list[float]] = {rows: [] for rows in kinds}
+    used: dict[int, list[tuple[float, float]]] = {rows: [] for rows in kinds}
+
+    def rate(rows: int) -> float:
+        before, cpu, begun = server.applied(), server.cpu_s(), perf_counter()
+        acknowledged[rows].append(bench.load(*kinds[rows]).rate * rows)
+        learned, took_s = server.applied() - before, perf_counter() - begun
+        door, learner = (now - then for now, then in zip(server.cpu_s(), cpu, strict=True))
+        used[rows].append((door / learned * 1e6, learner / learned * 1e6))
+        return learned / took_s
+
+    seen = zip(*bench.turns(partial(rate, 100), partial(rate, 1)), strict=True)
+    names = {100: "in lessons of 100", 1: "one by one, 64 connections"}
+    figures = []
+    for (rows, name), rates in zip(names.items(), seen, strict=True):
+        door, learner = (median(times) for times in zip(*used[rows], strict=True))
+        figures.append(
+            Figure(
+                f"examples over HTTP {name}, on disk and learned",
+                rates,
+                "events/s",
+                at_least=20_000 if rows == 100 else 2_000,
+                absolute=f"{thousands(median(acknowledged[rows]))} acknowledged a second; of CPU, {door:.0f} µs each "
+                f"in the door and {learner:.0f} µs in the learner",
+            )
+        )
+    return figures
+
+
+def seen(bench: Bench, server: learning.Learning) -> Figure:
+    """From sending an example to knowing that predictions are computed with it: one after another on a connection."""
+    x, y = learning.stream(SEEN, seed=2)
+    samples, middles = [], []
+    connection = http.client.HTTPConnection(HOST, server.port, timeout=60)
+    for _ in range(bench.repeats):
+        times = []
+        for row in range(SEEN):
+            body = json.dumps({"inputs": [learning.tensor(x[row : row + 1])], "outcomes": [int(y[row])]})
+            begun = perf_counter()
+            connection.request("POST", f"{learning.PATH}/learn?wait=applied", body)
+            answer = connection.getresponse()
+            answer.read()
+            times.append((perf_counter() - begun) * 1e3)
+            if answer.status != 200:
+                raise ValueError(f"an example was answered with {answer.status}")
+        p50, p99 = np.percentile(times, (50, 99))
+        middles.append(float(p50))
+        samples.append(float(p99))
+    connection.close()
+    absolute = f"p50 {median(middles):.1f} ms"
+    return Figure("from an example to answers with it, p99", tuple(samples), "ms", at_most=50, absolute=absolute)
+
+
+def restart(bench: Bench, model: Path, folder: Path) -> Figure:
+    """From the start of a server to its first answer, with a million examples in the journal and no snapshot."""
+    bench.tell("a journal of a million examples")
+    home = folder / "home"
+    _journal(home / "online" / "learner" / "1" / "journal")
+    begun = perf_counter()
+    with learning.serve(model, home) as server:
+        took_s = perf_counter() - begun
+        offset = server.applied()
+    if offset != MILLION:
+        raise ValueError(f"{offset} examples were taken up, and not {MILLION}")
+    name = "restart with a million examples after the last snapshot"
+    return Figure(name, (took_s,), "s", at_most=60, absolute=f"{thousands(MILLION / took_s)} examples/s")
+
+
+def _journal(folder: Path) -> None:
+    journal = Journal(folder)
+    x, y = learning.stream(MILLION // 10)
+    lessons = []
+    for start in range(0, MILLION, 100):
+        own = slice(start % len(x), start % len(x) + 100)
+        ids = tuple(f"{start}/{row}" for row in range(100))
+        told = columns(Batch({"x": x[own]})), column("", y[own])
+        lessons.append(Examples(0.0, "", ids, (0,) * 100, *told))
+    for start in range(0, len(lessons), 1000):
+        journal.append(lessons[start : start + 1000])
+    journal.close()
+
+
+def river(bench: Bench, folder: Path, name: str) -> Figure:
+    """The time of its process for each example, in lessons of 100, against asking and teaching River in this one."""
+    import servable
+
+    source = folder / "learner.py"
+    source.write_text(SOURCE.format(width=learning.WIDTH, pipeline=PIPELINES[name]))
+    bundle = folder / name.replace(" ", "-") / "learner"
+    servable.pack(source, output=bundle, allow_unsafe=True)
+    x, y = learning.stream(RIVER_ROWS, seed=3)
+    with learning.serve(bundle) as server:
+
+        def ours() -> float:
+            before, learned = server.cpu_s()[1], server.applied()
+            for at in range(0, RIVER_ROWS, 100):
+                document = {
+                    "inputs": [learning.tensor(x[at : at + 100])],
+                    "outcomes": y[at : at + 100].tolist(),
+                }
+                server.ask("POST", "/learn?wait=applied", document)
+            return (server.cpu_s()[1] - before) / (server.applied() - learned)
+
+        pairs = bench.turns(ours, lambda: _river_alone(PIPELINES[name], x, y))
+    cost = [median(times) * 1e6 for times in zip(*pairs, strict=True)]
+    return Figure(
+        f"River: {name}, learned by a server against in process",
+        tuple(mine / theirs for mine, theirs in pairs),
+        at_most=1.3,
+        absolute=f"{cost[0]:.0f} to {cost[1]:.0f} µs an example",
+    )
+
+
+_MODELS: dict[str, Any] = {}
+
+
+def _river_alone(pipeline: str, x: Any, y: Any) -> float:
+    """Seconds of CPU an example, asked and then learned: the model lives on from call to call, as the server's does."""
+    from river import forest, linear_model, preprocessing, tree
+
+    if pipeline not in _MODELS:
+        names = {"forest": forest, "linear_model": linear_model, "preprocessing": preprocessing, "tree": tree}
+        _MODELS[pipeline] = eval(pipeline, names)  # noqa: S307 - one of the texts above
+    model = _MODELS[pipeline]
+    keys = [f"x[{place}]" for place in range(x.shape[1])]
+    begun = process_time()
+    for row, outcome in zip(x.tolist(), y.tolist(), strict=True):
+        features = dict(zip(keys, row, strict=True))
+        model.predict_proba_one(features)
+        model.learn_one(features, outcome)
+    return (process_time() - begun) / len(x)
