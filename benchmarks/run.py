@@ -52,7 +52,10 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "rules": rules.rules,
     "routing": routing.routing,
     "edge": edge.edge,
-    **{name: functools.partial(_later, name) for name in ("process", "texts", "bulk", "registry", "online")},
+    **{
+        name: functools.partial(_later, name)
+        for name in ("process", "texts", "bulk", "bulk_peers", "registry", "online")
+    },
 }
 
 

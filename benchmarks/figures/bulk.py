@@ -7,23 +7,27 @@ Parquet file holds; the goals are stated for 10,000,000.
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks import models
-from benchmarks.bench import Bench
-from benchmarks.figure import Figure
+from benchmarks import models, ours
+from benchmarks.bench import Bench, rate_of
+from benchmarks.case import trees_case
+from benchmarks.figure import Figure, thousands
+from benchmarks.machine import cpu_s
+from benchmarks.traffic import HOST, OK, Refused, Traffic
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.engine.plan import Target
@@ -33,7 +37,7 @@ from servable.offline.lookup import Asked, Lookup
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.keys import encode
 from servable.stores.tables.layout import Layout
-from servable.stores.tables.open import open_tables
+from servable.stores.tables.open import FOLDER, open_tables
 from tests.stores.tables import places
 
 ROWS: Final = int(os.environ.get("ROWS", "1000000"))
@@ -42,15 +46,15 @@ GROUP: Final = 131_072
 CORES: Final = len(os.sched_getaffinity(0))
 
 
-def night(path: Path) -> None:
-    """ROWS rows like those of the breast-cancer data, with a key."""
+def night(path: Path, rows: int = ROWS) -> None:
+    """Rows like those of the breast-cancer data, with a key."""
     from sklearn.datasets import load_breast_cancer
 
     x = load_breast_cancer().data.astype(np.float32)
     draw = np.random.default_rng(0)
     writer = None
-    for start in range(0, ROWS, GROUP):
-        count = min(GROUP, ROWS - start)
+    for start in range(0, rows, GROUP):
+        count = min(GROUP, rows - start)
         values = x[draw.integers(0, len(x), count)] * draw.normal(1, 0.05, (count, 30)).astype(np.float32)
         columns = {"id": pa.array(np.arange(start, start + count))}
         table = pa.table(columns | {f"f{at}": pa.array(values[:, at]) for at in range(30)})
@@ -60,9 +64,21 @@ def night(path: Path) -> None:
         writer.close()
 
 
-def plain(path: Path) -> float:
-    """Rows a second of onnxruntime in this process, nothing read or written: a thread a core, each with a session of
-    one thread, which is faster here than one session of as many.
+class Rate(NamedTuple):
+    """Rows a second, and the processor time of one, in ns: where others work beside us, the second is the fairer."""
+
+    rows: float
+    cpu_ns: float
+
+
+def used_s() -> float:
+    """Processor time of this process and of its children that have ended."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+
+
+def plain(path: Path) -> Rate:
+    """Onnxruntime in this process, nothing read or written: a thread a core, each with a session of one thread, which
+    is faster here than one session of as many.
     """
     import onnxruntime as ort
 
@@ -80,16 +96,18 @@ def plain(path: Path) -> float:
             for part in parts:
                 session.run(None, {"x": part})
 
+    before = used_s()
     with ThreadPoolExecutor(CORES) as threads:
         taken = seconds(lambda: list(threads.map(work, sessions)))
-    return rounds * CORES * len(rows) / taken
+    count = rounds * CORES * len(rows)
+    return Rate(count / taken, (used_s() - before) / count * 1e9)
 
 
-def job(path: Path, home: Path, **wish: Any) -> float:
-    """Rows a second of a job, from the call to the verdict."""
+def job(path: Path, home: Path, **wish: Any) -> Rate:
+    """A job, from the call to the verdict."""
     target = Target("trees", "1", str(models.trees()))
     tables = open_tables(home)
-    start = time.perf_counter()
+    start, before = time.perf_counter(), used_s()
     run(
         Wish(str(path), key="id", engine=Engine(workers=CORES), **wish),
         target,
@@ -97,26 +115,25 @@ def job(path: Path, home: Path, **wish: Any) -> float:
         home,
         tables,
     )
-    seconds = time.perf_counter() - start
+    taken, cpu = time.perf_counter() - start, used_s() - before
     tables.close()
-    return ROWS / seconds
+    return Rate(ROWS / taken, cpu / ROWS * 1e9)
 
 
 def rates(folder: Path, path: Path) -> list[Figure]:
     """Jobs against onnxruntime, in turns."""
-    to_parquet, to_lmdb, absolute = [], [], []
-    for _ in range(REPEATS):
-        bare = plain(path)
-        first = job(path, folder / "home", output=str(folder / "out"))
-        second = job(path, folder / "home", table="trees")
-        to_parquet.append(first / bare)
-        to_lmdb.append(second / bare)
-        absolute.append(f"{first:,.0f} and {second:,.0f} to {bare:,.0f} rows/s")
-    told = f"{ROWS:,} rows, {CORES} cores; {absolute[-1]}"
-    return [
-        Figure("a bulk job into Parquet against onnxruntime alone", tuple(to_parquet), at_least=0.8, absolute=told),
-        Figure("a bulk job into LMDB against onnxruntime alone", tuple(to_lmdb), at_least=0.6, absolute=told),
-    ]
+    home, output = folder / "home", str(folder / "out")
+    turns = [(plain(path), job(path, home, output=output), job(path, home, table="trees")) for _ in range(REPEATS)]
+    figures = []
+    for at, (where, goal) in enumerate((("Parquet", 0.8), ("LMDB", 0.6)), 1):
+        name = f"a bulk job into {where} against onnxruntime alone"
+        bare, mine = turns[-1][0], turns[-1][at]
+        told = f"{ROWS:,} rows, {CORES} cores; {mine.rows:,.0f} to {bare.rows:,.0f} rows/s"
+        figures.append(Figure(name, tuple(one[at].rows / one[0].rows for one in turns), at_least=goal, absolute=told))
+        told = f"{mine.cpu_ns:,.0f} to {bare.cpu_ns:,.0f} ns a row"
+        ratios = tuple(one[0].cpu_ns / one[at].cpu_ns for one in turns)
+        figures.append(Figure(f"{name}, by processor time", ratios, absolute=told))
+    return figures
 
 
 def memory(folder: Path, path: Path) -> Figure:
@@ -162,6 +179,50 @@ def lookups(folder: Path) -> list[Figure]:
     ]
 
 
+def over_http(bench: Bench, folder: Path) -> list[Figure]:
+    """The same table asked over HTTP, against the door before a runtime that computes nothing."""
+    case = trees_case()
+    fixed = ours.constant(case)
+    draw = np.random.default_rng(2)
+    env = {"SERVABLE_TABLES": str(folder / "home" / FOLDER)}
+    with ours.serve(case, env=env) as full, ours.serve_constant(fixed) as empty:
+        one = [asked(full.port, "GET", f"/v2/tables/trees/rows/{key}") for key in draw.integers(0, ROWS, 64)]
+        many = [
+            asked(full.port, "POST", "/v2/tables/trees/lookup", b'{"keys":%b}' % str(keys).encode())
+            for keys in draw.integers(0, ROWS, (64, 100)).tolist()
+        ]
+        rows, lookups = (Traffic(full.port, "/v2/tables/trees", tuple(each), answered) for each in (one, many))
+        bare = empty.traffic(fixed)
+        bench.warm(rows, lookups, bare)
+
+        def keys() -> tuple[float, float]:
+            before = cpu_s(full.process.pid)
+            load = bench.load(lookups)
+            return 100 * load.requests / (cpu_s(full.process.pid) - before), 100 * load.rate
+
+        turns = bench.turns(lambda: bench.load(rows), lambda: bench.load(bare))
+        asked_keys = [keys() for _ in range(bench.repeats)]
+    told = f"{thousands(rate_of([a for a, _ in turns]))} to {thousands(rate_of([b for _, b in turns]))}"
+    return [
+        Figure("look-ups/s over HTTP against the door's bare rate", tuple(a.rate / b.rate for a, b in turns),
+               at_least=0.9, absolute=told),
+        Figure("keys a second of a core over HTTP, 100 a request", tuple(core for core, _ in asked_keys), "rows/s",
+               at_least=300_000, absolute=f"{asked_keys[-1][1]:,.0f} by the clock"),
+    ]  # fmt: skip
+
+
+def asked(port: int, method: str, path: str, body: bytes = b"") -> bytes:
+    """A whole request, on a connection that stays open."""
+    return f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def answered(index: int, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    """Every key of the table has a row."""
+    del index, headers
+    if status != OK or b'"label"' not in body or b"null" in body:
+        raise Refused(f"answered {status}: {body[:200]!r}")
+
+
 def redis(folder: Path) -> Figure:
     """Rows a second into Redis, from arrays to the finished generation."""
     count = 200_000
@@ -186,10 +247,10 @@ def seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def bulk(bench: Bench) -> list[Figure]:  # noqa: ARG001 - each figure says how often it is taken
-    """All of them, over one file."""
+def bulk(bench: Bench) -> list[Figure]:
+    """All of them, over one file. Those of jobs say themselves how often they are taken."""
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         folder = Path(text)
         path = folder / "night.parquet"
         night(path)
-        return [*rates(folder, path), memory(folder, path), *lookups(folder), redis(folder)]
+        return [*rates(folder, path), memory(folder, path), *lookups(folder), *over_http(bench, folder), redis(folder)]

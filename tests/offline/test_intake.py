@@ -41,6 +41,15 @@ def test_what_reads_as_a_number_is_one(values, kind):
     assert set(found.batch["x"].tolist()) <= {1.5, 2.0, 1.0, 0.0}
 
 
+@pytest.mark.parametrize("texts", [["1", "NAN"], ["1", "nan"], ["1", "iNf"], ["1", "inf"], ["1", ""], ["1", None]])
+@pytest.mark.parametrize("more", [[], ["x"]])
+def test_words_for_no_number_mean_the_same_whatever_stands_beside_them(texts, more):
+    found = taken([*texts, *more], Field("x", "FP32", values="any"), pa.string())
+    odd = texts[1] in {"NAN", "iNf"}
+    assert found.batch.rows == (1 if odd else 2)
+    assert (1 in found.reasons) == odd
+
+
 def test_rows_that_do_not_fit_are_set_aside_with_the_reason():
     found = taken(["1", "x", None, "nan", "1e999", "7"], Field("x", "FP32", low=0, high=5))
     assert found.batch["x"].tolist() == [1.0]

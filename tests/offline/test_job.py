@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import resource
 import signal
 import subprocess
@@ -12,7 +14,10 @@ import time
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from pyarrow import parquet
 from pyarrow.dataset import dataset
 
 from servable.bundles.manifest import dumps
@@ -101,6 +106,49 @@ def test_a_job_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(batch, tmp
     again = batch(*words, "--resume")
     assert again["numbers"] == told["numbers"]
     assert len(list((tmp_path / "home/offline/tables/t").glob("*"))) == 2  # a lock, and one generation
+
+
+@pytest.mark.faults
+def test_parquet_to_parquet_gives_the_same_bytes_with_any_workers_and_after_a_kill(batch, tmp_path):
+    """Groups pass as they stand; the one with a row that does not fit is encoded without it."""
+    rows = 800_000
+    numbers = pa.array(range(rows), pa.float32())
+    ids = pa.array([None if at == 300_001 else at for at in range(rows)])
+    table = pa.table({"id": ids, "a": numbers, "b": numbers})
+    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=40_000, compression="zstd")
+    words = ["--input", tmp_path / "in.parquet", "--key", "id", "--output"]
+    batch(*words, tmp_path / "calm", "--table", "t", home=tmp_path / "calm-home")
+    more = [*words, tmp_path / "out", "--table", "t", "--home", tmp_path / "home", "--workers", 2]
+    command = [sys.executable, "-m", "servable", "batch", tmp_path / "scaler.onnx", *more]
+    job = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, start_new_session=True)
+    while job.poll() is None and not list((tmp_path / "home/offline/jobs/t/parts").glob("*.json")):
+        time.sleep(0.001)
+    os.killpg(job.pid, signal.SIGKILL)
+    job.wait()
+    told = batch(*words, tmp_path / "out", "--table", "t", "--resume")
+    assert (told["numbers"]["answered"], told["numbers"]["bad"]) == (rows - 1, 1)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert files == {path.name: path.read_bytes() for path in (tmp_path / "calm").iterdir()}
+    found = dataset(tmp_path / "out").to_table()
+    assert found.drop(["y_0", "y_1"]).to_pydict() == table.filter(pc.is_valid(table["id"])).to_pydict()
+    assert found["y_0"].to_pylist() == [2.0 * at for at in range(rows) if at != 300_001]
+
+
+@pytest.mark.faults
+def test_a_terminal_sees_how_far_it_is(tmp_path):
+    ours, theirs = pty.openpty()
+    source = csv_files(tmp_path / "in", 5, 1000)
+    words = [scaler(tmp_path / "scaler.onnx"), "--input", source, "--key", "id", "--table", "t", "--home", tmp_path]
+    command = [sys.executable, "-m", "servable", "batch", *words]
+    job = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):  # the end of a terminal that nobody holds any more
+        while more := os.read(ours, 10_000):
+            seen += more
+    os.close(ours)
+    assert job.wait() == 0
+    assert b"%" in seen and b"5,000 rows" in seen and b"a second" in seen
 
 
 @pytest.mark.faults

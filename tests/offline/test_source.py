@@ -6,7 +6,7 @@ import pytest
 from pyarrow import feather, parquet
 
 from servable.errors import InvalidInput, UsageError
-from servable.offline import source
+from servable.offline import policy, source
 from servable.offline.keying import keys_of, kind_of
 from servable.offline.piece import read
 from servable.offline.source import find
@@ -41,13 +41,13 @@ def test_every_form_of_file_gives_its_rows(tmp_path):
 
 
 def test_a_large_file_is_read_in_parts_of_whole_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(source, "PART_ROWS", 4)
-    parquet.write_table(table(10), tmp_path / "a.parquet", row_group_size=2)
+    monkeypatch.setattr(policy, "PART_ROWS", 4)
+    parquet.write_table(table(22), tmp_path / "a.parquet", row_group_size=2)
     found = find(str(tmp_path / "a.parquet"))
     assert [[(piece.start, piece.stop, piece.first_row) for piece in part.pieces] for part in found.parts] == [
-        [(0, 2, 0)], [(2, 4, 4)], [(4, 5, 8)],
+        [(0, 2, 0)], [(2, 4, 4)], *([(at, at + 1, 2 * at)] for at in range(4, 11)),
     ]  # fmt: skip
-    assert (found.rows, [row["id"] for row in rows(found)]) == (10, list(range(10)))
+    assert (found.rows, [row["id"] for row in rows(found)]) == (22, list(range(22)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])

@@ -7,6 +7,7 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 
 from benchmarks.peers.apps.onnx import session
 
@@ -17,10 +18,13 @@ class OnnxModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc] # mlflow lives
         self.source = self.session.get_inputs()[0].name
         self.names = [output.name for output in self.session.get_outputs()]
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> dict[str, Any]:
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         del context, params
         answers = self.session.run(None, {self.source: np.asarray(model_input, dtype=np.float32)})
-        return dict(zip(self.names, answers, strict=True))
+        if isinstance(model_input, np.ndarray):
+            return dict(zip(self.names, answers, strict=True))
+        label, probabilities = answers  # rows of a file: a frame, as bulk prediction wants
+        return pd.DataFrame({"label": label, "p0": probabilities[:, 0], "p1": probabilities[:, 1]})
 
 
 mlflow.models.set_model(OnnxModel())

@@ -7,6 +7,7 @@ column is a number, a text that reads as one too, a null is missing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -138,7 +139,7 @@ def _column(column: Any, field: Field, name: str, bad: Reasons) -> Array:
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if types.is_string(column.type) or types.is_binary(column.type) or types.is_large_string(column.type):
-        column = _numbers(column, name, bad)
+        column = _numbers(column, name, bad, whole=field.dtype.kind != "f")
     elif not (
         types.is_integer(column.type)
         or types.is_floating(column.type)
@@ -170,11 +171,17 @@ def _whole(column: Any, field: Field, name: str, bad: Reasons) -> Array:
     return np.asarray(cast)
 
 
-def _numbers(column: Any, name: str, bad: Reasons) -> Any:
+def _numbers(column: Any, name: str, bad: Reasons, *, whole: bool) -> Any:
     """Texts that read as numbers, as numbers; nothing, and the words for it, are missing."""
     import pyarrow.compute as pc
 
-    texts = pc.utf8_trim_whitespace(_utf8(column, name, bad))
+    texts = _utf8(column, name, bad)
+    if not whole:  # what is plain and finite needs no closer look
+        with contextlib.suppress(arrow().ArrowInvalid):
+            plain = pc.cast(texts, arrow().float64())
+            if pc.all(pc.is_finite(plain)).as_py():
+                return plain
+    texts = pc.utf8_trim_whitespace(texts)
     lowered = pc.utf8_lower(texts)
     truths = pc.is_in(lowered, value_set=arrow().array(["true", "false"]))
     if pc.any(truths).as_py():
@@ -229,7 +236,10 @@ def _text(value: Any) -> Any:
 
 def _lists(column: Any, field: Field, bad: Reasons) -> Array:
     """A tensor a row: lists of the length that the field says."""
-    size = int(np.prod([max(axis, 1) for axis in field.shape[1:]]))
+    shape = [max(axis, 1) for axis in field.shape[1:]]
+    size = int(np.prod(shape))
+    if (plain := _plain_lists(column, field, size)) is not None:
+        return plain.reshape(len(column), *shape)
     wanted = list(_flat(column.to_pylist()))
     out = np.zeros((len(wanted), size), field.dtype)
     for row, values in enumerate(wanted):
@@ -237,7 +247,22 @@ def _lists(column: Any, field: Field, bad: Reasons) -> Array:
             out[row] = values
         else:
             bad.setdefault(row, []).append(f"{field.name!r}: expected {size} values, got {len(values)}")
-    return out.reshape(len(wanted), *(max(axis, 1) for axis in field.shape[1:]))
+    return out.reshape(len(wanted), *shape)
+
+
+def _plain_lists(column: Any, field: Field, size: int) -> Array | None:
+    """Lists of numbers that are all there and of the right length, without looking at each; else None."""
+    import pyarrow.compute as pc
+
+    types = arrow().types
+    kind = column.type.value_type
+    if field.dtype.kind != "f" or column.null_count or not (types.is_floating(kind) or types.is_integer(kind)):
+        return None
+    values = column.flatten()
+    if values.null_count or not pc.all(pc.equal(pc.list_value_length(column), size)).as_py():
+        return None
+    with np.errstate(over="ignore"):
+        return np.asarray(values.to_numpy(zero_copy_only=False), field.dtype)
 
 
 def _flat(rows: list[Any]) -> Iterator[list[Any]]:

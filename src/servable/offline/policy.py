@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+PART_ROWS = 1 << 18
+"""Rows of one part of the input, about."""
 SURE_ROWS = 10_000
 """Rows after which a share of bad ones tells what the rest is like."""
 
@@ -21,3 +23,13 @@ def too_many_bad(rows: int, bad: int, total: int | None, max_bad: float, *, over
     if over or total is None:
         return bad > max_bad * rows and (over or rows >= SURE_ROWS)
     return bad > max_bad * total
+
+
+def part_rows(left: int) -> int:
+    """How many rows the next part should have, of so many that are left: smaller ones towards the end, so that no
+    worker works long after the others have nothing more to do.
+
+    >>> part_rows(10 * PART_ROWS) == PART_ROWS, part_rows(PART_ROWS) == PART_ROWS // 4
+    (True, True)
+    """
+    return PART_ROWS if left > 4 * PART_ROWS else PART_ROWS // 4

@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from servable.errors import EnvironmentFault, InvalidInput, UsageError
+from servable.offline import policy
 from servable.offline.order import Part
 from servable.offline.piece import Form, Piece, arrow, of_rows, opened
 
-PART_ROWS: Final = 1 << 18
 PART_BYTES: Final = 32 << 20
 LONGEST_LINE: Final = 16 << 20
 PEEK_BYTES: Final = 1 << 18
@@ -155,7 +155,7 @@ def _cut_csv(file: _File) -> Cut:
         line, _, _ = head.partition(b"\n")
         names = _header(line, file.path)
         spans = _spans(data, len(line) + 1, file.bytes)
-    pieces = [(Piece(file.path, file.form, *span, header=names), PART_ROWS) for span in spans]
+    pieces = [(Piece(file.path, file.form, *span, header=names), policy.PART_ROWS) for span in spans]
     return dict.fromkeys(names, arrow().string()), pieces, None
 
 
@@ -175,11 +175,11 @@ def _cut_jsonl(file: _File) -> Cut:
     if file.path.endswith(".gz"):
         with arrow().input_stream(opened(file.path), compression="gzip") as stream:
             head = stream.read(PEEK_BYTES)
-        return _seen(head), [(Piece(file.path, file.form, 0, None), PART_ROWS)], None
+        return _seen(head), [(Piece(file.path, file.form, 0, None), policy.PART_ROWS)], None
     with opened(file.path) as data:
         head = data.read(PEEK_BYTES)
         spans = _spans(data, 0, file.bytes)
-    return _seen(head), [(Piece(file.path, file.form, *span), PART_ROWS) for span in spans], None
+    return _seen(head), [(Piece(file.path, file.form, *span), policy.PART_ROWS) for span in spans], None
 
 
 def _seen(head: bytes) -> dict[str, Any]:
@@ -215,7 +215,7 @@ def _parts(pieces: Sequence[tuple[Piece, int]]) -> tuple[Part, ...]:
     """Neighbours together until a part has its size."""
     parts: list[Part] = []
     held: list[Piece] = []
-    rows = 0
+    rows, left = 0, sum(size for _, size in pieces)
     for piece, size in pieces:
         last = held[-1] if held else None
         if last is not None and last.path == piece.path and last.stop == piece.start and piece.form == "parquet":
@@ -223,9 +223,9 @@ def _parts(pieces: Sequence[tuple[Piece, int]]) -> tuple[Part, ...]:
         else:
             held.append(piece)
         rows += size
-        if rows >= PART_ROWS:
+        if rows >= policy.part_rows(left):
             parts.append(Part(len(parts), tuple(held)))
-            held, rows = [], 0
+            held, rows, left = [], 0, left - rows
     if held:
         parts.append(Part(len(parts), tuple(held)))
     return tuple(parts)

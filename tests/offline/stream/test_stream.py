@@ -60,6 +60,25 @@ def test_each_message_gets_one_answer_in_its_place(flow):
     assert "not a JSON object" in told[1]["error"] and "expected 2 values" in told[3]["error"]
 
 
+def test_nothing_is_taken_before_what_was_taken_is_answered(flow):
+    """A slow consumer slows the stream, and fills no memory."""
+    happened = []
+
+    class Slow:
+        def take(self, most):
+            happened.append("take")
+            return [Received("1", row(1))] * 3 if happened.count("take") < 4 else None
+
+        def answer(self, received, answers):
+            happened.append(f"answer {len(answers)}")
+
+        def close(self):
+            pass
+
+    assert flow.run(Slow(), threading.Event()) == (9, 0)
+    assert happened == ["take", "answer 3"] * 3 + ["take"]
+
+
 def test_standard_input(tmp_path):
     command = [sys.executable, "-m", "servable", "stream", str(scaler(tmp_path / "s.onnx")), "--home", str(tmp_path)]
     lines = b"\n".join(row(number) for number in range(3000)) + b"\nnope"
@@ -130,8 +149,14 @@ def test_a_kafka_topic_is_answered_in_transactions(flow):
     for number in range(20):
         feeder.produce("in", row(number), key=b"k")
     feeder.flush(10)
+    dead = KafkaPipe(servers, "in", "out", "g", "me")
+    taken: list[Received] = []
+    while len(taken) < 20:
+        taken += dead.take(20)
+    dead.close()  # taken and not answered: they come again
     pipe = KafkaPipe(servers, "in", "out", "g", "me")
     assert drained(flow, pipe, 20) == (20, 0)
+    assert pipe.take(10) == []
     pipe.close()
     reader = Consumer(
         {
@@ -181,3 +206,57 @@ def test_killed_again_and_again_each_message_is_answered_once(tmp_path):
         answers = [json.loads(fields[b"body"])["row"]["y"][0] for _, fields in client.xrange("out")]
         client.close()
     assert sorted(answers) == [2.0 * number for number in range(20_000)]
+
+
+@pytest.mark.faults
+def test_killed_again_and_again_on_nats_each_message_is_answered_once(tmp_path):
+    import nats
+
+    async def connected(url, work):
+        connection = await nats.connect(url)
+        try:
+            return await work(connection.jetstream())
+        finally:
+            await connection.close()
+
+    async def begin(stream):
+        await stream.add_stream(name="s", subjects=["in", "out"])
+        await stream.add_consumer("s", durable_name="servable-s", ack_wait=2, filter_subject="in", max_ack_pending=1024)
+
+    async def fill(stream, numbers):
+        for number in numbers:
+            await stream.publish("in", row(number))
+
+    async def answered(stream):
+        info = await stream.stream_info("s", subjects_filter="out")
+        return (info.state.subjects or {}).get("out", 0)
+
+    async def collected(stream):
+        reader = await stream.pull_subscribe("out", "reader")
+        found = []
+        while len(found) < 9000:
+            for one in await reader.fetch(1000, timeout=30):
+                found.append(json.loads(one.data)["row"]["y"][0])
+                await one.ack()
+        return found
+
+    model = scaler(tmp_path / "s.onnx")
+    with nats_server(tmp_path) as (url, _):
+        asyncio.run(connected(url, begin))
+        words = ["--on", url, "--from", "in", "--to", "out", "--home", str(tmp_path)]
+        command = [sys.executable, "-m", "servable", "stream", str(model), *words]
+        for turn in range(3):
+            asyncio.run(connected(url, lambda stream, turn=turn: fill(stream, range(3000 * turn, 3000 * (turn + 1)))))
+            stream = subprocess.Popen(command)
+            while asyncio.run(connected(url, answered)) < 2000 * (turn + 1):
+                assert stream.poll() is None
+            os.kill(stream.pid, signal.SIGKILL)
+            stream.wait()
+        stream = subprocess.Popen(command)
+        while asyncio.run(connected(url, answered)) < 9000:
+            assert stream.poll() is None
+        stream.send_signal(signal.SIGTERM)
+        assert stream.wait() == 0
+        assert asyncio.run(connected(url, answered)) == 9000
+        found = asyncio.run(connected(url, collected))
+    assert sorted(found) == [2.0 * number for number in range(9000)]
