@@ -28,8 +28,8 @@ def answered(
     manifest = Manifest("m", "fake", "m", "fake", Signature((X,), fields), (), labels=labels or {})
     serving: Any = SimpleNamespace(name="m", version=version, bundle=Bundle(Path("/none"), manifest, "0"))
     batch = Batch(outputs)
-    request: Any = SimpleNamespace(id=id, rows=batch.rows, start=0, by=None)
-    return Answered(serving, "", request, batch)
+    request: Any = SimpleNamespace(id=id, rows=batch.rows, start=0, by=None, answer=batch)
+    return Answered(serving, "", id, request)
 
 
 @pytest.mark.parametrize(

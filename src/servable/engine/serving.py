@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import time
 
 from servable.domain.batch import Batch
+from servable.domain.generation import Prompt
 from servable.domain.record import Records
 from servable.domain.signature import Signature
 from servable.engine.guarding import Guarding, Part
@@ -17,10 +18,14 @@ from servable.engine.naming import naming
 from servable.engine.plan import State, Target
 from servable.engine.request import Request
 from servable.engine.routing.breaker import Breaker
+from servable.engine.routing.telling import Telling, begin
 from servable.engine.said import recorder
 from servable.engine.speakers import generations_of
 from servable.engine.stats import Stats
 from servable.wire.open_inference import Codec
+
+Begin = Callable[[Prompt, float, str], Awaitable[Telling]]
+"""Of a prompt, the seconds that it may take, and the request's id."""
 
 
 class Serving:
@@ -59,6 +64,8 @@ class Serving:
         on_said = None if on_record is None else recorder(self.name, self.version, on_record)
         self.generations = generations_of(loaded.model, self.stats, limits.max_queue, on_said)
         """Of a model that makes texts."""
+        self.begin: Begin = partial(begin, self)
+        """Lets a text begin, or raises why it cannot."""
         self.submit: Callable[[Request], None] = self.lane.submit
         if guard is not None:
             on_guarded = None if on_record is None else partial(self._record_guarded, on_record)

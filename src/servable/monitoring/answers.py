@@ -67,9 +67,11 @@ def rows_of(answered: Answered) -> Iterator[Kept]:
 
 
 def _said(answered: Answered) -> Sequence[Said]:
-    bundle = answered.gave.bundle
+    bundle, outputs = answered.gave.bundle, answered.answer
+    if outputs is None:
+        return [None] * answered.rows
     try:
-        answer = read_answer(answered.answer, bundle.signature, bundle.manifest.labels)
+        answer = read_answer(outputs, bundle.signature, bundle.manifest.labels)
     except UsageError:  # neither a class nor a number: the outcome alone tells
         return [None] * answered.rows
     except (ServableError, ValueError, IndexError):

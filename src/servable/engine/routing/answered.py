@@ -19,22 +19,25 @@ class Answered:
 
     __slots__ = ("gave", "id", "name", "rows", "start", "time", "unit", "version", "whole")
 
-    def __init__(self, drawn: Serving, unit: str, request: Request, whole: Batch) -> None:
+    def __init__(self, drawn: Serving, unit: str, id: str, request: Request | None = None) -> None:
+        """Of a `request` that is answered, or of a text, whose outcome alone tells what it was worth."""
         self.name = drawn.name
         self.version = drawn.version
-        self.unit = unit or request.id
-        self.id = request.id
+        self.unit = unit or id
+        self.id = id
         self.time = time()
-        self.rows = request.rows
-        self.start = request.start
-        self.whole = whole
-        """The answer to all that shared the call."""
-        self.gave = request.by or drawn
+        self.rows = 1 if request is None else request.rows
+        self.start = 0 if request is None else request.start
+        self.whole = None if request is None else request.answer
+        """The answer to all that shared the call; of a text it is not kept."""
+        self.gave = drawn if request is None or request.by is None else request.by
 
     def __len__(self) -> int:
         return self.rows
 
     @property
-    def answer(self) -> Batch:
+    def answer(self) -> Batch | None:
         """The answer to these rows."""
-        return self.whole if self.whole.rows == self.rows else self.whole.slice(self.start, self.start + self.rows)
+        if self.whole is None or self.whole.rows == self.rows:
+            return self.whole
+        return self.whole.slice(self.start, self.start + self.rows)

@@ -25,6 +25,15 @@ FAULTS: Final = frozenset({ModelFailed.code, DeadlineExceeded.code})
 logger = logging.getLogger("servable.engine")
 
 
+class Probe:
+    """One that is let through to see how it ends; `over` once it has."""
+
+    __slots__ = ("over",)
+
+    def __init__(self) -> None:
+        self.over = False
+
+
 class Breaker:
     """That of one version in one door."""
 
@@ -51,7 +60,7 @@ class Breaker:
         self._open = False
         self._in_a_row = 0
         self._until = 0.0
-        self._probe: Request | None = None
+        self._probe: Request | Probe | None = None
         self._good = 0
         stats.on_failed = self.failed
 
@@ -82,28 +91,47 @@ class Breaker:
         self._enter_by(self._refuse)
         logger.warning("%s keeps failing: its circuit is open for %g s", self._name, pause)
 
-    def _refuse(self, request: Request) -> None:
-        now = self._clock()
-        if now >= self._until and (self._probe is None or self._probe.over):
-            self._probe = request
-            request.on_done = partial(self._probed, request.on_done)
-            self._submit(request)
-            return
-        self._stats.failed(CircuitOpen.code)
-        wait = max(self._until - now, self._tolerance.first_s)
-        request.finish(
-            None, CircuitOpen(f"{self._name} keeps failing and is left alone: ask again", retry_after_s=wait)
-        )
+    def let_in(self) -> Probe | None:
+        """For what is no Request, a text: None, or, of one that is let through to try, what `ended` is told about.
 
-    def _probed(self, on_done: Submit, request: Request) -> None:
-        """What came of a request that was let through."""
+        Raises CircuitOpen.
+        """
+        if not self._open:
+            return None
+        if not self._may_try():
+            raise self._left_alone()
+        self._probe = probe = Probe()
+        return probe
+
+    def ended(self, code: str) -> None:
+        """One that was let through has ended: well, or with the code of an error."""
         self._probe = None
-        if request.error is None:
+        if not code:
             self._good += 1
             if self._good >= self._tolerance.probes:
                 self._close()
-        elif request.error.code in FAULTS:
+        elif code in FAULTS:
             self._trip(self._clock())
+
+    def _refuse(self, request: Request) -> None:
+        if self._may_try():
+            self._probe = request
+            request.on_done = partial(self._probed, request.on_done)
+            self._submit(request)
+        else:
+            request.finish(None, self._left_alone())
+
+    def _may_try(self) -> bool:
+        return self._clock() >= self._until and (self._probe is None or self._probe.over)
+
+    def _left_alone(self) -> CircuitOpen:
+        self._stats.failed(CircuitOpen.code)
+        wait_s = max(self._until - self._clock(), self._tolerance.first_s)
+        return CircuitOpen(f"{self._name} keeps failing and is left alone: ask again", retry_after_s=wait_s)
+
+    def _probed(self, on_done: Submit, request: Request) -> None:
+        """What came of a request that was let through."""
+        self.ended("" if request.error is None else request.error.code)
         on_done(request)
 
     def _close(self) -> None:

@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from servable.domain.contract import stands_in
+from servable.domain.generation import Prompt
 from servable.domain.route import Route
 from servable.engine.request import Request
 from servable.engine.routing.answered import Answered
 from servable.engine.routing.counts import RouteCounts, ShadowCounts
 from servable.engine.routing.mirror import Mirror
 from servable.engine.routing.spares import Spares
+from servable.engine.routing.telling import Telling, followed
+from servable.engine.routing.texts import TextMirror, Texts
 from servable.engine.serving import Serving
 from servable.errors import InvalidInput
 
@@ -45,14 +48,25 @@ class Front:
             for version in route.shadows
             if version in versions
         ]
+        shadows = [
+            TextMirror(versions[version], counts.shadows[version], self._busy)
+            for version in route.shadows
+            if version in versions and versions[version].generations is not None
+        ]
+        self._mirrors_of_texts = shadows
         self._route = route
         self._choose = route.chooser()
         names = (route.live,) if route.canary is None else (route.live, route.canary)
         chosen = {version: versions[version] for version in names if version in versions}
-        spares = {version: _spares(route, serving, versions, counts, find) for version, serving in chosen.items()}
+        self._chosen = chosen
+        found = {version: _found(route, serving, versions, find) for version, serving in chosen.items()}
+        spares = {version: _spares(route, serving, found[version], counts) for version, serving in chosen.items()}
         self._named, self._drawn = (
             {
-                version: _presented(serving, _way(serving, self._mirrors, spares[version], assigned))
+                version: _with_texts(
+                    _presented(serving, _way(serving, self._mirrors, spares[version], assigned)),
+                    Texts(serving, found[version], route.fallback_value, counts, assigned, shadows),
+                )
                 for version, serving in chosen.items()
             }
             for assigned in (None, None if route.canary is None else counts.assigned)
@@ -72,6 +86,12 @@ class Front:
         """Another takes its place."""
         for mirror in self._mirrors:
             mirror.close()
+        for shadow in self._mirrors_of_texts:
+            shadow.close()
+
+    def _busy(self) -> bool:
+        """Whether texts are being made for callers."""
+        return any(one.generations is not None and one.generations.active for one in self._chosen.values())
 
 
 def _presented(serving: Serving, submit: Callable[[Request], None]) -> Serving:
@@ -81,19 +101,34 @@ def _presented(serving: Serving, submit: Callable[[Request], None]) -> Serving:
     return presented
 
 
-def _spares(
-    route: Route, serving: Serving, versions: Mapping[str, Serving], counts: RouteCounts, find: Find
-) -> Spares | None:
-    """For a canary the live version, so that no caller pays for the trial; then what the Route names."""
+def _with_texts(serving: Serving, texts: Texts) -> Serving:
+    """The same, and another way for texts to begin."""
+    if serving.generations is not None:
+        serving.begin = texts.begin
+    return serving
+
+
+def _found(
+    route: Route, serving: Serving, versions: Mapping[str, Serving], find: Find
+) -> Callable[[], Sequence[Serving]]:
+    """Who could stand in, at the time: for a canary the live version, so that no caller pays for the trial; then what
+    the Route names.
+    """
     own = [versions[route.live]] if serving.version == route.canary and route.live in versions else []
     named = route.fallback
-    if named is None and not route.fallback_value and not own:
-        return None
 
     def found() -> Sequence[Serving]:
         other = find(named) if named is not None else None
         return [spare for spare in (*own, other) if spare is not None and stands_in(spare.signature, serving.signature)]
 
+    return found
+
+
+def _spares(
+    route: Route, serving: Serving, found: Callable[[], Sequence[Serving]], counts: RouteCounts
+) -> Spares | None:
+    if serving.version != route.canary and route.fallback is None and not route.fallback_value:
+        return None
     try:
         return Spares(serving, found, route.fallback_value, counts)
     except InvalidInput as error:
@@ -128,10 +163,16 @@ def _kept(serving: Serving, unit: str, keep: Keep) -> Serving:
     def over(on_done: Callable[[Request], None], request: Request) -> None:
         on_done(request)
         if request.answer is not None:
-            keep(Answered(serving, unit, request, request.answer))
+            keep(Answered(serving, unit, request.id, request))
 
     def submit(request: Request) -> None:
         request.on_done = partial(over, request.on_done)
         serving.submit(request)
 
-    return _presented(serving, submit)
+    async def begun(prompt: Prompt, within_s: float, request_id: str) -> Telling:
+        telling = await serving.begin(prompt, within_s, request_id)
+        return followed(telling, lambda _: keep(Answered(serving, unit, request_id)))
+
+    presented = _presented(serving, submit)
+    presented.begin = begun
+    return presented

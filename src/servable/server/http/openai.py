@@ -2,7 +2,7 @@
 `tensorflow_v1.py`, which had it first.
 
 Bodies are read and written by `wire/openai.py` and `wire/openai_embeddings.py`; texts are made by
-`engine/generations.py`.
+`engine/generations.py`, and begin by `engine/routing/telling.py`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from servable.domain.generation import Piece
 from servable.domain.ref import Ref
-from servable.engine.generations import Generations
+from servable.engine.routing.telling import Telling
 from servable.engine.serving import Serving
 from servable.errors import InvalidInput, ServableError, Unsupported, UsageError
 from servable.server.http.events import EventStream
@@ -30,8 +29,6 @@ from servable.wire.options import Options
 
 PATHS: Final = frozenset({"/v1/completions", "/v1/chat/completions", "/v1/embeddings"})
 """Their errors have this protocol's shape."""
-
-Pieces = AsyncGenerator[Piece]
 
 
 def handlers(parts: Parts) -> Handlers:
@@ -57,20 +54,25 @@ class _Texts:
         wanted = read(await body_of(request, parts.settings), parts.settings.max_tokens)
         request_id, headers = self._said(request)
         serving = self._serving(request, wanted.model, request_id, headers)
-        generations = _generations(serving)
         told = headers.deadline
         within_s = parts.inference.deadline(Options(), told) if told else parts.settings.text_deadline_s
-        written = openai.Answer(wanted, request_id, int(time()), _named(serving))
-        pieces = generations.ask(wanted.prompt, within_s, request_id)
+        created = int(time())
+
+        async def begun() -> tuple[Telling, openai.Answer]:
+            # Not before the first piece is it known whether there is an answer at all, and whose it is.
+            telling = await serving.begin(wanted.prompt, within_s, request_id)
+            return telling, openai.Answer(wanted, request_id, created, _named(telling.by) | _stood_in(telling))
+
+        async def whole() -> dict[str, Any]:
+            return await _whole(*await begun())
+
         try:
             if not wanted.stream:
-                return reply(await unless_gone(request, _whole(pieces, written)))
-            # Not before the first piece is it known whether there is an answer at all.
-            first = await unless_gone(request, _next(pieces))
+                return reply(await unless_gone(request, whole()))
+            telling, written = await unless_gone(request, begun())
         except ClientDisconnect:
-            await pieces.aclose()
             return Response(status_code=GONE)
-        return EventStream(_chunks(first, pieces, written))
+        return EventStream(_chunks(telling, written))
 
     async def embeddings(self, request: Request) -> Response:
         parts = self._parts
@@ -109,15 +111,6 @@ class _Texts:
         return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id, unit)
 
 
-def _generations(serving: Serving) -> Generations:
-    if serving.generations is None:
-        raise Unsupported(
-            f"model {serving.name!r} makes no texts: it is {serving.bundle.manifest.format}; "
-            f"ask it at /v2/models/{serving.name}/infer"
-        )
-    return serving.generations
-
-
 def _named(serving: Serving) -> dict[str, Any]:
     """What tells the model and its exact version."""
     return {
@@ -127,27 +120,28 @@ def _named(serving: Serving) -> dict[str, Any]:
     }
 
 
-async def _next(pieces: Pieces) -> Piece:
-    return await anext(pieces)
+def _stood_in(telling: Telling) -> dict[str, str]:
+    """Who tells it in the place of the version that was asked, and why."""
+    return {"fallback": telling.stood_in, "fallback_reason": telling.why} if telling.stood_in else {}
 
 
-async def _whole(pieces: Pieces, written: openai.Answer) -> dict[str, Any]:
-    text = ""
-    last = Piece("")
-    async with aclosing(pieces):
+async def _whole(telling: Telling, written: openai.Answer) -> dict[str, Any]:
+    last = telling.first
+    text = last.text
+    async with aclosing(telling.rest) as pieces:
         async for piece in pieces:
             text += piece.text
             last = piece
     return written.whole(text, last)
 
 
-async def _chunks(first: Piece, pieces: Pieces, written: openai.Answer) -> AsyncGenerator[dict[str, Any]]:
+async def _chunks(telling: Telling, written: openai.Answer) -> AsyncGenerator[dict[str, Any]]:
     """All documents of a stream. What goes wrong now can only be told inside it."""
-    async with aclosing(pieces):
+    async with aclosing(telling.rest) as pieces:
         for document in written.opening():
             yield document
-        last = first
-        yield written.chunk(first)
+        last = telling.first
+        yield written.chunk(last)
         try:
             async for last in pieces:
                 yield written.chunk(last)
