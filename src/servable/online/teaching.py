@@ -51,7 +51,7 @@ class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `keep_inputs_s`: how long the rows of predictions wait for their outcomes. `guards`: see `guards/limits.py`.
     """
 
-    publish_s: float = 0.005
+    publish_s: float = 0.01
     publish_every: int = 1000
     snapshot_s: float = 1.0
     snapshot_every: int = 10_000
@@ -119,6 +119,8 @@ class Teaching:
                 self._waiting.keep(entry.event)
             elif entry.offset >= first:
                 self.fold.apply(entry)
+                if self._many():  # a long way: whoever is killed on it goes on from here
+                    self._snap(monotonic())
         self._waiting.forget(time())
         replayed, took_s = self.fold.offset - first, monotonic() - began
         logger.info("took up %d examples, %d of them from the journal in %.1f s", self.fold.offset, replayed, took_s)
@@ -228,8 +230,7 @@ class Teaching:
         every = now >= self._publish_after and offset - self._published >= habits.publish_every
         if offset > self._published and (every or now >= self._publish_at):
             self._publish(now)
-        every = now >= self._snapshot_after and offset - self._tried >= habits.snapshot_every
-        if offset > self._snapped and (every or now >= self._snapshot_at):
+        if offset > self._snapped and (now >= self._snapshot_at or self._many()):
             self._snap(now)
         report = self._bulletin.due(now)
         if report is not None:
@@ -243,6 +244,10 @@ class Teaching:
         self._publish_after = now + 20 * (monotonic() - now)
         self._publish_at = max(now + self._habits.publish_s, self._publish_after)
         self._published = self.fold.offset
+
+    def _many(self) -> bool:
+        """Whether so much was learned since the last snapshot that it is time for one."""
+        return self.fold.offset - self._tried >= self._habits.snapshot_every and monotonic() >= self._snapshot_after
 
     def _snap(self, now: float) -> None:
         self._tried = self.fold.offset

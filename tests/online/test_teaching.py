@@ -1,0 +1,102 @@
+"""Teaching: what it takes up, keeps and tells, without doors and processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from servable.domain.batch import Batch
+from servable.domain.field import Field
+from servable.domain.signature import Signature
+from servable.online import event, messages
+from servable.online.journal import Journal
+from servable.online.learners.ftrl import Ftrl
+from servable.online.learners.labels import Labels
+from servable.online.teaching import Habits, Teaching
+from servable.wire.frames import HEADER
+
+SIGNATURE = Signature((Field("x", "FP64", (-1, 2)),), Labels([0, 1]).fields())
+HABITS = Habits(snapshot_every=20)
+
+
+class Door:
+    """Keeps what it was sent, by kind."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, bytes, bytes]] = []
+
+    def send(self, parts: list[bytes | memoryview]) -> None:
+        data = b"".join(parts)
+        while data:
+            kind, head, body, _, _ = HEADER.unpack_from(data)
+            whole = HEADER.size + head + body
+            self.heard.append((kind, data[HEADER.size : HEADER.size + head], data[HEADER.size + head : whole]))
+            data = data[whole:]
+
+    def of(self, kind: int) -> list[tuple[bytes, bytes]]:
+        return [(head, body) for own, head, body in self.heard if own == kind]
+
+
+def teaching(folder: Path, habits: Habits = HABITS) -> Teaching:
+    return Teaching(lambda: Ftrl(SIGNATURE, [0, 1]), SIGNATURE, folder, {"numpy": "1"}, habits, states=True)
+
+
+def columns(number: int, rows: int) -> tuple[tuple[event.Column, ...], event.Column]:
+    x = np.random.default_rng(number).normal(size=(rows, 2))
+    return event.columns(Batch({"x": x})), event.column("", (x[:, 0] > 0).astype(np.int64))
+
+
+def examples(number: int, rows: int = 10) -> event.Examples:
+    ids = tuple(f"{number}/{row}" for row in range(rows))
+    return event.Examples(0.0, "", ids, (0,) * rows, *columns(number, rows))
+
+
+def lesson(number: int, rows: int = 10) -> messages.Examples:
+    return messages.Examples("ward", tuple(f"{number}/{row}" for row in range(rows)), *columns(number, rows))
+
+
+def test_a_long_replay_keeps_how_far_it_has_come(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.append([examples(number) for number in range(100)])
+    journal.close()
+    first = teaching(tmp_path)
+    assert first.report()["snapshot"] > 0
+    state = first.fold.state()
+    first.close()
+    again = teaching(tmp_path)
+    assert again.fold.state() == state
+    again.close()
+
+
+def test_who_watches_is_told_how_learning_goes_and_every_state(tmp_path: Path) -> None:
+    work, door = teaching(tmp_path, Habits(publish_s=0.0)), Door()
+    work.hear(door, messages.WATCH, 0, memoryview(b""))
+    assert orjson.loads(door.of(messages.STANDING)[0][1])["accepted"] == 0
+    for number in range(3):
+        work.hear(door, messages.TEACH, number, memoryview(messages.encode([lesson(number), lesson(number + 10)])))
+        work.turn()
+    told = [messages.taken(head) for head, _ in door.of(messages.TAUGHT)]
+    assert [answer.offset for answers in told for answer in answers] == [10, 20, 30, 40, 50, 60]
+    last, state = door.of(messages.LEARNED)[-1]
+    assert messages.progress(last).offset == 60
+    learner = Ftrl(SIGNATURE, [0, 1])
+    learner.restore(state)
+    np.testing.assert_array_equal(learner.parameters(), work.guarded.learner.parameters())  # type: ignore[attr-defined] # Ftrl's
+    report = work.report()
+    assert (report["accepted"], report["offset"], report["published"], report["paused"]) == (60, 60, 60, None)
+    assert work.pause_ms() is not None, "there is a report to be told within a second"
+    work.close()
+
+
+def test_what_is_behind_is_learned_before_it_rests(tmp_path: Path) -> None:
+    work, door = teaching(tmp_path), Door()
+    frame = messages.encode([lesson(number, rows=64) for number in range(40)])
+    work.hear(door, messages.TEACH, 1, memoryview(frame))
+    work.turn()
+    while work.pause_ms() == 0:
+        work.turn()
+    assert work.report()["behind"] == 0
+    assert work.report()["learned"] == 40 * 64
+    work.close()
