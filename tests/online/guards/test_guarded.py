@@ -238,3 +238,32 @@ def test_the_quarantine_tells_what_it_holds(tmp_path: Path) -> None:
         quarantine.turned_away(5.0, "ward", ("a",), batch, np.array(["yes"], object), "again")
     assert path.with_suffix(".jsonl.1").exists()
     assert quarantine.counts == {"a number that is not finite": 1, "again": 20}
+
+
+class Greedy(Ftrl):
+    """Keeps every example that it has ever seen."""
+
+    def __init__(self) -> None:
+        super().__init__(Signature((Field("x", "FP64", (-1, WIDTH)),), Labels([0, 1]).fields()), [0, 1])
+        self._kept = b""
+
+    def learn(self, batch: Batch, outcomes: Array) -> None:
+        super().learn(batch, outcomes)
+        self._kept += batch["x"].tobytes()
+
+    def snapshot(self) -> bytes:
+        return len(self._kept).to_bytes(8, "big") + self._kept + super().snapshot()
+
+    def restore(self, data: bytes) -> None:
+        end = 8 + int.from_bytes(data[:8], "big")
+        self._kept = data[8:end]
+        super().restore(data[end:])
+
+
+def test_a_model_that_outgrows_its_limit_keeps_the_last_state_within_it() -> None:
+    x, y = stream(rows=2000)
+    guarded = Guarded(Greedy(), Greedy(), Limits(most_bytes=50_000))
+    right, _ = follow(guarded, x, y)
+    assert len(guarded.learner.snapshot()) < 50_000 + 200 * WIDTH * 8
+    assert set(guarded.undone) == {"the model outgrew its limit"}
+    assert right[-500:].mean() > 0.7

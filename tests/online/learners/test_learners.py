@@ -17,6 +17,7 @@ from servable.errors import CorruptModel, IncompatibleModel, InvalidInput, Usage
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
 from servable.online.learners.linear import OUTPUT, Linear
+from servable.online.learners.memory import Memory
 
 CANCER = load_breast_cancer(return_X_y=True)
 DIABETES = load_diabetes(return_X_y=True)
@@ -164,7 +165,7 @@ def test_texts_and_missing_numbers_are_features() -> None:
         (Field("city", "BYTES", values="missing"), Field("age", "FP64", values="missing")),
         Labels(["no", "yes"]).fields(),
     )
-    learner = Ftrl(signature, ["no", "yes"], alpha=0.5, hash_bits=10)
+    learner = Ftrl(signature, ["no", "yes"], alpha=0.5, memory=Memory(hash_bits=10))
     cities = np.array(["Oslo", "Rome", None] * 100, object)
     ages = np.array([1.0, np.nan, 1.0] * 100)
     answers = np.array(["yes", "no", "yes"] * 100, object)

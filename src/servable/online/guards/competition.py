@@ -30,8 +30,10 @@ HIGHEST: Final = 0.8
 OPPOSITE: Final = 0.6
 """A frozen champion falls behind as the world moves; but where its opposite is far more often right, labels turned: if
 the learner was surprised too, lately. One that was not has moved with the world. A champion that has erred about as
-often in one of the last blocks is no witness.
+often in one of its last blocks is no witness.
 """
+RECENT: Final = 4
+"""The last blocks of a champion: those before were of others."""
 LATELY: Final = 500
 """Examples within which both must have been surprised."""
 MARGIN: Final = 0.03
@@ -122,7 +124,7 @@ class Competition:
         tally = self.tally
         tally.worse = bet(tally.worse, learner - champion, STAKE)
         tally.mine.see(learner, tally.mine.usual)
-        blocks = tally.theirs.blocks
+        blocks = tally.theirs.blocks[-RECENT:]
         witness = len(blocks) > 1 and max(blocks) + ABOVE <= OPPOSITE
         tally.theirs.see(champion, OPPOSITE if witness else None)
         tally.surprised = 0 if tally.mine.sudden >= ENOUGH else tally.surprised + 1

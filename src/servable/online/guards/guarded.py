@@ -224,9 +224,11 @@ class Guarded:
         if may and usual and step > self.limits.most_step * usual:
             self._take_back("the weights moved too far")
             return
+        if not self._undo.keep(self.limits.most_bytes):
+            self._take_back("the model outgrew its limit")
+            return
         self._steps, self._shifts = [*self._steps, step][-20:], [*self._shifts, moved][-20:]
         self._weights = weights
-        self._undo.keep()
         if self._age >= self.limits.champion_every and self._competition.calm:
             self._champion, self._next_champion = self._next_champion, self._undo.base
             self.champion.restore(self._champion)

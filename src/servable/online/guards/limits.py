@@ -13,6 +13,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the other), beyond what is usual of this learner. `most_step`: how many times the usual step of the weights
     one look may see.
 
+    `most_bytes`: how large the state may become; what would make it larger is undone.
+
     `champion_every`: examples after which the good state before is the champion. `return_after`: examples over which a
     learner that was set aside must be better. `most_per_s`, `most_share`: of one source, examples a second, and its
     share of the last examples of all; 0 and 1: any.
@@ -23,6 +25,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probe_rows: int = 200
     most_shift: float = 0.35
     most_step: float = 100.0
+    most_bytes: int = 256 * 1024 * 1024
     champion_every: int = 500
     return_after: int = 1000
     most_per_s: float = 0.0

@@ -46,9 +46,13 @@ class Undo:
         self._again()
         return reason
 
-    def keep(self) -> None:
-        """What was learned since stays: it passed."""
-        self.base, self._since, self.rows = self._learner.snapshot(), [], 0
+    def keep(self, most_bytes: int) -> bool:
+        """What was learned since stays: it passed. False, and nothing has changed, if the state is larger than that."""
+        state = self._learner.snapshot()
+        if len(state) > most_bytes:
+            return False
+        self.base, self._since, self.rows = state, [], 0
+        return True
 
     def take_back(self) -> list[Lesson]:
         """Go back to the last state that passed; what was learned since."""

@@ -18,6 +18,7 @@ from servable.errors import ModelFailed
 from servable.online.learners import state
 from servable.online.learners.features import Features
 from servable.online.learners.labels import Labels
+from servable.online.learners.memory import Memory
 from servable.online.learners.scale import Scale
 
 NAME: Final = "ftrl"
@@ -41,19 +42,21 @@ class Ftrl:
         beta: float = 1.0,
         l1: float = 0.0,
         l2: float = 0.0,
-        hash_bits: int = 18,
+        memory: Memory | None = None,
     ) -> None:
         """`alpha`, `beta`: the learning rate's, as in the paper. `l1` makes weights zero, `l2` small."""
         self.labels = Labels(classes)
-        self._features = Features(signature, hash_bits)
+        memory = memory or Memory()
+        self._features = Features(signature, memory.hash_bits)
+        self._table = memory.table(self._features)
         self._scale = Scale(self._features.dense)
         self._alpha, self._beta, self._l1, self._l2 = alpha, beta, l1, l2
         self._facts = {
-            "classes": list(classes), "size": self._features.size, "hash_bits": hash_bits,
+            "classes": list(classes), "size": self._features.size, **memory.facts(),
             "alpha": alpha, "beta": beta, "l1": l1, "l2": l2,
         }  # fmt: skip
         rows = 1 if len(classes) == 2 else len(classes)
-        self._held = np.zeros((4, rows, self._features.size))
+        self._held = np.zeros((4, rows, memory.size(self._features)))
         """The paper's z and n, the root of n, and the weights that follow from them."""
 
     def predict(self, batch: Batch) -> Batch:
@@ -63,9 +66,9 @@ class Ftrl:
             raise ModelFailed("the model is closed")
         encoded = self._features.encode(batch)
         scores = self._scale.scaled(encoded.dense) @ weights[:, : self._features.dense].T
-        for row, places in enumerate(encoded.sparse):
-            if len(places):
-                scores[row] += weights[:, places].sum(axis=1)
+        for row, features in enumerate(encoded.sparse):
+            if len(features):
+                scores[row] += weights[:, self._table.find(features)].sum(axis=1)
         chances = _logistic(scores)
         if len(weights) == 1:
             chances = np.column_stack([1.0 - chances[:, 0], chances[:, 0]])
@@ -82,7 +85,11 @@ class Ftrl:
         near = self._held[:, :, : self._features.dense]
         weights, only, told = near[3], near[3, 0], targets[:, 0].tolist()
         scaled = self._scale.learn(encoded.dense)
-        for row, (values, sparse) in enumerate(zip(scaled, encoded.sparse, strict=True)):
+        for row, (values, features) in enumerate(zip(scaled, encoded.sparse, strict=True)):
+            sparse = features
+            if len(features):
+                sparse, freed = self._table.meet(features)
+                self._held[:, :, freed] = 0.0
             if two and not len(sparse):  # most often: a single score, for which Python is quicker than numpy
                 self._step(near, (_chance(float(only.dot(values))) - told[row]) * values)
                 continue
@@ -120,12 +127,16 @@ class Ftrl:
         weights *= -self._alpha
 
     def snapshot(self) -> bytes:
-        return state.dumps(NAME, self._facts, {"z": self._held[0], "n": self._held[1], **self._scale.state()})
+        z, n = self._held[:2, :, : self._table.end]
+        return state.dumps(NAME, self._facts, {"z": z, "n": n, **self._scale.state(), **self._table.state()})
 
     def restore(self, data: bytes) -> None:
         arrays = state.loads(data, NAME, self._facts)
-        self._held = np.stack([arrays["z"], arrays["n"], np.sqrt(arrays["n"]), np.empty_like(arrays["z"])])
-        self._weigh(self._held[0], self._held[2], self._held[3])
+        self._table.take(arrays)
+        self._held = np.zeros_like(self._held)
+        held = self._held[:, :, : self._table.end]
+        held[0], held[1], held[2] = arrays["z"], arrays["n"], np.sqrt(arrays["n"])
+        self._weigh(held[0], held[2], held[3])
         self._scale.take(arrays)
 
     def parameters(self) -> Array:

@@ -17,6 +17,7 @@ from servable.domain.signature import Signature
 from servable.errors import InvalidInput, ModelFailed
 from servable.online.learners import state
 from servable.online.learners.features import Features
+from servable.online.learners.memory import Memory
 from servable.online.learners.scale import Scale
 
 NAME: Final = "linear"
@@ -29,12 +30,14 @@ class Linear:
     concurrent = False
     clips = False
 
-    def __init__(self, signature: Signature, *, rate: float = 0.5, hash_bits: int = 18) -> None:
+    def __init__(self, signature: Signature, *, rate: float = 0.5, memory: Memory | None = None) -> None:
         """`rate`: the length of a step; the rest adapts."""
-        self._features = Features(signature, hash_bits)
+        memory = memory or Memory()
+        self._features = Features(signature, memory.hash_bits)
+        self._table = memory.table(self._features)
         self._rate = rate
-        self._facts = {"size": self._features.size, "hash_bits": hash_bits, "rate": rate}
-        size = self._features.size
+        self._facts = {"size": self._features.size, **memory.facts(), "rate": rate}
+        size = memory.size(self._features)
         self._weights, self._largest, self._gradients = np.zeros(size), np.zeros(size), np.zeros(size)
         self._seen = np.zeros(2)
         """Examples, and the sum of their normalised squared lengths: the paper's t and N."""
@@ -46,9 +49,9 @@ class Linear:
             raise ModelFailed("the model is closed")
         encoded = self._features.encode(batch)
         told: Array = encoded.dense @ self._weights[: self._features.dense]
-        for row, places in enumerate(encoded.sparse):
-            if len(places):
-                told[row] += self._weights[places].sum()
+        for row, features in enumerate(encoded.sparse):
+            if len(features):
+                told[row] += self._weights[self._table.find(features)].sum()
         return Batch({OUTPUT.name: self._target.mean[1] + told * self._target.deviation[1]}, batch.rows)
 
     def learn(self, batch: Batch, outcomes: Array) -> None:
@@ -56,7 +59,12 @@ class Linear:
         targets = numbers(outcomes)
         encoded = self._features.encode(batch)
         scaled = self._target.learn(np.column_stack([np.ones(len(targets)), targets]))[:, 1]
-        for dense, sparse, target in zip(encoded.dense, encoded.sparse, scaled.tolist(), strict=True):
+        for dense, features, target in zip(encoded.dense, encoded.sparse, scaled.tolist(), strict=True):
+            sparse = features
+            if len(features):
+                sparse, freed = self._table.meet(features)
+                for held in (self._weights, self._largest, self._gradients):
+                    held[freed] = 0.0
             at = np.concatenate([np.flatnonzero(dense), sparse])
             values = np.concatenate([dense[dense != 0.0], np.ones(len(sparse))])
             self._step(at, values, target)
@@ -82,15 +90,19 @@ class Linear:
         return state.dumps(NAME, self._facts, self._arrays())
 
     def _arrays(self) -> dict[str, Array]:
+        used = slice(self._table.end)
         return {
-            "weights": self._weights, "largest": self._largest, "gradients": self._gradients, "seen": self._seen,
-            **self._target.state(),
+            "weights": self._weights[used], "largest": self._largest[used], "gradients": self._gradients[used],
+            "seen": self._seen, **self._target.state(), **self._table.state(),
         }  # fmt: skip
 
     def restore(self, data: bytes) -> None:
         arrays = state.loads(data, NAME, self._facts)
-        self._weights, self._largest = arrays["weights"], arrays["largest"]
-        self._gradients, self._seen = arrays["gradients"], arrays["seen"]
+        self._table.take(arrays)
+        self._weights, self._largest, self._gradients = np.zeros((3, len(self._weights)))
+        for held, name in ((self._weights, "weights"), (self._largest, "largest"), (self._gradients, "gradients")):
+            held[: self._table.end] = arrays[name]
+        self._seen = arrays["seen"]
         self._target.take(arrays)
 
     def parameters(self) -> Array:

@@ -18,8 +18,10 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, UsageError
 from servable.online.learners import bandit, ftrl, linear
 from servable.online.learners.labels import Labels
+from servable.online.learners.memory import memory_of
 
 LARGEST: Final = 1 << 20
+WHOLE: Final = {"hash_bits", "most_features", "sightings", "expire_after", "seed"}
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,11 +39,13 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 def _ftrl(spec: Spec, signature: Signature) -> Learner:
-    return ftrl.Ftrl(signature, spec.classes, **_whole(spec.options))
+    memory, others = memory_of(_whole(spec.options))
+    return ftrl.Ftrl(signature, spec.classes, **others, memory=memory)
 
 
 def _linear(spec: Spec, signature: Signature) -> Learner:
-    return linear.Linear(signature, **_whole(spec.options))
+    memory, others = memory_of(_whole(spec.options))
+    return linear.Linear(signature, **others, memory=memory)
 
 
 def _bandit(spec: Spec, signature: Signature) -> Learner:
@@ -115,4 +119,4 @@ def _field(name: str, what: str | Field) -> Field:
 
 def _whole(options: dict[str, float]) -> dict[str, Any]:
     """Numbers of JSON, of which some are whole ones."""
-    return {key: int(value) if key in {"hash_bits", "seed"} else value for key, value in options.items()}
+    return {key: int(value) if key in WHOLE else value for key, value in options.items()}
