@@ -86,6 +86,15 @@ def test_rows_and_missing_values() -> None:
     assert orjson.loads(encoded)["rows"] == [{"y": "a"}, {"y": "b"}]
 
 
+def test_rows_with_an_axis_of_any_length_are_lists_of_one_length() -> None:
+    signature = Signature((Field("tokens", "INT64", (-1, -1)),), (Field("label", "INT64"),))
+    batch = codec(signature).decode(b'{"rows":[{"tokens":[1,2,3]},{"tokens":[4,5,6]}]}').batch
+    assert batch["tokens"].tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert codec(signature).decode(b'{"rows":[{"tokens":7},{"tokens":8}]}').batch["tokens"].tolist() == [[7], [8]]
+    assert "lists of different lengths" in faults(b'{"rows":[{"tokens":[1]},{"tokens":[1,2]}]}', signature)
+    assert "nested as [1, 1, 2]" in faults(b'{"rows":[{"tokens":[[1,2]]}]}', signature)
+
+
 def test_rows_of_a_matrix_are_found_by_name() -> None:
     signature = Signature((Field("x", "FP32", (-1, 2), features=("a", "b")),), (Field("y", "FP32"),))
     inquiry = codec(signature).decode(b'{"rows":[{"b":2,"a":1},{"a":3,"b":4}]}')

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from servable.bundles import convert_text
 from servable.bundles.choose import To
 from servable.bundles.convert_network import CONVERTIBLE, to_onnx
 from servable.bundles.draft import Draft
@@ -36,6 +37,8 @@ def pack_file(source: FileSource, name: str, sample: Sample | None, to: To) -> D
 
     With `auto`, a conversion that cannot be made or is not proven equal is told, and the file is kept.
     """
+    if source.format == convert_text.KIND and to == "onnx" and sample is None:
+        return convert_text.draft(source, name)
     if to == "keep" or source.format not in CONVERTIBLE:
         return keep_file(source, name, sample, to)
     try:

@@ -30,7 +30,7 @@ def to_onnx(kind: str, path: Path) -> bytes:
     except Exception as error:  # a wall: converters raise anything for what they do not know
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConversionRejected(f"to ONNX: {reason}") from error
-    _name(proto.graph, inputs, outputs)
+    name_tensors(proto.graph, inputs, outputs)
     return bytes(proto.SerializeToString())
 
 
@@ -70,8 +70,8 @@ def _torch(path: Path) -> tuple[Any, list[str], list[str]]:
     return made.model_proto, [field.name for field in program.inputs], [field.name for field in program.outputs]
 
 
-def _name(graph: Any, inputs: list[str], outputs: list[str]) -> None:
-    """Give the graph's inputs and outputs the model's own names, by their order."""
+def name_tensors(graph: Any, inputs: list[str], outputs: list[str]) -> None:
+    """Give the graph's inputs and outputs the model's own names, by their order. Raises ConversionRejected."""
     held = {constant.name for constant in graph.initializer}
     given = [value for value in graph.input if value.name not in held]
     if len(given) != len(inputs) or len(graph.output) != len(outputs):

@@ -13,11 +13,14 @@ from servable.edge.contract import CONTRACT, MODEL, contract_of
 from servable.edge.devices import in_browser, in_node
 from servable.edge.edition import Edition
 from servable.edge.target import Target
+from servable.edge.texts import VOCABULARY
 from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
 
-SCRIPTS: Final = ("browser.js", "node.js", "model.js", "contract.js", "rules.js", "text.js", "index.d.ts")
+SCRIPTS: Final = ("browser.js", "node.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js", "index.d.ts")
+TOKENIZER: Final = "wordpiece.js"
+"""Beside the client's scripts only where a model takes texts by tokens."""
 NOT_OF_PAGE: Final = ("node.js", "index.d.ts", "package.json")
-SCRIPTS_OF_PAGE: Final = ("browser.js", "model.js", "contract.js", "rules.js", "text.js")
+SCRIPTS_OF_PAGE: Final = ("browser.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js")
 WEBGPU: Final = "webgpu"
 PAGE: Final = ("index.html", "page.js", "page.css", "worker.js")
 
@@ -33,6 +36,9 @@ def write(edition: Edition, folder: Path, options: frozenset[str]) -> None:
     made: dict[str, bytes] = {name: client_text(name).encode() for name in (*SCRIPTS, *PAGE)}
     made[CONTRACT] = orjson.dumps(contract)
     made[MODEL] = edition.model
+    if edition.tokenizer is not None:
+        made[TOKENIZER] = client_text(TOKENIZER).encode()
+        made[VOCABULARY] = edition.tokenizer.file()
     for name, data in read_files(FILES + (WEBGPU_FILES if WEBGPU in options else ())).items():
         made[f"ort/{name}"] = data
     made["package.json"] = orjson.dumps(_package(contract), option=orjson.OPT_INDENT_2)

@@ -19,6 +19,8 @@ from servable.domain.expression import Column, Constant, Expression
 from servable.domain.field import Field
 from servable.domain.rule import OUTPUT, Rule
 from servable.domain.signature import Signature
+from servable.edge.javascript import as_javascript
+from servable.edge.tensor_cases import tensors, tensors_of
 from servable.errors import MissingExtra
 from servable.rules.parse import parse
 
@@ -30,26 +32,35 @@ SAMPLED: Final = 200
 AT_ONCE: Final = 64
 MOST_ALONE: Final = 600
 """Rows asked one by one, so that a refusal of one hides no other's answer."""
-EXACT: Final = 2**53
+FEW: Final = 50
 _WRONG: Final[tuple[Any, ...]] = ("text", "", None, True, 1.5, -1, 1e39, 1e300, 2**40, 300, [1.0], [], {"a": 1})
 
 
-def bodies(bundle: Bundle, signature: Signature) -> list[Body]:
-    """The bodies to ask; `signature` is the contract as callers see it. Raises MissingExtra."""
-    rows = list(_rows(bundle, signature))
+def bodies(bundle: Bundle, signature: Signature, given: Batch | None = None, *, few: bool = False) -> list[Body]:
+    """The bodies to ask; `signature` is the contract as callers see it, `given` are rows of whoever exports. `few`: of
+    each kind a tenth, for a model that takes its time. Raises MissingExtra.
+    """
+    if not signature.batched:
+        return [*tensors(bundle, signature), {"rows": []}, {"rows": [{}]}]
+    rows = [] if given is None else _plain(given.slice(0, min(given.rows, SAMPLED)), signature)
+    rows += _rows(bundle, signature)
+    rows = rows[:: 1 + 9 * few] if len(rows) > FEW else rows
     asked = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
     step = max(1, len(rows) // MOST_ALONE)
     asked += [[row] for row in rows[::step]]
     base = rows[0] if rows else _plain(signature.example(), signature)[0]
     asked += [[row] for rule in bundle.manifest.rules for row in _about(rule, base)]
-    told: list[Body] = [{"rows": [_as_javascript(row) for row in part]} for part in asked]
-    return told + [{"rows": part} for part in _broken(base, signature)]
+    told: list[Body] = [{"rows": [as_javascript(row) for row in part]} for part in asked]
+    return [*told, *({"rows": part} for part in _broken(base, signature)), *tensors(bundle, signature)]
 
 
 def plain_body(bundle: Bundle) -> Body:
     """One good row, to measure time with."""
     golden = golden_rows(bundle)
-    return {"rows": _plain(bundle.signature.example() if golden is None else golden.slice(0, 1), bundle.signature)}
+    if not bundle.signature.batched:
+        return tensors_of(bundle.signature.example() if golden is None else golden, bundle.signature)
+    plain = _plain(bundle.signature.example() if golden is None else golden.slice(0, 1), bundle.signature)
+    return {"rows": [as_javascript(row) for row in plain]}
 
 
 def _rows(bundle: Bundle, signature: Signature) -> Iterator[Row]:
@@ -120,7 +131,7 @@ def _mentioned(expression: Expression) -> tuple[list[str], list[Any]]:
 
 def _broken(base: Row, signature: Signature) -> Iterator[Any]:
     """Rows that break the contract, and some that only look as if they did."""
-    base = _as_javascript(base)
+    base = as_javascript(base)
     yield []
     yield [{}]
     yield "no list"
@@ -129,34 +140,15 @@ def _broken(base: Row, signature: Signature) -> Iterator[Any]:
         names = field.features or (field.name,)
         for name in (names[0], names[-1]):
             for value in _WRONG:
-                yield [_as_javascript({**base, name: value})]
-                yield [base, base, _as_javascript({**base, name: value})]
+                yield [as_javascript({**base, name: value})]
+                yield [base, base, as_javascript({**base, name: value})]
             yield [{key: value for key, value in base.items() if key != name}]
         for limit in (field.low, field.high):
             if limit is not None:
-                yield from ([_as_javascript({**base, names[0]: limit + by})] for by in (-1, 0, 1))
-        yield from ([_as_javascript({**base, names[0]: value})] for value in field.categories[:3])
+                yield from ([as_javascript({**base, names[0]: limit + by})] for by in (-1, 0, 1))
+        yield from ([as_javascript({**base, names[0]: value})] for value in field.categories[:3])
     yield [dict.fromkeys(base, "text")]
     yield [dict.fromkeys(base)] * 7
-
-
-def _as_javascript(row: Row) -> Row:
-    return {name: _number(value) for name, value in row.items()}
-
-
-def _number(value: Any) -> Any:
-    """A value as JSON.stringify writes it: whole floats without a point, no NaN."""
-    if isinstance(value, list):
-        return [_number(each) for each in value]
-    if hasattr(value, "isoformat"):
-        return value.isoformat()
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() and abs(value) < EXACT else value
-    return value
 
 
 def _is_number(value: Any) -> bool:

@@ -15,6 +15,7 @@ from servable.domain.datatypes import FLOATS
 from servable.domain.expression import Column, Constant, Expression, columns_in
 from servable.domain.field import Field
 from servable.edge.edition import Edition
+from servable.edge.texts import VOCABULARY
 from servable.rules.compile import Compiled, compiled
 from servable.rules.conformal import quantile
 from servable.rules.outputs import Around
@@ -38,15 +39,25 @@ def contract_of(edition: Edition) -> dict[str, Any]:
         "file": {"path": MODEL, "bytes": len(model), "sha256": hashlib.sha256(model).hexdigest()},
         "inputs": [_field(field) for field in outside.inputs],
         "outputs": [_field(field) for field in outside.outputs],
+        "batched": outside.batched,
         "model": {
-            "inputs": [_field(field) for field in bundle.signature.inputs],
-            "outputs": [_field(field) for field in bundle.signature.outputs],
+            "inputs": [_field(field) for field in edition.inside.signature.inputs],
+            "outputs": [_field(field) for field in edition.inside.signature.outputs],
             "missing_text": bundle.manifest.options.get("missing_text"),
             "alone": edition.alone,
         },
         "labels": bundle.manifest.labels,
+        "tokenizer": _tokenizer(edition),
         **_rules(ready),
     }
+
+
+def _tokenizer(edition: Edition) -> dict[str, Any] | None:
+    if edition.tokenizer is None:
+        return None
+    data = edition.tokenizer.file()
+    file = {"path": VOCABULARY, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"file": file, **edition.tokenizer.settings()}
 
 
 def _field(field: Field) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from servable.errors import EnvironmentFault, MissingExtra, ModelFailed
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TIMEOUT_S: Final = 300
 READY_S: Final = 60
-_TOLD: Final = """(body) => model.predict(body.rows).catch((error) => {
+_TOLD: Final = """(body) => ("inputs" in body ? model.infer(body.inputs) : model.predict(body.rows)).catch((error) => {
     if (error.name !== "ServableError") throw error;
     return { error: error.message, ...error };
   })"""
@@ -74,7 +74,7 @@ def in_browser(folder: Path, bodies: Sequence[Any]) -> Ran:
             raise ModelFailed(f"the exported page is not ready after {READY_S} s: {told}") from error
         if page.get_attribute("body", "data-ready") != "true":
             raise ModelFailed(f"the exported page does not load its model: {page.inner_text('#state')}")
-        first, p50 = page.evaluate(_TIME, [body for body in bodies if len(body["rows"]) == 1])
+        first, p50 = page.evaluate(_TIME, [body for body in bodies if "inputs" in body or len(body["rows"]) == 1])
         return Ran(f"Chromium {browser.version}", page.evaluate(_ASK, list(bodies)), first, p50)
 
 

@@ -19,12 +19,15 @@ from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.edge.slim import slim
+from servable.edge.texts import Embedder, Tokenizer, network_of, tokenizer_of
 from servable.errors import BundleError, UsageError
 from servable.runtimes import verified
 from servable.runtimes.onnx import opened
 from servable.runtimes.onnx_file import read
 
 ORIGINAL: Final = "original"
+TEXTS: Final = "huggingface"
+"""The one other format that is taken to devices: its network is converted on the way."""
 
 
 class Edition(msgspec.Struct, frozen=True):
@@ -40,10 +43,22 @@ class Edition(msgspec.Struct, frozen=True):
     alone: bool = False
     relative: float = RELATIVE
     absolute: float = ABSOLUTE
+    tokenizer: Tokenizer | None = None
+    """What makes tokens of texts, where the model takes these."""
+
+    @property
+    def inside(self) -> Bundle:
+        """The contract of the bytes themselves."""
+        if self.tokenizer is None:
+            return self.bundle
+        stated = msgspec.structs.replace(self.bundle.manifest, signature=self.tokenizer.signature, labels={})
+        return msgspec.structs.replace(self.bundle, manifest=stated)
 
     def opened(self) -> Model:
         """The edition, loaded in this process. Raises CorruptModel, IncompatibleModel."""
-        model = opened(self.bundle, self.model)
+        model = opened(self.inside, self.model)
+        if self.tokenizer is not None:
+            return Embedder(model, self.tokenizer, tuple(field.name for field in self.bundle.signature.outputs))
         return OneByOne(model) if self.alone else model
 
 
@@ -51,9 +66,11 @@ def edition_of(bundle: Bundle, version: str, outputs: Sequence[str] = ()) -> Edi
     """The bundle's own model: every ZipMap opened, in operators that devices know, with the named outputs alone (all,
     if none is named). Raises CorruptModel, DigestMismatch, UsageError, MissingExtra.
     """
-    model = read(verified.read(bundle)).model
     if outputs:
         bundle = _narrowed(bundle, outputs)
+    if bundle.manifest.format == TEXTS:
+        return Edition(bundle, version, network_of(bundle), alone=True, tokenizer=tokenizer_of(bundle))
+    model = read(verified.read(bundle)).model
     return Edition(bundle, version, slim(model, [field.name for field in bundle.signature.outputs]))
 
 

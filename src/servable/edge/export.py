@@ -8,10 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from servable.bundles.difference import differences
+from servable.bundles.golden import golden_rows
 from servable.bundles.load import Predictor
+from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.edge import report
 from servable.edge.cases import bodies, plain_body
@@ -23,7 +27,10 @@ from servable.edge.report import Report
 from servable.edge.served import answers
 from servable.edge.target import Target
 from servable.edge.targets import TARGETS
-from servable.errors import CheckFailed, Unsupported, UsageError
+from servable.errors import CheckFailed, ConversionRejected, Unsupported, UsageError
+
+LARGE_BYTES: Final = 10_000_000
+"""A larger model is asked fewer bodies: each takes as many milliseconds as others take microseconds."""
 
 
 def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
@@ -44,15 +51,18 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
         told = [str(each) for each in found]
         raise Unsupported(f"{bundle.name!r} cannot go to a device: {' '.join(told)}", obstacles=told)
     edition = edition_of(bundle, version, outputs)
+    if edition.tokenizer is not None:
+        _hold(edition, predictor)
     table: tuple[Measured, ...] = ()
     if fit is not None:
         edition, table = fitted(edition, fit, lambda made: _time_ms(made, aim, options) if proof else None)
+    given = None if fit is None else fit.rows
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as place:
         folder = Path(place) / "export"
         folder.mkdir()
         aim.write(edition, folder, options)
-        made = _report(edition, aim, folder, table, _proven(edition, predictor, aim, folder) if proof else ())
+        made = _report(edition, aim, folder, table, _proven(edition, predictor, aim, folder, given) if proof else ())
         if proof and not made.proven:
             report.write(made, output)
             wrong = "; ".join(str(device) for device in made.devices if not device.passed)
@@ -73,6 +83,21 @@ def _aim(name: str, options: frozenset[str]) -> Target:
     return TARGETS[name]
 
 
+def _hold(edition: Edition, predictor: Predictor) -> None:
+    """Raise ConversionRejected unless what was converted on the way answers as the model that is served."""
+    rows = golden_rows(edition.bundle) or edition.bundle.signature.example(2)
+    model = edition.opened()
+    try:
+        answer = Batch(
+            {field.name: predictor.model.predict(rows)[field.name] for field in edition.bundle.signature.outputs}
+        )
+        wrong = [str(each) for each in differences(answer, model.predict(rows)) if each.count]
+    finally:
+        model.close()
+    if wrong:
+        raise ConversionRejected(f"converted to ONNX, {edition.bundle.name!r} answers otherwise: {'; '.join(wrong)}")
+
+
 def _time_ms(edition: Edition, aim: Target, options: frozenset[str]) -> float | None:
     """An answer on the target's first device, of many."""
     with tempfile.TemporaryDirectory(prefix="servable-edge-") as place:
@@ -80,11 +105,13 @@ def _time_ms(edition: Edition, aim: Target, options: frozenset[str]) -> float | 
         return aim.devices[0](Path(place), [plain_body(edition.bundle)]).p50_ms
 
 
-def _proven(edition: Edition, predictor: Predictor, aim: Target, folder: Path) -> tuple[Parity, ...]:
+def _proven(
+    edition: Edition, predictor: Predictor, aim: Target, folder: Path, given: Batch | None
+) -> tuple[Parity, ...]:
     """Every device of the target beside the server."""
     found = []
     with answering(edition, predictor) as server:
-        asked = bodies(server.bundle, server.signature)
+        asked = bodies(server.bundle, server.signature, given, few=len(edition.model) > LARGE_BYTES)
         told = answers(server, edition.version, asked)
     for ask in aim.devices:
         ran = ask(folder, asked)

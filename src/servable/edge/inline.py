@@ -16,7 +16,7 @@ from servable.edge.edition import Edition
 from servable.edge.target import Target
 from servable.edge.web_runtime import INLINE_FILES, read_files, runtimes
 
-_MODULES: Final = ("text", "contract", "rules", "model", "page")
+_MODULES: Final = ("text", "contract", "rules", "tensors", "model", "page")
 _IMPORT: Final = re.compile(r'(?<= from )"\./([a-z]+)\.js"')
 _LOAD: Final = """
 import { ServableError } from "./contract.js";
@@ -35,7 +35,9 @@ export async function load() {
   const ort = await import(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
   ort.env.wasm.wasmBinary = binary;
   ort.env.wasm.numThreads = 1;
-  return made(JSON.parse(document.getElementById("contract").textContent), bytes, ort);
+  const contract = JSON.parse(document.getElementById("contract").textContent);
+  const texts = contract.tokenizer && { ...(await import("wordpiece")), vocabulary: await bytesOf("vocabulary") };
+  return made(contract, bytes, ort, {}, texts);
 }
 """
 
@@ -46,12 +48,15 @@ def write(edition: Edition, folder: Path, _: frozenset[str]) -> None:
     contract = orjson.dumps(contract_of(edition)).decode().replace("<", "\\u003c")
     runtime, wasm = read_files(INLINE_FILES).values()
     held = {"model": edition.model, "runtime": runtime, "wasm": wasm}
+    if edition.tokenizer is not None:
+        held["vocabulary"] = edition.tokenizer.file()
     data = [f'<script type="application/json" id="contract">{contract}</script>\n']
     data += [f'<script type="text/plain" id="{name}">{_text(content)}</script>\n' for name, content in held.items()]
     page = client_text("index.html")
     style = f"<style>\n{client_text('page.css')}</style>"
     page = page.replace('<link rel="stylesheet" href="page.css">', style)
-    modules = {name: _module(client_text(f"{name}.js")) for name in _MODULES} | {"browser": _module(_LOAD)}
+    names = (*_MODULES, *(() if edition.tokenizer is None else ("wordpiece",)))
+    modules = {name: _module(client_text(f"{name}.js")) for name in names} | {"browser": _module(_LOAD)}
     imports = f'<script type="importmap">{orjson.dumps({"imports": modules}).decode()}</script>\n'
     script = f'{imports}{"".join(data)}<script type="module">import "page";</script>'
     page = page.replace('<script type="module" src="page.js"></script>', script)

@@ -8,7 +8,9 @@ from typing import Final
 import msgspec
 
 from servable.domain.bundle import Bundle
-from servable.domain.field import Field
+from servable.edge.edition import TEXTS
+from servable.edge.texts import tokenizer_of
+from servable.errors import Unsupported
 from servable.runtimes import onnx_external, verified
 from servable.runtimes.find import runtime
 
@@ -33,6 +35,9 @@ def obstacles(bundle: Bundle) -> list[Obstacle]:
 
 def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
     stated = bundle.manifest
+    if stated.format == TEXTS:
+        yield from _of_texts(bundle)
+        return
     if stated.format != "onnx":
         rejected = stated.lineage.get("rejected", [])
         because = f" (packing tried: {'; '.join(map(str, rejected))})" if rejected else ""
@@ -56,22 +61,15 @@ def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
         )
 
 
+def _of_texts(bundle: Bundle) -> Iterator[Obstacle]:
+    try:
+        tokenizer_of(bundle)
+    except Unsupported as error:
+        yield Obstacle(error.message, "Serve it from a server, or embed texts with a model of BERT's family")
+
+
 def _of_contract(bundle: Bundle) -> Iterator[Obstacle]:
-    if not bundle.signature.batched:
-        yield Obstacle(
-            "its inputs are no rows (its first axis is fixed)", "Export it from its framework with a free first axis"
-        )
     for field in bundle.signature.inputs:
-        if -1 in field.shape[1:]:
-            yield Obstacle(
-                f"input {field.name!r} is {field.describe()}: rows of values do not say how long such an axis is",
-                "Fix the axis when the model is saved, or pad to a length that is part of the model",
-            )
-    yield from _of_halves(bundle.signature.inputs)
-
-
-def _of_halves(fields: tuple[Field, ...]) -> Iterator[Obstacle]:
-    for field in fields:
         if field.datatype == "FP16":
             yield Obstacle(
                 f"input {field.name!r} is FP16, which not every browser can hand over",

@@ -61,8 +61,8 @@ def _page(report: Report) -> str:
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Parity of {escape(report.model)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(report.model)}: {verdict}</h1>"
         f"<p>{escape(runtimes)}. Variant: {escape(report.variant)}. "
-        f"Floats are equal within {report.absolute:g} + {report.relative:g} · |expected|; all "
-        f"else, refusals and rules too, to the letter. Bundle <code>{report.digest}</code>.</p>"
+        f"Floats are equal within {report.absolute:g} + {report.relative:g} · the largest of their output in the "
+        f"row; all else, refusals and rules too, to the letter. Bundle <code>{report.digest}</code>.</p>"
         "<table><tr><th>device<th>asked<th>answered<th>refused<th>different<th>largest difference by output"
         f"<th>first answer, ms<th>p50, ms</tr>{rows}</table>"
         + "".join(_mismatches(device) for device in report.devices)

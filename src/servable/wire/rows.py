@@ -14,7 +14,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import FLOATS
 from servable.domain.field import Fault, Field
 from servable.domain.signature import Signature
-from servable.wire.tensors import BadTensor, from_json, size_of
+from servable.wire.tensors import BadTensor, from_json
 
 
 def columns_of(rows: Any, signature: Signature, max_elements: int) -> tuple[dict[str, Array], list[Fault]]:
@@ -69,9 +69,21 @@ def _column(rows: list[dict[str, Any]], field: Field) -> Array:
     values = _values(rows, field.name, field)
     if field.datatype == "BYTES":
         values = [_as_text(value) for value in values]
-    if size_of(shape) == len(rows):
-        return from_json(values, field.datatype, shape)
-    return from_json(values, field.datatype, (len(rows), *field.shape[1:]))
+    return from_json(values, field.datatype, _as_came(values, field) or shape)
+
+
+def _as_came(values: list[Any], field: Field) -> tuple[int, ...] | None:
+    """The shape of rows that are lists, where some axis may have any length; None where they are no lists, or do not
+    fit.
+    """
+    if -1 not in field.shape[1:] or not any(isinstance(value, list) for value in values):
+        return None
+    shape: list[int] = []
+    inner: Any = values
+    while isinstance(inner, list):
+        shape.append(len(inner))
+        inner = inner[0] if inner else None
+    return tuple(shape) if field.fits(tuple(shape)) else None
 
 
 def _matrix(rows: list[dict[str, Any]], field: Field) -> Array:

@@ -18,7 +18,17 @@ export async function load({ base = new URL(".", import.meta.url), device = "was
   ort.env.wasm.wasmPaths = new URL("ort/", base).href;
   const many = globalThis.crossOriginIsolated && bytes.length >= WORTH_THREADS_BYTES;
   ort.env.wasm.numThreads = many ? Math.min(4, navigator.hardwareConcurrency) : 1;
-  return made(contract, bytes, ort, { executionProviders: device === "webgpu" && navigator.gpu ? ["webgpu", "wasm"] : ["wasm"] });
+  const providers = device === "webgpu" && navigator.gpu ? ["webgpu", "wasm"] : ["wasm"];
+  return made(contract, bytes, ort, { executionProviders: providers }, contract.tokenizer && (await textsOf(contract, base)));
+}
+
+/** What makes tokens of texts: a module and its vocabulary, which other models do without. */
+async function textsOf({ tokenizer }, base) {
+  const [{ WordPiece }, vocabulary] = await Promise.all([
+    import(new URL("wordpiece.js", base).href),
+    fetched(base, tokenizer.file.path).then((response) => response.arrayBuffer()),
+  ]);
+  return { WordPiece, vocabulary };
 }
 
 async function fetched(base, name) {

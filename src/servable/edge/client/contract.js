@@ -18,7 +18,8 @@ export class ServableError extends Error {
   }
 }
 
-class BadValues extends Error {
+/** Values that are not what their field says. */
+export class BadValues extends Error {
   constructor(expected, got) {
     super(expected);
     this.expected = expected;
@@ -27,10 +28,11 @@ class BadValues extends Error {
 }
 
 /** Rows to `{input: {values, shape}}`, values flat and row by row. Throws ServableError with every fault. */
-export function encode(rows, fields) {
+export function encode(rows, fields, batched = true) {
   if (!Array.isArray(rows) || !rows.every((row) => row && typeof row === "object" && !Array.isArray(row))) {
     throw refusal([told("rows", "a list of objects, one a row", cut(quoted(rows)))]);
   }
+  if (!batched) throw refusal([told("rows", "tensors in 'inputs': this model has no rows", "rows")]);
   const faults = [];
   const columns = {};
   const known = new Set();
@@ -83,11 +85,13 @@ export function shown(value, { datatype, plain_below }) {
   return FLOAT.test(datatype) ? shortest(value, datatype, plain_below) : String(value);
 }
 
-function told(where, expected, got) {
+/** One fault, as the server tells it. */
+export function told(where, expected, got) {
   return `${quoted(where)}: expected ${expected}, got ${got}`;
 }
 
-function refusal(faults) {
+/** The error of all faults. */
+export function refusal(faults) {
   return new ServableError("invalid_input", `the request breaks the contract of the model: ${faults.join("; ")}`, { faults });
 }
 
@@ -101,7 +105,18 @@ function found(field, values, shape, at) {
 }
 
 function column(rows, field) {
-  return fromJson(valuesOf(rows, field.name, field), field, [rows.length, ...field.shape.slice(1)]);
+  const values = valuesOf(rows, field.name, field);
+  const shape = [rows.length, ...field.shape.slice(1).map((size) => (size === -1 ? 1 : size))];
+  return fromJson(values, field, asCame(values, field.shape) ?? shape);
+}
+
+/** The shape of rows that are lists, where some axis may have any length; null where they are no lists, or do not fit. */
+function asCame(rows, declared) {
+  if (!declared.slice(1).includes(-1) || !rows.some(Array.isArray)) return null;
+  const shape = [];
+  for (let inner = rows; Array.isArray(inner); [inner] = inner) shape.push(inner.length);
+  const fits = shape.length === declared.length && declared.every((size, axis) => size === -1 || size === shape[axis]);
+  return fits ? shape : null;
 }
 
 function matrix(rows, field) {
@@ -118,16 +133,17 @@ function valuesOf(rows, name, field) {
     const value = row[name] ?? null;
     if (typeof value !== "number") return value;
     if (!Number.isFinite(value)) return null; // as JSON writes it
-    return field.datatype === "BYTES" ? quoted(value).replace(/\.0$/, "") : value;
+    if (field.datatype !== "BYTES") return value;
+    return Number.isInteger(value) ? BigInt(value).toString() : shortest(value);
   });
 }
 
 /** Values, nested like `shape` or flat, to flat ones of the field's datatype. */
-function fromJson(data, field, shape) {
-  const { datatype } = field;
+export function fromJson(data, { datatype }, shape) {
   const text = datatype === "BYTES";
-  const own = [data.length];
-  let values = data;
+  if (text && !Array.isArray(data)) throw new BadValues("a list of strings", kindOf(data));
+  const own = Array.isArray(data) ? [data.length] : [];
+  let values = Array.isArray(data) ? data : [data];
   while (values.some(Array.isArray)) {
     if (!values.every((value) => Array.isArray(value) && value.length === values[0].length)) {
       throw new BadValues(text ? "strings in lists of equal lengths" : `values nested as shape ${list(shape)}`, "lists of different lengths");
@@ -139,7 +155,7 @@ function fromJson(data, field, shape) {
   if (wrong !== undefined) throw new BadValues("strings", kindOf(wrong));
   const size = shape.reduce((product, length) => product * length, 1);
   if (String(own) !== String(shape) && !(values.length === size && (own.length === 1 || size === 0))) {
-    if (own.length === 1) throw new BadValues(`${size} values for shape ${list(shape)}`, `${values.length} values`);
+    if (own.length < 2) throw new BadValues(`${size} values for shape ${list(shape)}`, `${values.length} values`);
     throw new BadValues(`values nested as shape ${list(shape)}, or flat`, `nested as ${list(own)}`);
   }
   return { values: text || !values.length ? values : typed(values, datatype), shape };
@@ -164,7 +180,7 @@ function typed(values, datatype) {
   if (kind === "f") throw new BadValues(`values of ${datatype}`, "fractions");
   const numbers = values.map(Number);
   const [least, most] = limits(datatype);
-  const [smallest, largest] = [BigInt(Math.min(...numbers)), BigInt(Math.max(...numbers))];
+  const [smallest, largest] = [Math.min, Math.max].map((of) => BigInt(numbers.reduce((one, other) => of(one, other))));
   if (largest > most || smallest < least) {
     throw new BadValues(`whole numbers that fit ${datatype} (${least} to ${most})`, String(Number(largest > most ? largest : smallest)));
   }

@@ -11,6 +11,14 @@ export interface Answer {
   rows: Record<string, Value | Record<string, Value>>[];
 }
 
+/** Values of a datatype of the Open Inference Protocol, flat or nested like their shape; `null` is missing. */
+export interface Tensor {
+  name: string;
+  datatype: "BOOL" | "UINT8" | "UINT16" | "UINT32" | "UINT64" | "INT8" | "INT16" | "INT32" | "INT64" | "FP16" | "FP32" | "FP64" | "BYTES";
+  shape: number[];
+  data: Value | ArrayBufferView;
+}
+
 export interface Refusal {
   rule: string;
   severity: "info" | "warning" | "error";
@@ -32,6 +40,8 @@ export interface Model {
   readonly contract: Record<string, unknown>;
   /** Throws ServableError. */
   predict(rows: Row[]): Promise<Answer>;
+  /** The same for tensors, and the only way to ask a model that has no rows. Throws ServableError. */
+  infer(inputs: Tensor[]): Promise<Omit<Answer, "rows"> & { outputs: (Tensor & { data: Value[] })[] }>;
   close(): Promise<void>;
 }
 

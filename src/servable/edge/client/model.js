@@ -2,6 +2,7 @@
 
 import { encode, ServableError, valueFaults } from "./contract.js";
 import { Guard } from "./rules.js";
+import { asTensors, readTensors } from "./tensors.js";
 import { narrow } from "./text.js";
 
 const TYPES = {
@@ -22,10 +23,11 @@ const TYPES = {
 
 /** A model that is loaded. `contract` is what the export wrote; `ort` the module of onnxruntime-web. */
 export class Model {
-  constructor(contract, session, ort) {
+  constructor(contract, session, ort, tokenizer = null) {
     this.contract = contract;
     this.session = session;
     this.ort = ort;
+    this.tokenizer = tokenizer;
     this.guard = new Guard(contract);
     this.last = Promise.resolve();
   }
@@ -33,19 +35,30 @@ export class Model {
   /** The answer to rows of named values: `{model_name, model_version, parameters?, rows}`. Throws ServableError. */
   async predict(rows) {
     const { contract } = this;
-    const columns = encode(rows, contract.inputs);
-    const { columns: answer, parameters } = await this.guard.answer(columns, rows.length, (asked, count) => this.run(asked, count));
-    return {
-      model_name: contract.name,
-      model_version: contract.version,
-      ...(Object.keys(parameters).length ? { parameters } : {}),
-      rows: asRows(answer, contract.outputs, rows.length),
-    };
+    const columns = encode(rows, contract.inputs, contract.batched);
+    return this.guarded(columns, rows.length, (answer) => ({ rows: asRows(answer, contract.outputs, rows.length) }));
+  }
+
+  /** The answer to tensors, `{name, datatype, shape, data}` each: `{..., outputs}`. Throws ServableError. */
+  async infer(inputs) {
+    const { contract } = this;
+    const { columns, count } = readTensors(inputs, contract.inputs, contract.batched);
+    return this.guarded(columns, count, (answer) => ({ outputs: asTensors(answer, contract.outputs) }));
+  }
+
+  async guarded(columns, rows, told) {
+    const { name, version, batched } = this.contract;
+    const run = (asked, count) => this.run(asked, count);
+    const { columns: answer, parameters } = batched
+      ? await this.guard.answer(columns, rows, run)
+      : { columns: await run(columns, 1), parameters: {} }; // rules are about rows
+    const fired = Object.keys(parameters).length ? { parameters } : {};
+    return { model_name: name, model_version: version, ...fired, ...told(answer) };
   }
 
   /** One call of the session; a second waits for the first. */
   run(columns, count) {
-    const call = this.last.then(() => (this.contract.model.alone && count > 1 ? this.oneByOne(columns, count) : this.call(columns, count)));
+    const call = this.last.then(() => (this.contract.model.alone ? this.oneByOne(columns, count) : this.call(columns, count)));
     this.last = call.catch(() => {});
     return call;
   }
@@ -59,12 +72,20 @@ export class Model {
     const whole = {};
     for (let at = 0; at < count; at++) {
       const one = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, row(column, at)]));
-      for (const [name, { values, shape }] of Object.entries(await this.call(one, 1))) {
+      const given = await (this.tokenizer ? this.read(one) : this.call(one, 1));
+      for (const [name, { values, shape }] of Object.entries(given)) {
         whole[name] ??= { values: [], shape: [count, ...shape.slice(1)] };
-        whole[name].values.push(...values);
+        values.forEach((value) => whole[name].values.push(value));
       }
     }
     return whole;
+  }
+
+  /** The answer to one text, by its tokens, and how many they are. */
+  async read({ text }) {
+    const ids = this.tokenizer.encode(text.values[0]);
+    const answer = await this.call({ input_ids: { values: ids, shape: [1, ids.length] } }, 1);
+    return { ...answer, tokens: { values: [ids.length], shape: [1] } };
   }
 
   async call(columns, count) {
@@ -76,7 +97,9 @@ export class Model {
       if (told.includes(null)) throw new ServableError("model_failed", "the model takes text, got a missing value");
       feeds[name] = new this.ort.Tensor(type, made(told), shape);
     }
-    const given = await this.session.run(feeds);
+    const given = await this.session.run(feeds).catch((error) => {
+      throw new ServableError("model_failed", `onnxruntime: ${error.message}`);
+    });
     const answer = {};
     const faults = [];
     for (const field of this.contract.model.outputs) {
@@ -98,13 +121,16 @@ export class Model {
   }
 }
 
-/** A session and its contract from bytes that were read anywhere, once they are those of the export. */
-export async function made(contract, bytes, ort, options = {}) {
-  await verified(contract, bytes);
-  return new Model(contract, await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, ...options }), ort);
+/** A session and its contract from bytes that were read anywhere, once they are those of the export. `texts` brings the
+ * module of the tokenizer and the bytes of its vocabulary, where the contract has one. */
+export async function made(contract, bytes, ort, options = {}, texts = null) {
+  await verified(contract, contract.file, bytes);
+  if (texts) await verified(contract, contract.tokenizer.file, texts.vocabulary);
+  const tokenizer = texts && new texts.WordPiece(contract.tokenizer, new TextDecoder().decode(texts.vocabulary));
+  return new Model(contract, await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, ...options }), ort, tokenizer);
 }
 
-async function verified({ name, file }, bytes) {
+async function verified({ name }, file, bytes) {
   if (!globalThis.crypto?.subtle) return; // a page without TLS has none; the size is still right
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -25,9 +25,32 @@ function chosen(field) {
 function typedIn(field) {
   const input = document.createElement("input");
   const text = field.datatype === "BYTES";
-  if (!text) input.inputMode = "decimal";
-  input.placeholder = field.values === "missing" ? "missing" : field.content || (text ? "text" : "number");
+  if (!text && !many(field)) input.inputMode = "decimal";
+  input.placeholder = many(field) ? `a list: ${field.datatype} [${field.shape.join(", ")}]` : field.values === "missing" ? "missing" : field.content || (text ? "text" : "number");
   return input;
+}
+
+/** Whether a field takes more than one value, which is typed in as a list of JSON. */
+function many({ shape, features }) {
+  return !features.length && shape.some((size, axis) => size !== 1 && (axis || !model.contract.batched));
+}
+
+function listed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text; // for the contract to tell of
+  }
+}
+
+/** What stands in the form as tensors, for a model without rows. */
+function tensorsOf(form, fields) {
+  return fields.map((field) => {
+    const data = listed(form.elements[field.name].value.trim() || "null");
+    const shape = [];
+    for (let inner = data; Array.isArray(inner); [inner] = inner) shape.push(inner.length);
+    return { name: field.name, datatype: field.datatype, shape, data };
+  });
 }
 
 /** What stands in the form as one row: what is no number is left as it is, for the contract to tell of. */
@@ -37,7 +60,8 @@ function rowOf(form, fields) {
     for (const name of field.features.length ? field.features : [field.name]) {
       const text = form.elements[name].value.trim();
       const number = text !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
-      if (text === "") row[name] = field.datatype === "BYTES" && field.values === "finite" ? "" : null;
+      if (many(field) && text !== "") row[name] = listed(text);
+      else if (text === "") row[name] = field.datatype === "BYTES" && field.values === "finite" ? "" : null;
       else if (field.datatype === "BOOL") row[name] = text === "true";
       else row[name] = field.datatype === "BYTES" ? text : number;
     }
@@ -68,7 +92,7 @@ function refused(error) {
 
 async function start() {
   const began = performance.now();
-  const model = await load();
+  const model = (globalThis.model = await load());
   const { contract } = model;
   at("name").textContent = document.title = `${contract.name} ${contract.version}`;
   at("state").textContent = `on this device, loaded in ${Math.round(performance.now() - began)} ms; nothing you type leaves it`;
@@ -77,14 +101,16 @@ async function start() {
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     try {
-      const answer = await model.predict([rowOf(at("form"), contract.inputs)]);
-      at("answer").replaceChildren(table({ ...answer.rows[0], ...answer.parameters }));
+      const answer = contract.batched
+        ? await model.predict([rowOf(at("form"), contract.inputs)])
+        : await model.infer(tensorsOf(at("form"), contract.inputs));
+      const told = answer.rows?.[0] ?? Object.fromEntries(answer.outputs.map(({ name, data }) => [name, data]));
+      at("answer").replaceChildren(table({ ...told, ...answer.parameters }));
     } catch (error) {
       at("answer").replaceChildren(refused(error));
       if (!(error instanceof ServableError)) throw error;
     }
   });
-  globalThis.model = model;
   document.body.dataset.ready = "true";
 }
 

@@ -54,11 +54,11 @@ def _together(loaded: Loaded, folder: Folder, rows: list[str]) -> tuple[Array, A
         answer = loaded.model(**given)
         mask = given["attention_mask"]
         embeds = folder.task == "feature-extraction"
-        found = _pooled(loaded.torch, folder, answer.last_hidden_state, mask) if embeds else answer.logits
+        found = pooled(loaded.torch, folder, answer.last_hidden_state, mask) if embeds else answer.logits
     return np.asarray(found.float().numpy()), np.asarray(mask.sum(1).numpy(), np.int64)
 
 
-def _pooled(torch: Any, folder: Folder, states: Any, mask: Any) -> Any:
+def pooled(torch: Any, folder: Folder, states: Any, mask: Any) -> Any:
     """One vector a text from those of its tokens [texts, tokens, width]; padding does not count."""
     wide = mask.unsqueeze(-1).to(states.dtype)
     if folder.pooling == "cls":

@@ -47,13 +47,13 @@ class HuggingFaceRuntime:
         with verified.copied(bundle) as path:
             folder = judge(path, TASKS)
             task = TASKS[folder.task]
-            loaded = _loaded(task, folder, path, bundle.manifest.options)
+            loaded = read_parts(task, folder, path, bundle.manifest.options)
         loaded.torch.set_num_threads(int(bundle.manifest.options.get("threads", 1)))
         made = task.made(loaded, folder)
         return AskedModel(made, bundle.signature) if callable(made) else made
 
 
-def _loaded(task: Task, folder: Folder, path: Path, options: dict[str, Any]) -> Loaded:
+def read_parts(task: Task, folder: Folder, path: Path, options: dict[str, Any]) -> Loaded:
     """What the task needs from the folder. Raises MissingExtra, CorruptModel."""
     os.environ.update(_OFFLINE)
     try:
