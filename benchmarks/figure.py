@@ -17,7 +17,7 @@ class Figure:
 
     name: str
     samples: tuple[float, ...] = ()
-    unit: Literal["×", "ms", "s", "KiB", "MiB", "rows/s", "requests/s", "events/s"] = "×"
+    unit: Literal["×", "ms", "s", "KiB", "MiB", "rows/s", "requests/s", "events/s", "cosine"] = "×"
     at_least: float | None = None
     at_most: float | None = None
     absolute: str = ""
@@ -59,7 +59,7 @@ class Figure:
 
     def show(self, value: float) -> str:
         """A value with its unit, to the digits that mean something."""
-        digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
+        digits = 4 if self.unit == "cosine" else 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2
         text = f"{value:,.{digits}f}"
         return f"{text}×" if self.unit == "×" else f"{text} {self.unit}"
 

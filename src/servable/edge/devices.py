@@ -98,8 +98,9 @@ def _ran(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def browsing() -> Iterator[tuple[Any, type[Exception]]]:
-    """A Chromium of this machine, driven by Playwright, and what is raised where it takes too long.
+def browsing(*switches: str) -> Iterator[tuple[Any, type[Exception]]]:
+    """A Chromium of this machine, driven by Playwright, and what is raised where it takes too long. `switches` are
+    Chromium's own.
 
     Raises MissingExtra, EnvironmentFault.
     """
@@ -115,7 +116,7 @@ def browsing() -> Iterator[tuple[Any, type[Exception]]]:
             "--no-proof"
         )
     # Chromium's own sandbox refuses to start for root; what it opens here is the page that was just written.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    arguments = [*switches, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         try:

@@ -18,6 +18,31 @@ MOST_BYTES: Final = 500_000_000
 """A WebAssembly module has 4 GiB of memory, a tab of a phone far less; the model is in it twice while it loads."""
 
 
+_CONVERTED: Final = "Pack it with --to onnx and a sample, which converts it where the result is proven equal"
+_FITTED: Final = "Pack the fitted model itself, in Python: servable.pack(model, sample=...) converts it to ONNX"
+_REMADE: Final = "Serve it from a server, or train a model for the device that packing converts to ONNX"
+_FIXES: Final = {
+    "sklearn": _CONVERTED,
+    "tensorflow": _CONVERTED,
+    "keras": _CONVERTED,
+    "pytorch": _CONVERTED,
+    "pickle": "Pack it with --allow-unsafe, --to onnx and a sample, which converts it where the result is proven equal",
+    "xgboost": _FITTED,
+    "lightgbm": _FITTED,
+    "catboost": _FITTED,
+    "torchscript": "Export the model with torch.export (a .pt2 file), or to ONNX, and pack that",
+    "safetensors": "Export the model with torch.export (a .pt2 file), or to ONNX, and pack that",
+    "tflite": "Export the model that it was made from to ONNX (tf2onnx reads .tflite files too), and pack that",
+    "pmml": "Pack the model that the PMML was written from",
+    "pmml-jvm": "Pack the model that the PMML was written from",
+    "gguf": "Serve it from a server: language models of this form run in llama.cpp",
+    "learner": "Serve it from a server: it learns there, and what it has learnt by now is no ONNX",
+    "python": "Serve it from a server, or export the network inside to ONNX and pack that",
+    "python-learner": "Serve it from a server: it learns there, and what it has learnt by now is no ONNX",
+}
+"""What brings a model of a format to ONNX, where something does."""
+
+
 class Obstacle(msgspec.Struct, frozen=True):
     """What stands in the way, and what would fix it."""
 
@@ -42,10 +67,7 @@ def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
         rejected = stated.lineage.get("rejected", [])
         because = f" (packing tried: {'; '.join(map(str, rejected))})" if rejected else ""
         code = "it runs foreign code" if runtime(stated.format).isolated else f"its format is {stated.format}"
-        yield Obstacle(
-            f"{code}, and a device runs ONNX only{because}",
-            "Pack it with --to onnx and a sample, which converts it where the result is proven equal",
-        )
+        yield Obstacle(f"{code}, and a device runs ONNX only{because}", _FIXES.get(stated.format, _REMADE))
         return
     data = verified.read(bundle)
     if outside := onnx_external.locations(data):

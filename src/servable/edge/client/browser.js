@@ -8,18 +8,33 @@ export { ServableError };
 /** Below this size a model gains nothing from threads, and waits for them to start. */
 const WORTH_THREADS_BYTES = 4_000_000;
 
-/** Load the model. `device` "webgpu" runs it on the graphics card where export and browser have WebGPU. */
+/** A function that a browser compiles only if it has the instructions that the runtime is made of. */
+const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+
+/** Load the model. `device` "webgpu" runs it on the graphics card where export, browser and machine have one; the model's
+ * own `device` says what became of it. */
 export async function load({ base = new URL(".", import.meta.url), device = "wasm" } = {}) {
-  const [contract, bytes, ort] = await Promise.all([
+  if (!globalThis.WebAssembly?.validate(Uint8Array.from(SIMD))) {
+    throw new ServableError("unsupported", "this browser has no WebAssembly with SIMD, which the model needs: use a newer one (Chrome 91, Firefox 89, Safari 16.4), or ask a server");
+  }
+  const [contract, bytes, [ort, taken]] = await Promise.all([
     fetched(base, "contract.json").then((response) => response.json()),
     fetched(base, "model.onnx").then((response) => response.arrayBuffer()).then((buffer) => new Uint8Array(buffer)),
-    import(new URL(device === "webgpu" && navigator.gpu ? "ort/ort.webgpu.min.mjs" : "ort/ort.wasm.min.mjs", base).href),
+    runtimeFor(device, base),
   ]);
   ort.env.wasm.wasmPaths = new URL("ort/", base).href;
   const many = globalThis.crossOriginIsolated && bytes.length >= WORTH_THREADS_BYTES;
   ort.env.wasm.numThreads = many ? Math.min(4, navigator.hardwareConcurrency) : 1;
-  const providers = device === "webgpu" && navigator.gpu ? ["webgpu", "wasm"] : ["wasm"];
-  return made(contract, bytes, ort, { executionProviders: providers }, contract.tokenizer && (await textsOf(contract, base)));
+  const providers = taken === "webgpu" ? ["webgpu", "wasm"] : ["wasm"];
+  const model = await made(contract, bytes, ort, { executionProviders: providers }, contract.tokenizer && (await textsOf(contract, base)));
+  return Object.assign(model, { device: taken });
+}
+
+/** The runtime, and the device it is for: without a graphics card, or without its runtime in the export, WebAssembly. */
+async function runtimeFor(device, base) {
+  const card = device === "webgpu" && (await navigator.gpu?.requestAdapter().catch(() => null));
+  const found = card && (await import(new URL("ort/ort.webgpu.min.mjs", base).href).catch(() => null));
+  return found ? [found, "webgpu"] : [await import(new URL("ort/ort.wasm.min.mjs", base).href), "wasm"];
 }
 
 /** What makes tokens of texts: a module and its vocabulary, which other models do without. */

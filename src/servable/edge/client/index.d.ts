@@ -30,7 +30,7 @@ export interface Refusal {
 
 /** What the server would have answered in place of a prediction, in the same words. */
 export class ServableError extends Error {
-  code: "invalid_input" | "refused" | "model_failed" | "digest_mismatch" | "unavailable";
+  code: "invalid_input" | "refused" | "model_failed" | "digest_mismatch" | "unavailable" | "unsupported";
   faults?: string[];
   rules?: Refusal[];
 }
@@ -38,6 +38,8 @@ export class ServableError extends Error {
 export interface Model {
   /** Everything the model is known by: signature, rules, digests. */
   readonly contract: Record<string, unknown>;
+  /** What computes; in a browser. */
+  readonly device?: "wasm" | "webgpu";
   /** Throws ServableError. */
   predict(rows: Row[]): Promise<Answer>;
   /** The same for tensors, and the only way to ask a model that has no rows. Throws ServableError. */
