@@ -96,7 +96,7 @@ def test_an_export_that_answers_otherwise_is_not_made(
     predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = [{"rows": [{"age": 40, "income": 3000, "city": "north", "kind": "a"}]}]
-    monkeypatch.setattr(exporting, "bodies", lambda *_: asked)
+    monkeypatch.setattr(exporting, "bodies", lambda *_, **__: asked)
     monkeypatch.setitem(TARGETS, "node", msgspec.structs.replace(TARGETS["browser"], devices=(in_node,)))
     real = exporting.answers
     other = [{"prediction": 1.0}]
