@@ -1,7 +1,7 @@
 """Bulk jobs beside MLflow's and MLServer's: the same rows and model, all cores on both sides, from file to file.
 
 PEER_ROWS (2,000,000 of itself) is how many rows our job is given; Spark gets a fifth of them, the two that take text a
-twentieth, and our job half for these. Else the slow would take hours, and the quick would be nothing but its start.
+twentieth, and our job a fifth for these. Else the slow would take hours, and the quick would be nothing but its start.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _spark(folder: Path) -> tuple[float, float, str]:
 
 def _predict(folder: Path) -> tuple[float, float, str]:
     source, sample, rows = folder / "rows.csv", folder / "sample.csv", ROWS // 20
-    csv.write_csv(_rows(ROWS // 2).drop(["id"]), source)
+    csv.write_csv(_rows(ROWS // 5).drop(["id"]), source)
     csv.write_csv(_rows(rows).drop(["id"]), sample)
     place = _saved(folder)
     command = [
@@ -102,8 +102,8 @@ def _predict(folder: Path) -> tuple[float, float, str]:
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | SPARK.environment(place))
     seconds = time.perf_counter() - began
-    told = f"{ROWS // 2:,} rows to {rows:,}; both commands from start to end"
-    return _ours(source, folder, ROWS // 2), rows / seconds, told
+    told = f"{ROWS // 5:,} rows to {rows:,}; both commands from start to end"
+    return _ours(source, folder, ROWS // 5), rows / seconds, told
 
 
 def _infer(folder: Path) -> tuple[float, float, str]:
@@ -112,7 +112,7 @@ def _infer(folder: Path) -> tuple[float, float, str]:
     with asked.open("w") as file:
         file.writelines(f"{json.dumps(_request(row))}\n" for row in _matrix(rows))
     with source.open("w") as file:
-        file.writelines(f"{json.dumps({'x': row})}\n" for row in _matrix(ROWS // 2))
+        file.writelines(f"{json.dumps({'x': row})}\n" for row in _matrix(ROWS // 5))
     with running(mlserver.PEER, trees_case()) as theirs:
         command = [
             theirs.place.tool("mlserver"), "infer", "--url", f"127.0.0.1:{theirs.place.port}", "--model-name", "model",
@@ -125,8 +125,8 @@ def _infer(folder: Path) -> tuple[float, float, str]:
         answered = (folder / "answers.jsonl").read_text().count("\n")
     if answered != rows:
         raise Missing(f"mlserver infer answered {answered} of {rows} rows")
-    told = f"{ROWS // 2:,} rows to {rows:,}; its server was up, 64 rows a request, 8 workers"
-    return _ours(source, folder, ROWS // 2), rows / seconds, told
+    told = f"{ROWS // 5:,} rows to {rows:,}; its server was up, 64 rows a request, 8 workers"
+    return _ours(source, folder, ROWS // 5), rows / seconds, told
 
 
 def _request(row: list[float]) -> dict[str, Any]:
