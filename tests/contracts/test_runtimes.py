@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import resource
 import shutil
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +16,7 @@ from servable.bundles.golden import prove_golden
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
-from servable.errors import DigestMismatch, ModelFailed, ServableError
+from servable.errors import DigestMismatch, EnvironmentFault, ModelFailed, ServableError
 from servable.runtimes.find import recognise, runtime, runtimes
 from tests.contracts.models import MODELS
 
@@ -219,3 +220,26 @@ def test_closing_gives_the_memory_back(golden):
 
     before = cycle(8)
     assert cycle(24) - before < LEAK_MIB
+
+
+NEEDS = {
+    "sklearn": ("sklearn", r"'servable\[sklearn\]'"), "xgboost": ("xgboost", r"'servable\[xgboost\]'"),
+    "lightgbm": ("lightgbm", r"'servable\[lightgbm\]'"), "catboost": ("catboost", r"'servable\[catboost\]'"),
+    "tflite": ("ai_edge_litert", r"'servable\[tflite\]'"), "pytorch": ("torch", r"'servable\[pytorch\]'"),
+    "torchscript": ("torch", r"'servable\[pytorch\]'"), "safetensors": ("torch", r"'servable\[pytorch\]'"),
+    "keras": ("keras", r"'servable\[tensorflow\]'"), "tensorflow": ("tensorflow", r"'servable\[tensorflow\]'"),
+    "huggingface": ("transformers", r"'servable\[huggingface\]'"), "gguf": ("xllamacpp", r"'servable\[llm\]'"),
+    "mlflow": ("mlflow", "mlflow-skinny"), "pickle": ("sklearn", "the library that brings it"),
+}  # fmt: skip
+"""The library of each format that needs one beside the base install, and what its error tells to install."""
+
+
+def test_a_library_that_is_missing_is_named_with_what_brings_it(golden, monkeypatch):
+    if golden.bundle.manifest.format not in NEEDS:
+        return
+    library, brought_by = NEEDS[golden.bundle.manifest.format]
+    loaded = [name for name in sys.modules if name.partition(".")[0] == library]
+    for name in {library, *loaded}:
+        monkeypatch.setitem(sys.modules, name, None)  # what the import of an absent library comes to
+    with pytest.raises(EnvironmentFault, match=f"pip install {brought_by}"):
+        load(golden)

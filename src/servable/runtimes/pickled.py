@@ -21,7 +21,7 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
-from servable.errors import CorruptModel, IncompatibleModel, UsageError
+from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, UsageError
 from servable.runtimes import consent, verified, versions
 from servable.runtimes.content import HEAD_BYTES
 from servable.runtimes.estimator import answer_of, class_names, output_fields, single_job
@@ -95,6 +95,11 @@ def _opened(data: bytes, name: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return _load(data)
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"{name!r} needs the module {error.name!r}, not installed here: pip install the library that brings it, "
+            "name its file with --include, or pack it with --requirements FILE"
+        ) from error
     except Exception as error:  # a wall: a pickle may raise anything
         raise CorruptModel(f"{name!r} cannot be opened ({type(error).__name__}: {str(error)[:300]})") from error
 
