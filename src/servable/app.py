@@ -66,7 +66,7 @@ def build_door(start: Start, channel: Channel) -> Door:
     settings = start.settings
     records, answers = _records(settings), _answers(settings)
     host = Host(
-        Loader(channel, settings).load,
+        Loader(channel, settings, keeps=start.slot == 0).load,
         Limits(settings.inline_ms / 1000, settings.max_queue, settings.max_elements),
         None if records is None else records.put,
         answers.put,

@@ -112,6 +112,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     outcomes_days: float = 90.0
     """How long outcomes of predictions, and the answers that wait for theirs, are kept."""
 
+    learning_url: str = ""
+    """The database through which machines share learners, `postgresql://USER@HOST/NAME`; empty: each learns alone."""
+    learning_lease_s: float = 5.0
+    """After this long without a sign of the machine that learns, another one does."""
+
     tables: str = ""
     """Where tables of answers are: a folder, redis://… or postgresql://…; empty: in `home`."""
     record_file: str = ""

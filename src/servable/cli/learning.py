@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,10 +44,15 @@ def rebuild(
     from servable.online.rebuild import bundled, digest_of
     from servable.online.rebuild import rebuild as rebuilt
 
-    old, folder, version_of = _learner(ref, home)
-    if old.inferred and output is None:
-        raise UsageError(f"{ref} is a bare file, which has no versions: pack it, or make a bundle with --output DIR")
-    with tempfile.TemporaryDirectory(prefix="servable-learning-") as scratch, working(f"learning {ref} again"):
+    with (
+        _learner(ref, home) as (old, folder, version_of),
+        tempfile.TemporaryDirectory(prefix="servable-learning-") as scratch,
+        working(f"learning {ref} again"),
+    ):
+        if old.inferred and output is None:
+            raise UsageError(
+                f"{ref} is a bare file, which has no versions: pack it, or make a bundle with --output DIR"
+            )
         fold = rebuilt(old, folder, at, without or ())
         place = output or Path(scratch) / "bundle"
         journal = digest_of(folder, fold.offset)
@@ -79,10 +86,12 @@ def evaluate(
     from servable.online.learners.bandit import Bandit
     from servable.online.recipe import recipe_of
 
-    bundle, folder, _ = _learner(ref, home)
-    judge, again = (recipe_of(bundle).make() for _ in range(2))
-    if not isinstance(judge, Bandit) or not isinstance(again, Bandit):
-        raise UsageError(f"{ref} chooses no actions: expected a bandit")
+    with _learner(ref, home) as (bundle, folder, _):
+        judge, again = (recipe_of(bundle).make() for _ in range(2))
+        if not isinstance(judge, Bandit) or not isinstance(again, Bandit):
+            raise UsageError(f"{ref} chooses no actions: expected a bandit")
+        with working("reading the journal"):
+            log, left_out = log_of(folder / "journal")
     others = {"itself, half taught": again}
     for path in policy or ():
         described = spec.read(path)
@@ -90,9 +99,7 @@ def evaluate(
         if not isinstance(other, Bandit):
             raise UsageError(f"{path} describes no bandit, but {described.learner}")
         others[path.stem] = other
-    with working("reading the journal"):
-        log, left_out = log_of(folder / "journal")
-        values = evaluated(log, judge, others)
+    values = evaluated(log, judge, others)
     if as_json:
         show_json({"examples": len(log.rewards), "left_out": left_out, "policies": [_plain(one) for one in values]})
         return
@@ -118,8 +125,12 @@ def _plain(value: Value) -> dict[str, Any]:
     return {"policy": value.policy, **estimates, "worth": value.worth}
 
 
-def _learner(ref: str, home: str | None) -> tuple[Bundle, Path, str]:
-    """What the Ref, or the path, names; the folder of what it has learned; what its version is called."""
+@contextmanager
+def _learner(ref: str, home: str | None) -> Iterator[tuple[Bundle, Path, str]]:
+    """What the Ref, or the path, names; the folder of what it has learned; what its version is called.
+
+    Of a learner that machines share, the folder is a copy, for as long as this lasts.
+    """
     from servable.bundles.open import open_bundle
     from servable.server.targets import resolve
     from servable.settings import load_settings
@@ -128,5 +139,12 @@ def _learner(ref: str, home: str | None) -> tuple[Bundle, Path, str]:
     plan = resolve(settings, [ref])
     target = next(target for target in plan.targets if target.version == plan.routes[target.name].live)
     bundle = open_bundle(target.source, name=target.name)
-    folder = settings.home_path.absolute() / "online" / target.name / target.version
-    return bundle, folder, f"{target.name}:{target.version}"
+    version = f"{target.name}:{target.version}"
+    if not settings.learning_url:
+        yield bundle, settings.home_path.absolute() / "online" / target.name / target.version, version
+        return
+    from servable.online.fleet.copy import copy_journal
+
+    with tempfile.TemporaryDirectory(prefix="servable-journal-") as scratch:
+        copy_journal(settings.learning_url, version, Path(scratch))
+        yield bundle, Path(scratch), version

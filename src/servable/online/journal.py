@@ -114,6 +114,10 @@ class Journal:
         os.close(self._file)
         self._file, self._path, self._size = file, path, 0
 
+    def read(self, start: int, since: float) -> Iterator[Entry]:
+        """As `read` does, of this one."""
+        return read(self.folder, start, since)
+
     def close(self) -> None:
         """Let another write."""
         os.close(self._file)

@@ -1,6 +1,7 @@
 """The process of a learner: a model process that learns beside its predictions. The supervisor starts it.
 
-`python -m servable.online.process --control-fd N`. It is the only one that writes the learner's journal.
+`python -m servable.online.process --control-fd N`. It is the only one that writes the learner's journal; where machines
+share that, it does so while the lease is ours.
 """
 
 from __future__ import annotations
@@ -27,7 +28,18 @@ def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     make, habits, libraries = recipe_of(bundle)
     loaded.model.close()  # it was warmed up and measured; what learns is two fresh ones of its make
     states = not runtime(bundle.manifest.format).isolated
-    teaching = Teaching(make, bundle.signature, Path(load.journal), libraries, habits, states=states)
+    folder = Path(load.journal)
+    if load.shared:
+        from servable.online.fleet.member import Member
+
+        # The keeper publishes the state of any learner, so it is always sent; doors take it where they answer.
+        member = Member(
+            make,
+            lambda *shared: Teaching(make, bundle.signature, folder, libraries, habits, states=True, shared=shared),
+            states=states,
+        )
+        return member, member
+    teaching = Teaching(make, bundle.signature, folder, libraries, habits, states=states)
     return Taught(teaching), teaching
 
 

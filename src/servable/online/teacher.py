@@ -56,6 +56,8 @@ class Teacher:
         self._applied: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = itertools.count()
         self._asked: deque[asyncio.Future[bytes]] = deque()
+        self.on_close: Callable[[], None] = lambda: None
+        """Called with the end."""
         self._task = asyncio.ensure_future(self._keep())
 
     @classmethod
@@ -115,6 +117,7 @@ class Teacher:
 
     def close(self) -> None:
         """Hang up. Who waits is told."""
+        self.on_close()
         self._task.cancel()
         gone = NotReady(f"{self.name!r} is being unloaded: send it again")
         self._give_up()

@@ -32,8 +32,9 @@ from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine
 from servable.online.guards.standing import standing
 from servable.online.intake import Intake
-from servable.online.journal import Entry, Journal, read
+from servable.online.journal import Entry, Journal
 from servable.online.snapshots import Snapshot, Snapshots
+from servable.online.truth import Kept, Truth
 from servable.online.waiting import Waiting
 from servable.wire.frames import UNREADABLE, BadFrame
 
@@ -78,9 +79,10 @@ class Teaching:
         habits: Habits,
         *,
         states: bool,
+        shared: tuple[Truth, Kept] | None = None,
     ) -> None:
-        """Takes up the newest snapshot in `folder`, and the journal from there on. `make` gives the learner as it was
-        packed; `states`: doors answer themselves, and are sent them.
+        """Takes up the newest snapshot in `folder`, and the journal from there on; or those that machines share. `make`
+        gives the learner as it was packed; `states`: doors answer themselves, and are sent them.
         """
         self.quarantine = Quarantine(folder / "quarantine.jsonl")
         self.drift = Drift()
@@ -89,8 +91,7 @@ class Teaching:
         self._libraries = libraries
         self._habits = habits
         self._states = states
-        self._journal = Journal(folder / "journal")
-        self._snapshots = Snapshots(folder / "snapshots")
+        self._journal, self._snapshots = shared or (Journal(folder / "journal"), Snapshots(folder / "snapshots"))
         self._waiting = Waiting(habits.keep_inputs_s)
         self._intake = Intake(
             self.guarded, signature, self._waiting, habits.guards, self.quarantine, habits.most_behind
@@ -114,7 +115,7 @@ class Teaching:
             self._snapped = self._tried = newest.state.offset
         began, first = monotonic(), self.fold.offset
         # Rows that wait for their outcomes stand before the snapshot too.
-        for entry in read(self._journal.folder, first, time() - self._habits.keep_inputs_s):
+        for entry in self._journal.read(first, time() - self._habits.keep_inputs_s):
             if isinstance(entry.event, event.Asked):
                 self._waiting.keep(entry.event)
             elif entry.offset >= first:

@@ -6,9 +6,10 @@ Called by the host, on its loading thread.
 from __future__ import annotations
 
 import asyncio
+import socket
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -27,17 +28,21 @@ from servable.runtimes.find import runtime
 from servable.server.control import Channel, ChannelClosed, Want
 from servable.settings import Settings
 
+if TYPE_CHECKING:
+    from servable.online.teacher import Teacher
+
 MOST_PROCESSES: Final = 64
 HOP_S: Final = 0.0001
 """What a call costs more in another process: the batches of a lane grow with it."""
 
 
 class Loader:
-    """Loads for one door. `channel` leads to the supervisor."""
+    """Loads for one door. `channel` leads to the supervisor; `keeps`: of all doors, this one keeps shared learners."""
 
-    def __init__(self, channel: Channel, settings: Settings) -> None:
+    def __init__(self, channel: Channel, settings: Settings, *, keeps: bool = False) -> None:
         self._channel = channel
         self._settings = settings
+        self._keeps = keeps and bool(settings.learning_url)
         self._loop = asyncio.get_running_loop()
 
     def load(self, target: Target) -> Loaded:
@@ -49,7 +54,7 @@ class Loader:
         hosted = self._ask(launches)
         up = hosted[0].up
         if launches[0].learns and not format_of(Path(target.source))[0].isolated:
-            return self._published(target, hosted[0].address)
+            return self._published(target, hosted[0])
         if target.digest is not None and up.digest != target.digest:
             raise DigestMismatch(f"{target.name}: its model process loaded {up.digest}, registered was {target.digest}")
         stated = manifest.loads(up.manifest.encode())
@@ -69,16 +74,35 @@ class Loader:
             model.teacher = asyncio.run_coroutine_threadsafe(
                 Teacher.connect(target.name, hosted[0].address, bundle.signature), self._loop
             ).result()
+            self._share(model.teacher, target, hosted[0])
         curve = CostCurve([(rows, seconds + HOP_S) for rows, seconds in up.curve])
         return Loaded(bundle, model, curve, guard_of(bundle))
 
-    def _published(self, target: Target, address: str) -> Loaded:
+    def _published(self, target: Target, hosted: Hosted) -> Loaded:
         """A learner that is data: its process learns, and this door answers by what it publishes."""
         from servable.online.published import Published
 
         loaded = load(target, warm_up=self._settings.warm_up)
         make = partial(runtime(loaded.bundle.manifest.format).load, loaded.bundle)
-        return loaded._replace(model=Published(target.name, address, loaded.bundle.signature, make, self._loop))
+        model = Published(target.name, hosted.address, loaded.bundle.signature, make, self._loop)
+        self._share(model.teacher, target, hosted)
+        return loaded._replace(model=model)
+
+    def _share(self, teacher: Teacher, target: Target, hosted: Hosted) -> None:
+        """Link its process to those of other machines, where machines share learners, and this door is to."""
+        if not self._keeps:
+            return
+        from servable.online.fleet.keeper import Keeper
+        from servable.online.fleet.ledger import Ledger
+        from servable.online.fleet.tables import database_of
+
+        database = database_of(self._settings.learning_url)
+        who = f"{socket.gethostname()}:{self._settings.http_port}"
+        learner = f"{target.name}:{target.version}"
+        ledger = Ledger(database, learner, hosted.up.digest, who, self._settings.learning_lease_s)
+        starting = Keeper.start(hosted.address, database, ledger)
+        keeper = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
+        teacher.on_close = keeper.close
 
     def _ask(self, launches: list[Launch]) -> list[Hosted]:
         """All at once: they load side by side."""

@@ -21,7 +21,8 @@ class Load(msgspec.Struct, frozen=True, tag=True):
 
     `scratch` is the one folder it may write to; a Pulse is due every `beat_s`. `limit_bytes` bounds its memory, 0:
     nothing does. `sandbox` says whether it may do with less than all layers. `spawns`: it may start programs;
-    `listens`: it may have Unix sockets of its own. `journal`: the folder where a learner keeps what it learned from.
+    `listens`: it may have Unix sockets of its own. `journal`: the folder where a learner keeps what it learned from;
+    `shared`: machines share what it learns from, and a door brings it.
     """
 
     target: Target
@@ -35,6 +36,7 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     spawns: bool = False
     listens: bool = False
     journal: str = ""
+    shared: bool = False
 
     def walls(self) -> Walls:
         """What the process is left."""

@@ -169,6 +169,7 @@ class Hosting:
             spawns=self.launch.spawns,
             listens=self.launch.listens,
             journal=str(self._journal()) if self.launch.learns else "",
+            shared=self.launch.learns and bool(settings.learning_url),
         )
 
     def _journal(self) -> Path:

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -24,8 +24,10 @@ PATIENCE_S: Final = 30
 class PostgreSQL:
     """Tables in the database of a URL, in the first schema of its search path."""
 
-    def __init__(self, url: sa.URL, layout: Layout) -> None:
-        """Raises MissingExtra. Connects with the first transaction, not before."""
+    def __init__(self, url: sa.URL, layout: Layout, *, lasting: bool = False) -> None:
+        """`lasting`: connections are kept, for who comes often. Raises MissingExtra. Connects with the first
+        transaction, not before.
+        """
         try:
             import psycopg  # noqa: F401 - asked for here, where the extra can be named
         except ImportError as error:
@@ -33,9 +35,12 @@ class PostgreSQL:
         self._layout = layout
         self._url = url.set(drivername="postgresql+psycopg")
         options = f"-c lock_timeout={PATIENCE_S}s -c synchronous_commit=on"
-        self._engine = sa.create_engine(
-            self._url, poolclass=sa.NullPool, connect_args={"connect_timeout": CONNECT_S, "options": options}
-        )
+        self._connecting: dict[str, Any] = {"connect_timeout": CONNECT_S, "options": options}
+        kept: dict[str, Any] = {"pool_pre_ping": True} if lasting else {"poolclass": sa.NullPool}
+        self._engine = sa.create_engine(self._url, connect_args=self._connecting, **kept)
+        self._lasting = lasting
+        self._known = 0
+        """The schema, once it was seen by one whose connections last."""
         self._about = sa.Table(
             f"{layout.tables.sorted_tables[0].name}_schema",
             sa.MetaData(),
@@ -71,9 +76,33 @@ class PostgreSQL:
                 held.commit()  # the session keeps the lock; no transaction stays open meanwhile
             yield
         finally:
+            held.invalidate()  # the session ends, whether connections are kept or not
             held.close()
 
+    def heard(self, channel: str, over: Callable[[], bool], pause_s: float) -> Iterator[str]:
+        """What is said on a channel (`NOTIFY`), as it is said, and nothing (`""`) once in `pause_s`: for a thread of
+        its own, until it is `over`.
+        """
+        import psycopg
+
+        _, words = self._engine.dialect.create_connect_args(self._url)
+        with self._wall("listen to"):
+            try:
+                with psycopg.connect(**words, **self._connecting, autocommit=True) as connection:
+                    connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+                    while not over():
+                        yield ""
+                        yield from (said.payload for said in connection.notifies(timeout=pause_s, stop_after=1))
+            except psycopg.Error as error:
+                raise sa.exc.DBAPIError("LISTEN", None, error) from error
+
+    def close(self) -> None:
+        """Let go of the connections that were kept."""
+        self._engine.dispose()
+
     def _schema(self, connection: sa.Connection) -> int:
+        if self._known:
+            return self._known
         if not sa.inspect(connection).has_table(self._about.name):
             return 0
         found = int(connection.execute(sa.select(self._about.c["schema"])).scalar_one())
@@ -82,6 +111,8 @@ class PostgreSQL:
                 f"{self._layout.name} in {self.place} has schema {found}, this program reads up to "
                 f"{self._layout.schema}: install a newer servable"
             )
+        if self._lasting and found == self._layout.schema:
+            self._known = found
         return found
 
     def _upgrade(self, connection: sa.Connection, found: int) -> None:

@@ -1,0 +1,261 @@
+"""One learner on several machines: servers with homes of their own, one PostgreSQL. One is killed, one is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+import servable
+from servable.domain.batch import Batch
+from servable.online.event import decode
+from servable.online.fleet.ledger import Ledger
+from servable.online.fleet.tables import EVENTS, database_of
+from servable.online.fold import Fold
+from servable.online.journal import Entry
+from servable.online.learners import spec
+from tests.cli.command import servable as command
+from tests.e2e.serving import Serving, eventually
+from tests.e2e.test_learning import DESCRIPTION, body, labels
+from tests.online.guarding import guarded_fold
+from tests.postgresql import postgresql
+
+pytestmark = pytest.mark.faults
+LEASE_S = 3.0
+
+
+class Machine:
+    """A server with a home of its own, and a client of it."""
+
+    def __init__(self, folder: Path, model: Path, database: str, **settings: Any) -> None:
+        folder.mkdir()
+        self.home = folder / "home"
+        shared = {"workers": 1, "learning_url": database, "learning_lease_s": LEASE_S, **settings}
+        self.server = Serving(folder, model, **shared).ready()
+        url = f"http://{self.server.host}:{self.server.port}/v2/models/{model.stem}"
+        self.http = httpx.Client(base_url=url, timeout=60)
+
+    def learns(self) -> bool:
+        """Whether it is the one that learns, as it says itself."""
+        return "learns_on" not in self.report() and self.server.log().count("this machine learns") > 0
+
+    def report(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.http.get("/learning").json()
+        return found
+
+    def learn(self, rows: slice, **more: Any) -> httpx.Response:
+        return self.http.post("/learn?wait=applied", json=body(rows, outcomes=labels(rows), **more))
+
+    def taught(self, rows: slice, key: str) -> int:
+        """Sent until it is acknowledged, as a careful client would: the offset."""
+        answers: list[httpx.Response] = []
+
+        def acknowledged() -> bool:
+            answers.append(self.learn(rows, id=key))
+            assert answers[-1].status_code in {200, 503}, answers[-1].text
+            return answers[-1].status_code == 200
+
+        eventually(acknowledged, "lessons to be taken")
+        return int(answers[-1].json()["offset"])
+
+    def answers(self, rows: slice) -> tuple[int, list[float]]:
+        """The offset that they were computed at, and probabilities."""
+        found = self.http.post("/infer", json=body(rows)).raise_for_status().json()
+        return found["parameters"]["offset"], found["outputs"][1]["data"]
+
+    def processes(self) -> list[int]:
+        """All of the server's, the supervisor first."""
+        found = [self.server.process.pid]
+        for pid in found:
+            for task in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += map(int, task.read_text().split())
+        return found
+
+    def all(self, number: signal.Signals) -> None:
+        """Send a signal to each."""
+        for pid in self.processes():
+            os.kill(pid, number)
+
+
+class Fleet:
+    """Machines that share a learner."""
+
+    def __init__(self, folder: Path, database: str, stack: ExitStack) -> None:
+        self.model = folder / "cancer.json"
+        self.model.write_text(DESCRIPTION)
+        self.url = database
+        self.database = database_of(database)
+        stack.callback(self.database.close)
+        self._folder = folder
+        self._stack = stack
+        self.machines: list[Machine] = []
+
+    def add(self, model: Path | None = None, **settings: Any) -> Machine:
+        name = f"machine-{len(self.machines)}"
+        found = Machine(self._folder / name, model or self.model, self.url, **settings)
+        self._stack.push(found.server)
+        self._stack.callback(found.http.close)
+        self.machines.append(found)
+        return found
+
+    def events(self, learner: str = "cancer:1") -> list[Any]:
+        ledger = Ledger(self.database, learner, "", "", 0.0)
+        found: list[Any] = []
+        while page := ledger.read(0, place=found[-1][0] if found else 0):
+            found += page
+        return [event for _, event in found]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    with postgresql() as database, ExitStack() as stack:
+        yield Fleet(tmp_path, database, stack)
+
+
+SOURCE = """
+import servable
+
+
+class Cancer(servable.SklearnLearner):
+    inputs = {"x": "FP64 [-1, 30]"}
+    classes = ("malignant", "benign")
+
+    def model(self):
+        from sklearn.linear_model import SGDClassifier
+        from sklearn.preprocessing import StandardScaler
+
+        return [StandardScaler(), SGDClassifier(loss="log_loss", random_state=0)]
+"""
+
+
+def undisturbed(fleet: Fleet, blocks: list[slice]) -> Fold:
+    """The learner that has learned these, one after another, on one machine, with nothing in its way."""
+    description = spec.read(fleet.model)
+    fold = guarded_fold(lambda: spec.make(description, spec.signature_of(description)))
+    journal = fleet.events()
+    known: set[str] = set()
+    for event in journal:
+        found = decode(event.body)
+        if not event.after > event.offset or set(found.ids) <= known:
+            continue
+        known |= set(found.ids)
+        fold.apply(Entry(fold.offset, found))
+    assert fold.learned == sum(rows.stop - rows.start for rows in blocks)
+    return fold
+
+
+def test_what_one_machine_is_taught_all_answer_and_when_it_dies_another_goes_on(fleet: Fleet) -> None:
+    first = fleet.add()
+    eventually(first.learns, "the first machine to learn")
+    second, third = fleet.add(), fleet.add()
+    blocks = [slice(start, start + 10) for start in range(0, 400, 10)]
+    for place, rows in enumerate(blocks):
+        alive = (first, second, third) if place < 20 else (second, third)
+        at = alive[place % len(alive)]
+        offset = at.taught(rows, f"block {place}")
+        assert at.answers(slice(0, 5))[0] >= offset
+        if place == 19:
+            os.kill(first.server.process.pid, signal.SIGKILL)
+    eventually(lambda: second.learns() != third.learns(), "one of them to learn")
+    eventually(lambda: second.answers(slice(0, 5))[0] == third.answers(slice(0, 5))[0] >= 400, "both to be there")
+
+    told = undisturbed(fleet, blocks).learner.predict(Batch({"x": body_of(slice(0, 100))}))
+    for machine in (second, third):
+        np.testing.assert_array_equal(machine.answers(slice(0, 100))[1], told["probabilities"].ravel())
+    follower = third if second.learns() else second
+    eventually(lambda: follower.report().get("learned", 0) == 400, "the report of the one that learns")
+    assert follower.report()["learns_on"]
+
+    # A prediction of one machine is learned by an outcome that another is told.
+    follower.http.post("/infer", json=body(slice(500, 501), id="late")).raise_for_status()
+    leader = second if second.learns() else third
+    late = {"outcomes": [{"id": "late", "outcome": labels(slice(500, 501))[0]}]}
+
+    def joined() -> bool:
+        return bool(leader.http.post("/feedback?wait=applied", json=late).json()["accepted"])
+
+    eventually(joined, "the question to be known to the one that learns")
+
+    # The journal of all gives past states as that of one machine does.
+    words = ("learning", "rebuild", fleet.model, "--at", 200, "--output", fleet.model.with_name("past"), "--json")
+    settings = {**os.environ, "SERVABLE_LEARNING_URL": fleet.url}
+    made = command(*words, "--home", second.home, env=settings)
+    assert (made.code, made.json["offset"], made.json["learned"]) == (0, 200, 200), made
+
+
+def test_a_machine_that_slept_while_another_took_over_changes_nothing(fleet: Fleet) -> None:
+    # With heartbeats longer than its sleep: its own supervisor wakes with it, and must not be what saves us.
+    first = fleet.add(heartbeat_timeout_s=120)
+    eventually(first.learns, "the first machine to learn")
+    second = fleet.add()
+    blocks = [slice(start, start + 10) for start in range(0, 100, 10)]
+    for place, rows in enumerate(blocks[:4]):
+        first.taught(rows, f"block {place}")
+    first.all(signal.SIGSTOP)
+    try:
+        for place, rows in enumerate(blocks[4:8], 4):
+            second.taught(rows, f"block {place}")
+        assert second.learns()
+        # One more lies with the sleeper: it reads it the moment it wakes, and believes that it learns.
+        waiting = HTTPConnection(first.server.host, first.server.port, timeout=60)
+        told = json.dumps(body(blocks[8], outcomes=labels(blocks[8]), id="block 8"))
+        waiting.request("POST", "/v2/models/cancer/learn", told)
+    finally:
+        first.all(signal.SIGCONT)
+    answer = waiting.getresponse()
+    assert answer.status in {202, 503}, answer.read()
+    waiting.close()
+    first.taught(blocks[8], "block 8")
+    first.taught(blocks[9], "block 9")
+    eventually(lambda: "learns_on" in first.report(), "the sleeper to follow")
+    assert second.learns()
+
+    ledger_epochs = epochs(fleet)
+    assert ledger_epochs == sorted(ledger_epochs)
+    assert set(ledger_epochs) == {1, 2}
+    told = undisturbed(fleet, blocks).learner.predict(Batch({"x": body_of(slice(0, 100))}))
+    eventually(lambda: first.answers(slice(0, 5))[0] == second.answers(slice(0, 5))[0], "both to be there")
+    for machine in (first, second):
+        np.testing.assert_array_equal(machine.answers(slice(0, 100))[1], told["probabilities"].ravel())
+
+
+def test_a_learner_that_is_code_is_restored_in_the_sandbox_of_each_machine(fleet: Fleet) -> None:
+    source = fleet.model.with_name("code.py")
+    source.write_text(SOURCE)
+    packed = servable.pack(source, name="code", output=fleet.model.with_name("code"), allow_unsafe=True)
+    first = fleet.add(packed.folder)
+    eventually(first.learns, "the first machine to learn")
+    second = fleet.add(packed.folder, workers=2)
+    for place in range(20):
+        at = (first, second)[place % 2]
+        at.taught(slice(place * 10, place * 10 + 10), f"block {place}")
+    asked = slice(0, 100)
+    assert first.answers(asked) == second.answers(asked)
+    assert first.answers(asked)[0] == 200
+    first.all(signal.SIGKILL)
+    second.taught(slice(200, 210), "after it")
+    assert second.answers(asked)[0] == 210
+    assert sum(event.after - event.offset for event in fleet.events("code:1")) == 210
+
+
+def epochs(fleet: Fleet) -> list[int]:
+    """Of the leases under which events were written, in the order of the journal."""
+    with fleet.database.read() as connection:
+        assert connection is not None
+        return [int(epoch) for epoch in connection.execute(sa.select(EVENTS.c.epoch).order_by(EVENTS.c.seq)).scalars()]
+
+
+def body_of(rows: slice) -> Any:
+    """The numbers of a request."""
+    found = body(rows)["inputs"][0]
+    return np.array(found["data"]).reshape(found["shape"])
