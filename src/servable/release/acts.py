@@ -123,7 +123,7 @@ class Acts:
         model = self.registry.catalog().model(name)
         if model.aliases.get(CHAMPION, route.live) != route.live:
             self.registry.promote(Ref(name, route.live), override_reason=reason)
-        return self._note(model, route, reason)
+        return self._note(model, route, reason, released(model).terms)
 
     def _found(self, ref: Ref, override_reason: str) -> tuple[Model, str]:
         catalog = self.registry.catalog()
