@@ -30,12 +30,14 @@ class _Golden(msgspec.Struct, forbid_unknown_fields=True):
     absolute: float = ABSOLUTE
 
 
-def golden_bytes(inputs: Batch, outputs: Batch) -> bytes:
+def golden_bytes(inputs: Batch, outputs: Batch, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> bytes:
     """Rows and their answers as a file's content. Equal batches give equal bytes."""
     golden = _Golden(
         {name: tensor(array) for name, array in inputs.columns.items()},
         {name: tensor(array) for name, array in outputs.columns.items()},
         inputs.rows,
+        relative,
+        absolute,
     )
     return msgspec.json.encode(golden, order="deterministic") + b"\n"
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from servable.bundles.guard import guard_of
-from servable.bundles.open_model import Opened, open_model
+from servable.bundles.opened import Opened
 from servable.bundles.sample import is_frame
 from servable.bundles.tables import to_batch, to_frame
 from servable.domain.batch import Array, Batch
@@ -129,6 +129,8 @@ def load(
 
     Raises NotFound, BundleError and what is below it, MissingExtra, EnvironmentFault.
     """
+    from servable.bundles.open_model import open_model
+
     if not Path(source).expanduser().exists():
         raise NotFound(f"there is no bundle or model file at {str(source)!r}")
     return Predictor(open_model(Path(source).expanduser(), environments, device=device), find)

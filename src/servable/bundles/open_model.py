@@ -6,7 +6,6 @@ A server does not: it measures and keeps what it loads (`engine/loading.py`), an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,20 +14,12 @@ from servable.bundles.elsewhere.process import Elsewhere, needs
 from servable.bundles.environments import ENVIRONMENTS, build
 from servable.bundles.golden import prove_golden
 from servable.bundles.open import format_of, open_bundle
+from servable.bundles.opened import Opened
 from servable.domain.bundle import Bundle, Manifest
-from servable.domain.model import Model
 from servable.errors import DigestMismatch
 from servable.runtimes.find import runtime
 from servable.sandbox.walls import of_model
 from servable.settings import load_settings
-
-
-class Opened(NamedTuple):
-    """A bundle and its model. `layers` of the sandbox around the model; none where it is data, and open here."""
-
-    bundle: Bundle
-    model: Model
-    layers: tuple[str, ...] = ()
 
 
 def open_model(

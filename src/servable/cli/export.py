@@ -21,6 +21,7 @@ class Target(StrEnum):
     """Where the model goes."""
 
     browser = "browser"
+    desktop = "desktop"
 
 
 def export(
@@ -38,14 +39,15 @@ def export(
     inline: Annotated[bool, typer.Option("--inline", help="One page that holds everything.")] = False,
     webgpu: Annotated[bool, typer.Option("--webgpu", help="With the runtime for graphics cards: 27 MB more.")] = False,
     no_proof: Annotated[
-        bool, typer.Option("--no-proof", help="Do not ask it in a browser and in Node; the export says so.")
+        bool, typer.Option("--no-proof", help="Do not ask it where it will run; the export says so.")
     ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a model to the client's device: a folder that is a web page, an npm package and a program for Node.
+    """Take a model to the client's device: a page and an npm package (browser), a program of one file (desktop).
 
-    It is asked golden rows, edge cases and broken rows in Chromium and in Node, and has to answer as the server does.
+    It is asked golden rows, edge cases and broken rows there (a real browser, Node, a bare Python), and has to answer
+    as the server does.
 
     Example:  servable export churn@champion --target browser --output churn-web --max-bytes 50000 --max-loss 0.01
     """
@@ -56,7 +58,9 @@ def export(
     from servable.errors import UsageError
 
     if max_latency is not None and no_proof:
-        raise UsageError("--max-latency is measured in the browser, which --no-proof leaves out: drop one of them")
+        raise UsageError("--max-latency is measured on the device, which --no-proof leaves out: drop one of them")
+    if inline and target is not Target.browser:
+        raise UsageError(f"--inline makes a page: it is for --target browser, not for {target.value}")
     limits = Limits(max_bytes, max_latency, max_loss, variant)
     place = Place(home)
     found = place.target(ref)

@@ -33,9 +33,9 @@ def feedback(
     Example:  servable feedback churn --file outcomes.csv
     """
     from servable.cli.network import call
-    from servable.cli.rows import read_rows
     from servable.domain.ref import Ref
     from servable.settings import load_settings
+    from servable.wire.row_files import read_rows
 
     if url is None:
         settings = load_settings({"home": home})

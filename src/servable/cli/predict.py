@@ -43,7 +43,7 @@ def predict(
 
     Example:  servable predict churn@champion --input new.csv
     """
-    from servable.cli.rows import read_rows
+    from servable.wire.row_files import read_rows
 
     with working(f"predicting with {ref}"), _here(ref, home) if url is None else _there(ref, url) as asked:
         rows = read_rows(source, asked.texts)
@@ -74,6 +74,7 @@ def _here(ref: str, home: str | None) -> Iterator[Asked]:
     from servable.server.targets import resolve
     from servable.settings import load_settings
     from servable.wire.open_inference import Codec
+    from servable.wire.row_files import texts_of
 
     settings = load_settings({"home": home})
     plan = resolve(settings, [ref])
@@ -89,15 +90,7 @@ def _here(ref: str, home: str | None) -> Iterator[Asked]:
         return codec.encode("", predictor.predict_batch(inquiry.batch), inquiry)[0]
 
     try:
-        yield Asked(
-            frozenset(
-                name
-                for field in signature.inputs
-                if field.datatype == "BYTES"
-                for name in field.features or (field.name,)
-            ),
-            ask,
-        )
+        yield Asked(texts_of(signature), ask)
     finally:
         predictor.close()
 

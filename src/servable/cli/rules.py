@@ -147,8 +147,8 @@ def _bundle(ref: str, home: str | None) -> tuple[Bundle, str]:
 def _tried(ref: str, source: Path, home: str | None) -> tuple[list[dict[str, Any]], int]:
     """Each rule with the rows where it fired, and how many rows there were."""
     import servable
-    from servable.cli.rows import read_rows
     from servable.wire.open_inference import Codec
+    from servable.wire.row_files import read_rows
 
     with servable.load(ref, home=home) as model:
         texts = {name for field in model.signature.inputs if field.datatype == "BYTES"

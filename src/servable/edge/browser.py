@@ -12,6 +12,7 @@ import orjson
 from servable.edge.contract import CONTRACT, MODEL, contract_of
 from servable.edge.devices import in_browser, in_node
 from servable.edge.edition import Edition
+from servable.edge.obstacles import halves
 from servable.edge.target import Target
 from servable.edge.texts import VOCABULARY
 from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
@@ -91,4 +92,4 @@ def _worker(made: dict[str, bytes], contract: dict[str, Any]) -> bytes:
     return head.encode() + made["worker.js"]
 
 
-TARGET: Final = Target("browser", write, (in_browser, in_node), sizes, runtimes, frozenset({WEBGPU}))
+TARGET: Final = Target("browser", write, (in_browser, in_node), sizes, runtimes, (halves,), frozenset({WEBGPU}))

@@ -14,10 +14,10 @@ import msgspec
 from servable.bundles.difference import ABSOLUTE, RELATIVE
 from servable.bundles.guard import guard_of
 from servable.bundles.load import Predictor
-from servable.bundles.open_model import Opened
-from servable.domain.batch import Batch
+from servable.bundles.opened import Opened
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
+from servable.edge.one_by_one import OneByOne
 from servable.edge.slim import slim
 from servable.edge.texts import Embedder, Tokenizer, network_of, tokenizer_of
 from servable.errors import BundleError, UsageError
@@ -102,19 +102,3 @@ def answering(edition: Edition, predictor: Predictor) -> Iterator[Predictor]:
         return
     with Predictor(Opened(edition.bundle, edition.opened())) as other:
         yield other
-
-
-class OneByOne:
-    """A model that is asked row by row: where rows of one call share a scale, each would move the others' answers."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self.concurrent = model.concurrent
-
-    def predict(self, batch: Batch) -> Batch:
-        if batch.rows < 2:
-            return self._model.predict(batch)
-        return Batch.join([self._model.predict(batch.slice(row, row + 1)) for row in range(batch.rows)])
-
-    def close(self) -> None:
-        self._model.close()

@@ -47,7 +47,7 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
     bundle = predictor.bundle
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
-    if found := obstacles(bundle):
+    if found := obstacles(bundle, aim.obstacles):
         told = [str(each) for each in found]
         raise Unsupported(f"{bundle.name!r} cannot go to a device: {' '.join(told)}", obstacles=told)
     edition = edition_of(bundle, version, outputs)

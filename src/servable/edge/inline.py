@@ -13,6 +13,7 @@ from servable.edge.browser import client_text, common_sizes
 from servable.edge.contract import contract_of
 from servable.edge.devices import in_browser
 from servable.edge.edition import Edition
+from servable.edge.obstacles import halves
 from servable.edge.target import Target
 from servable.edge.web_runtime import INLINE_FILES, read_files, runtimes
 
@@ -78,4 +79,4 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-TARGET: Final = Target("inline", write, (in_browser,), sizes, runtimes)
+TARGET: Final = Target("inline", write, (in_browser,), sizes, runtimes, (halves,))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -53,9 +53,32 @@ class Obstacle(msgspec.Struct, frozen=True):
         return f"{self.what}. {self.fix}"
 
 
-def obstacles(bundle: Bundle) -> list[Obstacle]:
-    """All of them, for a target that runs ONNX and knows rows."""
-    return [*_of_format(bundle), *_of_contract(bundle), *_of_rules(bundle)]
+Check = Callable[[Bundle], Iterator[Obstacle]]
+"""What else stands in the way of one target."""
+
+
+def obstacles(bundle: Bundle, own: Sequence[Check] = ()) -> list[Obstacle]:
+    """All of them, for a target that runs ONNX, with those of its own."""
+    return [each for check in (_of_format, *own, _of_rules) for each in check(bundle)]
+
+
+def halves(bundle: Bundle) -> Iterator[Obstacle]:
+    """Of a browser."""
+    for field in bundle.signature.inputs:
+        if field.datatype == "FP16":
+            yield Obstacle(
+                f"input {field.name!r} is FP16, which not every browser can hand over",
+                "Keep inputs FP32; weights may be FP16 all the same",
+            )
+
+
+def tokens(bundle: Bundle) -> Iterator[Obstacle]:
+    """Of a target that has the model alone."""
+    if bundle.manifest.format == TEXTS:
+        yield Obstacle(
+            "it takes texts by tokens, which only the client for browsers and Node makes",
+            "Export it with --target browser, whose package runs in Node too",
+        )
 
 
 def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
@@ -88,15 +111,6 @@ def _of_texts(bundle: Bundle) -> Iterator[Obstacle]:
         tokenizer_of(bundle)
     except Unsupported as error:
         yield Obstacle(error.message, "Serve it from a server, or embed texts with a model of BERT's family")
-
-
-def _of_contract(bundle: Bundle) -> Iterator[Obstacle]:
-    for field in bundle.signature.inputs:
-        if field.datatype == "FP16":
-            yield Obstacle(
-                f"input {field.name!r} is FP16, which not every browser can hand over",
-                "Keep inputs FP32; weights may be FP16 all the same",
-            )
 
 
 def _of_rules(bundle: Bundle) -> Iterator[Obstacle]:

@@ -10,6 +10,7 @@ import msgspec
 
 from servable.edge.devices import Ran
 from servable.edge.edition import Edition
+from servable.edge.obstacles import Check
 
 Device = Callable[[Path, Sequence[Any]], Ran]
 """Asks the folder that was written, where it will run."""
@@ -18,6 +19,7 @@ Device = Callable[[Path, Sequence[Any]], Ran]
 class Target(msgspec.Struct, frozen=True):
     """`write` makes the folder of an edition with the options that were asked for, of those the target knows. `devices`
     prove it: the first is the one that times are measured on. `sizes` tells what whoever takes it downloads.
+    `obstacles` are what stands in the way of this target alone.
     """
 
     name: str
@@ -25,4 +27,5 @@ class Target(msgspec.Struct, frozen=True):
     devices: tuple[Device, ...]
     sizes: Callable[[Edition, Path], dict[str, int]]
     runtimes: Callable[[], dict[str, str]]
+    obstacles: tuple[Check, ...]
     options: frozenset[str] = frozenset()

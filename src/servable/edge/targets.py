@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from servable.edge import browser, inline
+from servable.edge import browser, desktop, inline
 from servable.edge.target import Target
 
-TARGETS: Final[dict[str, Target]] = {target.name: target for target in (browser.TARGET, inline.TARGET)}
+TARGETS: Final[dict[str, Target]] = {target.name: target for target in (browser.TARGET, inline.TARGET, desktop.TARGET)}

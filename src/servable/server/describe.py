@@ -14,6 +14,7 @@ from servable.engine.policy import LARGEST
 from servable.engine.process.remote import RemoteModel
 from servable.engine.serving import Serving
 from servable.version import __version__
+from servable.wire.metadata import contract
 
 EXTENSIONS: Final = (
     "classification",
@@ -34,13 +35,7 @@ def server() -> dict[str, Any]:
 
 def metadata(serving: Serving, versions: Sequence[str]) -> dict[str, Any]:
     """Model metadata: the contract of one version, beside all `versions` of its name that answer. -1 is any size."""
-    return {
-        "name": serving.name,
-        "versions": sorted(versions, key=_by_number),
-        "platform": serving.bundle.manifest.platform,
-        "inputs": [_tensor(field) for field in serving.signature.inputs],
-        "outputs": [_tensor(field) for field in serving.signature.outputs],
-    }
+    return contract(serving.name, sorted(versions, key=_by_number), serving.bundle.manifest.platform, serving.signature)
 
 
 def config(serving: Serving) -> dict[str, Any]:
@@ -88,13 +83,6 @@ def index(states: Iterable[State], *, ready: bool = False) -> list[dict[str, str
         for state in states
         if not ready or state.state == "READY"
     ]
-
-
-def _tensor(field: Field) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": field.name, "datatype": field.datatype, "shape": list(field.shape)}
-    if field.features:
-        told["features"] = list(field.features)  # ours: which column stands where
-    return told
 
 
 def _configured(field: Field, *, batched: bool) -> dict[str, Any]:

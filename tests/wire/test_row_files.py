@@ -5,8 +5,8 @@ import datetime as dt
 import pandas as pd
 import pytest
 
-from servable.cli.rows import read_rows
 from servable.errors import EnvironmentFault, UsageError
+from servable.wire.row_files import read_rows
 
 FRAME = pd.DataFrame(
     {

@@ -12,9 +12,16 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
+from servable.domain.signature import Signature
 from servable.errors import EnvironmentFault, MissingExtra, UsageError
 
 Row = dict[str, Any]
+
+
+def texts_of(signature: Signature) -> frozenset[str]:
+    """The columns that are text to a model."""
+    texts = [field for field in signature.inputs if field.datatype == "BYTES"]
+    return frozenset(name for field in texts for name in field.features or (field.name,))
 
 
 def read_rows(path: Path, texts: Collection[str] = ()) -> list[Row]:
