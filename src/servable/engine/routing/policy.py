@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-BUSY_SHARE: Final = 0.03
+BUSY_SHARE: Final = 0.01
 """Of a door's time, what a shadow may take even when there is none to spare."""
 IDLE_SHARE: Final = 0.5
 """And while the door waits for requests."""
@@ -55,6 +55,6 @@ def rest_s(spent_s: float, turn_s: float) -> float:
     """How long a shadow rests after it took so many seconds, where a turn of the loop takes so long.
 
     >>> round(rest_s(0.003, turn_s=0.002), 3), rest_s(0.003, turn_s=0.00002)
-    (0.097, 0.003)
+    (0.297, 0.003)
     """
     return spent_s * (1 / (BUSY_SHARE if turn_s > BUSY_TURN_S else IDLE_SHARE) - 1)
