@@ -21,6 +21,7 @@ from servable.edge.edition import edition_of
 from servable.edge.fit import Fit, Measured, fitted
 from servable.edge.policy import Limits
 from servable.errors import CheckFailed, UsageError
+from tests.cli.command import Command
 from tests.cli.command import servable as command
 
 pytestmark = pytest.mark.timeout(300)
@@ -112,6 +113,7 @@ def test_what_is_unknown_is_told(predictor: Predictor) -> None:
         edition_of(predictor.bundle, "1", ["class"])
 
 
+@pytest.mark.faults
 def test_the_command_proves_the_variant_it_chose(digits: Path, tmp_path: Path) -> None:
     told = command(
         "export", digits / "bundle", "--output", tmp_path / "web", "--max-loss", "0.1", "--keep", "probabilities",
@@ -128,6 +130,22 @@ def test_the_command_proves_the_variant_it_chose(digits: Path, tmp_path: Path) -
     contract = json.loads((tmp_path / "web" / "contract.json").read_text())
     assert [field["name"] for field in contract["outputs"]] == ["probabilities"]
     assert "<h2>Variants</h2>" in (tmp_path / "web" / "parity.html").read_text()
+
+
+def test_a_loss_that_is_allowed_is_told(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = Command(tmp_path, capsys)(
+        "export", digits / "bundle", "--output", tmp_path / "web", "--max-loss", "0.1", "--no-proof", "--data",
+        digits / "new.csv",
+    )  # fmt: skip
+    heads, *lines = (line.split("\t") for line in ended.out.splitlines()[1:])
+    assert heads[:5] == ["variant", "bytes", "gzipped", "p50, ms", "loss"]
+    (chosen,) = [line for line in lines if line[-1] == "chosen"]
+    assert (len(lines), chosen[0]) == (6, "int8-weights")
+    assert "accuracy>=0.88 0.9" in chosen[-2]
+    assert "int8-weights: loses 0.0" in ended.err
+    page = (tmp_path / "web" / "parity.html").read_text()
+    assert "<h2>Variants</h2>" in page
+    assert "Variant: int8-weights." in page
 
 
 def test_a_loss_is_never_taken_silently(digits: Path, tmp_path: Path) -> None:

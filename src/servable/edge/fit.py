@@ -27,6 +27,8 @@ from servable.errors import CheckFailed, MissingExtra, ServableError, UsageError
 
 MOST_ROWS: Final = 500
 AT_ONCE: Final = 64
+NO_ROWS: Final = Batch({}, 0)
+"""To calibrate by, where rows are texts and the model takes their tokens."""
 
 Judge = Callable[[Bundle, Model], Sequence[Verdict]]
 """The gate, asked of a variant: whoever exports brings it."""
@@ -94,7 +96,7 @@ def _tried(
 ) -> Iterator[tuple[Edition, Measured]]:
     """The variant and what was measured of it; nothing where it would be the model itself."""
     try:
-        data = variant.make(edition.model, rows)
+        data = variant.make(edition.model, rows if edition.tokenizer is None else NO_ROWS)
     except MissingExtra:
         raise
     except Exception as error:  # noqa: BLE001 - a wall: the libraries raise anything for what they cannot change
