@@ -145,7 +145,7 @@ def test_a_loss_that_is_allowed_is_told(digits: Path, tmp_path: Path, capsys: py
     assert "int8-weights: loses 0.0" in ended.err
     page = (tmp_path / "web" / "parity.html").read_text()
     assert "<h2>Variants</h2>" in page
-    assert "Variant: int8-weights." in page
+    assert "Variant: int8-weights, which loses 0.0" in page
 
 
 def test_a_loss_is_never_taken_silently(digits: Path, tmp_path: Path) -> None:

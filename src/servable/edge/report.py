@@ -60,7 +60,7 @@ def _page(report: Report) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Parity of {escape(report.model)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(report.model)}: {verdict}</h1>"
-        f"<p>{escape(runtimes)}. Variant: {escape(report.variant)}. "
+        f"<p>{escape(runtimes)}. Variant: {escape(_variant(report))}. "
         f"Floats are equal within {report.absolute:g} + {report.relative:g} · the largest of their output in the "
         f"row; all else, refusals and rules too, to the letter. Bundle <code>{report.digest}</code>.</p>"
         "<table><tr><th>device<th>asked<th>answered<th>refused<th>different<th>largest difference by output"
@@ -78,6 +78,12 @@ def _device(device: Parity) -> str:
         f"<tr><td>{escape(device.device)}<td>{device.bodies}<td>{device.answered}<td>{device.refused}<td>{device.wrong}"
         f"<td>{largest}{times}</tr>"
     )
+
+
+def _variant(report: Report) -> str:
+    """What went, and what it loses: equal is what the devices are to it."""
+    lost = next((each.loss for each in report.table if each.variant == report.variant and each.lossy), None)
+    return report.variant if lost is None else f"{report.variant}, which loses {lost:.2g} against the original"
 
 
 def _variants(table: tuple[Measured, ...]) -> str:
