@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-import servable
 from tests.e2e.serving import Serving
-from tests.online.streams import MODELS, NO_CHANGE, PUBLISHED, Stream, source, stream
+from tests.online.streams import MODELS, NO_CHANGE, PUBLISHED, Stream, packed, source, stream
 
 ROWS = [
     pytest.param(name, model, marks=() if (name, model) == ("phishing", "scaled regression") else pytest.mark.faults)
@@ -23,10 +22,8 @@ ROWS = [
 
 def replay(folder: Path, events: Stream, model: str) -> tuple[float, dict[str, Any]]:
     """The share of right answers, and the report of learning."""
-    (folder / "stream.py").write_text(source(events, model))
-    servable.pack(folder / "stream.py", output=folder / "bundle", allow_unsafe=True)
     right = 0
-    with Serving(folder, folder / "bundle", workers=1) as server:
+    with Serving(folder, packed(folder, source(events, model), "stream"), workers=1) as server:
         server.ready()
         with httpx.Client(base_url=f"http://{server.host}:{server.port}/v2/models/stream", timeout=60) as http:
             for row, (x, y) in enumerate(zip(events.x.tolist(), events.y.tolist(), strict=True)):
@@ -39,6 +36,7 @@ def replay(folder: Path, events: Stream, model: str) -> tuple[float, dict[str, A
     return right / len(events.y), report
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "model"), ROWS)
 def test_a_stream_over_http_is_what_river_measures(tmp_path: Path, name: str, model: str) -> None:
     accuracy, report = replay(tmp_path, stream(name), model)

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 from river import datasets, forest, linear_model, naive_bayes, preprocessing, tree
 
+import servable
+from servable.bundles.write import write_bundle
 from servable.domain.batch import Array, Batch
 from servable.online.learners.python_runtime import PythonLearning, _run, _signature
 
@@ -87,3 +90,16 @@ def alone(model: str) -> Any:
     }  # fmt: skip
     made: Callable[[], Any] = eval(f"lambda: {MODELS[model]}", known)  # noqa: S307 - one of the lines above
     return made()
+
+
+def packed(folder: Path, source: str, name: str, **guards: float) -> Path:
+    """The bundle of a learner that tells of each example at once: a client that waits for it is not kept waiting.
+    `guards` are limits of theirs.
+    """
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    bundle = servable.pack(path, output=folder / "packed", allow_unsafe=True)
+    options = {**bundle.manifest.options, "learning": {"publish_s": 0.0, "guards": guards}}
+    files: dict[str, bytes | Path] = {file.path: bundle.folder / file.path for file in bundle.manifest.files}
+    stated = msgspec.structs.replace(bundle.manifest, options=options)
+    return write_bundle(folder / "bundle", stated, files).folder

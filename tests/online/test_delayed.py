@@ -80,6 +80,8 @@ def test_numbers_are_judged_by_how_far_off_they_were(tmp_path: Path) -> None:
     assert window["error"] == pytest.approx(np.abs(given - y).mean())
     assert window["no_change_error"] == pytest.approx(np.abs(y[7:] - y[:-7]).mean())
     assert window["error_low"] < window["error"] < window["error_high"]
+    assert window["outcome"] == pytest.approx(y.mean())
+    assert window["outcome_low"] < window["outcome"] < window["outcome_high"]
 
 
 def test_delays_are_those_of_the_clock_and_a_state_goes_round() -> None:

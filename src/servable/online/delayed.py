@@ -82,14 +82,21 @@ def _shares(told: tuple[Any, ...], true: tuple[Any, ...], before: tuple[Any, ...
 
 
 def _distances(told: tuple[Any, ...], true: tuple[Any, ...], before: tuple[Any, ...]) -> dict[str, Any]:
-    """Of numbers: how far off on average, with its band, and "no change" where there was an outcome before."""
-    errors = np.abs(np.array(told, np.float64) - np.array(true, np.float64))
-    reach = quantile(LEVEL) * float(errors.std(ddof=1)) / len(errors) ** 0.5 if len(errors) > 1 else 0.0
+    """Of numbers: how far off on average, "no change" where there was an outcome before, and the mean outcome, which is
+    what a bandit earned; means with their bands.
+    """
+    outcomes = np.array(true, np.float64)
     known = [abs(one - other) for one, other in zip(before, true, strict=True) if one is not None]
-    mean = float(errors.mean())
     return {
-        "error": mean,
-        "error_low": mean - reach if len(errors) > 1 else None,
-        "error_high": mean + reach if len(errors) > 1 else None,
+        **_mean("error", np.abs(np.array(told, np.float64) - outcomes)),
         "no_change_error": sum(known) / len(known) if known else None,
+        **_mean("outcome", outcomes),
     }
+
+
+def _mean(name: str, values: Array) -> dict[str, float]:
+    mean = float(values.mean())
+    if len(values) < 2:
+        return {name: mean}
+    reach = quantile(LEVEL) * float(values.std(ddof=1)) / len(values) ** 0.5
+    return {name: mean, f"{name}_low": mean - reach, f"{name}_high": mean + reach}
