@@ -22,7 +22,7 @@ from servable.online.journal import Journal
 
 MILLION: Final = 1_000_000
 SEEN: Final = 1000
-RIVER_ROWS: Final = 4000
+RIVER_ROWS: Final = 2000
 PIPELINES: Final = {
     "scaled logistic regression": "preprocessing.StandardScaler() | linear_model.LogisticRegression()",
     "a Hoeffding tree": "tree.HoeffdingTreeClassifier()",
