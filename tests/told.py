@@ -18,6 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -81,6 +82,7 @@ class Reader:
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SERVABLE_")},
             "HOME": str(folder),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),  # what was fetched once
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "SERVABLE_HTTP_PORT": self._ports["8080"],
             "SERVABLE_GRPC_PORT": self._ports["8081"],
@@ -150,7 +152,9 @@ class Reader:
             try:
                 with urllib.request.urlopen(url, timeout=1):
                     return
-            except OSError:
+            except OSError as error:
+                if isinstance(error, urllib.error.HTTPError) and error.code == HTTPStatus.NOT_FOUND:
+                    return  # a server of files
                 time.sleep(0.05)
 
 

@@ -34,11 +34,20 @@ def sign(folder: Path, named: str, key: Path) -> str:
 
     Raises UsageError for a file that is no such key, MissingExtra.
     """
-    private = _private(key)
-    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
-    signature = base64.b64encode(private.sign(_SAID + named.encode())).decode()
+    public, signature = signed(_SAID + named.encode(), key)
     _keep(folder, signatures(folder) | {public: signature})
     return public
+
+
+def signed(said: bytes, key: Path) -> tuple[str, str]:
+    """The public key of a private one (a PEM file) and its signature of what is said, both in base64. What is said
+    begins with words that tell what it is: no signature of one thing may be one of another.
+
+    Raises UsageError for a file that is no such key, MissingExtra.
+    """
+    private = _private(key)
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    return public, base64.b64encode(private.sign(said)).decode()
 
 
 def signatures(folder: Path) -> dict[str, str]:
@@ -61,7 +70,8 @@ def join_signatures(target: Path, source: Path) -> None:
 
 def signers(folder: Path, named: str) -> list[str]:
     """The public keys whose signature of this digest holds. Raises BundleError, MissingExtra."""
-    return [public for public, signature in signatures(folder).items() if _holds(public, signature, named)]
+    said = _SAID + named.encode()
+    return [public for public, signature in signatures(folder).items() if holds(public, signature, said)]
 
 
 def demand(folder: Path, trusted: Sequence[str]) -> str:
@@ -126,7 +136,8 @@ def _private(path: Path) -> Any:
     return key
 
 
-def _holds(public: str, signature: str, named: str) -> bool:
+def holds(public: str, signature: str, said: bytes) -> bool:
+    """Whether a key's signature, both in base64, is of what is said. Raises MissingExtra."""
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -134,7 +145,7 @@ def _holds(public: str, signature: str, named: str) -> bool:
         raise MissingExtra("sign", "verify a signature", missing=error.name) from error
     try:
         key: Ed25519PublicKey = Ed25519PublicKey.from_public_bytes(base64.b64decode(public, validate=True))
-        key.verify(base64.b64decode(signature, validate=True), _SAID + named.encode())
+        key.verify(base64.b64decode(signature, validate=True), said)
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "probe",
     "rules",
     "export",
+    "publish",
     "keys",
     "doctor",
 )

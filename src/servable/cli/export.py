@@ -41,6 +41,9 @@ def export(
     no_proof: Annotated[
         bool, typer.Option("--no-proof", help="Do not ask it where it will run; the export says so.")
     ] = False,
+    updates: Annotated[str | None, typer.Option(help="Where it looks for newer editions.", metavar="URL")] = None,
+    trust: Annotated[list[str] | None, typer.Option(help="Whose updates it takes: public keys.", metavar="KEY")] = None,
+    grace_days: Annotated[float | None, typer.Option(help="It stops after so long without news.", metavar="N")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,6 +57,7 @@ def export(
     import servable
     from servable.cli.export_fit import asked
     from servable.edge.export import export as exported
+    from servable.edge.life import life_of
     from servable.edge.policy import Limits
     from servable.errors import UsageError
 
@@ -61,6 +65,9 @@ def export(
         raise UsageError("--max-latency is measured on the device, which --no-proof leaves out: drop one of them")
     if inline and target is not Target.browser:
         raise UsageError(f"--inline makes a page: it is for --target browser, not for {target.value}")
+    if updates is None and (trust or grace_days is not None):
+        raise UsageError("--trust and --grace-days are about updates: add --updates URL")
+    life = None if updates is None else life_of(updates, trust or (), grace_days)
     limits = Limits(max_bytes, max_latency, max_loss, variant)
     place = Place(home)
     found = place.target(ref)
@@ -70,7 +77,7 @@ def export(
         stack.enter_context(working(f"exporting {titled(found)} for a {target.value}"))
         made = exported(
             predictor, found.version, output, target="inline" if inline else target.value, proof=not no_proof,
-            options=frozenset({"webgpu"} if webgpu else ()), outputs=keep or (), fit=fitting,
+            options=frozenset({"webgpu"} if webgpu else ()), outputs=keep or (), fit=fitting, life=life,
         )  # fmt: skip
     show(made, output, as_json=as_json)
 

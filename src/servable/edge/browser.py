@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -12,16 +13,24 @@ import orjson
 from servable.edge.contract import CONTRACT, MODEL, contract_of
 from servable.edge.devices import in_browser, in_node
 from servable.edge.edition import Edition
+from servable.edge.life import GOLDEN, SETTINGS, UPDATES, Life
 from servable.edge.obstacles import halves
 from servable.edge.target import Target
 from servable.edge.texts import VOCABULARY
 from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
 
-SCRIPTS: Final = ("browser.js", "node.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js", "index.d.ts")
+SCRIPTS: Final = (
+    "browser.js", "node.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js", "settings.js",
+    "index.d.ts",
+)  # fmt: skip
+LIFE: Final = ("life.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js")
+"""Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"
 """Beside the client's scripts only where a model takes texts by tokens."""
-NOT_OF_PAGE: Final = ("node.js", "index.d.ts", "package.json")
-SCRIPTS_OF_PAGE: Final = ("browser.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js")
+NOT_OF_PAGE: Final = ("node.js", "kept_node.js", "index.d.ts", "package.json")
+SCRIPTS_OF_PAGE: Final = (
+    "browser.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js", "settings.js",
+)  # fmt: skip
 WEBGPU: Final = "webgpu"
 PAGE: Final = ("index.html", "page.js", "page.css", "worker.js")
 
@@ -40,9 +49,12 @@ def write(edition: Edition, folder: Path, options: frozenset[str]) -> None:
     if edition.tokenizer is not None:
         made[TOKENIZER] = client_text(TOKENIZER).encode()
         made[VOCABULARY] = edition.tokenizer.file()
+    if edition.life is not None:
+        made |= {name: client_text(name).encode() for name in LIFE}
+        made |= {SETTINGS: edition.life.script(), GOLDEN: edition.life.golden}
     for name, data in read_files(FILES + (WEBGPU_FILES if WEBGPU in options else ())).items():
         made[f"ort/{name}"] = data
-    made["package.json"] = orjson.dumps(_package(contract), option=orjson.OPT_INDENT_2)
+    made["package.json"] = orjson.dumps(_package(contract, edition.life), option=orjson.OPT_INDENT_2)
     made["worker.js"] = _worker(made, contract)
     for name, data in made.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +81,7 @@ def common_sizes(edition: Edition) -> dict[str, int]:
     return {"the model": len(edition.model), "the client, gzipped": len(gzip.compress(client, 9))}
 
 
-def _package(contract: dict[str, Any]) -> dict[str, Any]:
+def _package(contract: dict[str, Any], life: Life | None) -> dict[str, Any]:
     """The npm package: without dependencies, since the runtime lies inside."""
     number = contract["version"] if contract["version"].isdigit() else "0"
     return {
@@ -80,16 +92,25 @@ def _package(contract: dict[str, Any]) -> dict[str, Any]:
         "types": "./index.d.ts",
         "exports": {".": {"types": "./index.d.ts", "node": "./node.js", "default": "./browser.js"}},
         "files": ["*"],
-        "servable": {"digest": contract["digest"], "variant": contract["variant"]},
+        "servable": {
+            "digest": contract["digest"],
+            "variant": contract["variant"],
+            "life": None if life is None else life.settings(),
+        },
     }
 
 
 def _worker(made: dict[str, bytes], contract: dict[str, Any]) -> bytes:
-    """The service worker with what it keeps: a cache is named by the model, so that a new one never meets old files."""
+    """The service worker with what it keeps: a cache is named by all it holds, so that a new one never meets old
+    files.
+    """
     names = sorted({*made} - {"worker.js", *NOT_OF_PAGE})
-    kept = f"{contract['name']}-{contract['file']['sha256'][:16]}"
+    digest = hashlib.sha256(b"".join(hashlib.sha256(made[name]).digest() for name in names)).hexdigest()
+    kept = f"{contract['name']}-{digest[:16]}"
     head = f"const KEPT = {orjson.dumps(kept).decode()};\nconst FILES = {orjson.dumps(['./', *names]).decode()};\n"
     return head.encode() + made["worker.js"]
 
 
-TARGET: Final = Target("browser", write, (in_browser, in_node), sizes, runtimes, (halves,), frozenset({WEBGPU}))
+TARGET: Final = Target(
+    "browser", write, (in_browser, in_node), sizes, runtimes, (halves,), frozenset({WEBGPU, UPDATES})
+)

@@ -63,6 +63,15 @@ def plain_body(bundle: Bundle) -> Body:
     return {"rows": [as_javascript(row) for row in plain]}
 
 
+def golden_bodies(bundle: Bundle) -> list[Body]:
+    """Golden rows as bodies, for a device to try itself with."""
+    golden = golden_rows(bundle)
+    if golden is None or not bundle.signature.batched:
+        return [plain_body(bundle)]
+    rows = [as_javascript(row) for row in _plain(golden.slice(0, min(golden.rows, FEW)), bundle.signature)]
+    return [{"rows": rows}, *({"rows": [row]} for row in rows)]
+
+
 def _rows(bundle: Bundle, signature: Signature) -> Iterator[Row]:
     """Golden rows, then those of the sample and what is made from them."""
     golden = golden_rows(bundle)

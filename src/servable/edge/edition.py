@@ -17,6 +17,7 @@ from servable.bundles.load import Predictor
 from servable.bundles.opened import Opened
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
+from servable.edge.life import Life
 from servable.edge.one_by_one import OneByOne
 from servable.edge.slim import slim
 from servable.edge.texts import Embedder, Tokenizer, network_of, tokenizer_of
@@ -45,6 +46,8 @@ class Edition(msgspec.Struct, frozen=True):
     absolute: float = ABSOLUTE
     tokenizer: Tokenizer | None = None
     """What makes tokens of texts, where the model takes these."""
+    life: Life | None = None
+    """What it does after it is made, where it does anything."""
 
     @property
     def inside(self) -> Bundle:

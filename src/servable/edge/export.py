@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import orjson
 
 from servable.bundles.difference import differences
 from servable.bundles.golden import golden_rows
@@ -18,9 +19,10 @@ from servable.bundles.load import Predictor
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.edge import report
-from servable.edge.cases import bodies, plain_body
+from servable.edge.cases import bodies, golden_bodies, plain_body
 from servable.edge.edition import Edition, answering, edition_of
 from servable.edge.fit import Fit, Measured, fitted
+from servable.edge.life import UPDATES, Life, now_ms
 from servable.edge.obstacles import obstacles
 from servable.edge.parity import Parity, compare
 from servable.edge.report import Report
@@ -36,14 +38,15 @@ LARGE_BYTES: Final = 10_000_000
 def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
     predictor: Predictor, version: str, output: Path, *, target: str = "browser", proof: bool = True,
     options: frozenset[str] = frozenset(), outputs: Sequence[str] = (), fit: Fit | None = None,
+    life: Life | None = None,
 ) -> Report:  # fmt: skip
     """Write the folder `output`, which must be new or empty. `outputs`: those to keep, of all. `fit`: make variants,
-    measure them, and take the one that is allowed.
+    measure them, and take the one that is allowed. `life`: what it does after it is made.
 
     Raises Unsupported with every obstacle, CheckFailed where no variant is allowed, or where a device answers otherwise
     (`output` then holds the report and nothing else), UsageError, EnvironmentFault, MissingExtra.
     """
-    aim = _aim(target, options)
+    aim = _aim(target, options if life is None else options | {UPDATES})
     bundle = predictor.bundle
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
@@ -69,10 +72,22 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
             raise CheckFailed(f"the exported {bundle.name!r} does not answer as the server does: {wrong}. The report: "
                               f"{output / report.HTML}")  # fmt: skip
         report.write(made, folder)
+        if life is not None:  # only now: what is proven must not look for something newer meanwhile
+            aim.write(_living(edition, predictor, life), folder, options)
         if output.exists():
             output.rmdir()
         shutil.move(folder, output)
     return made
+
+
+def _living(edition: Edition, predictor: Predictor, life: Life) -> Edition:
+    """The edition with its life, and with golden rows for devices to try later ones with."""
+    with answering(edition, predictor) as server:
+        asked = golden_bodies(server.bundle)
+        told = answers(server, edition.version, asked)
+    golden = {"bodies": asked, "told": told, "relative": edition.relative, "absolute": edition.absolute}
+    life = msgspec.structs.replace(life, name=edition.bundle.name, sequence=now_ms(), golden=orjson.dumps(golden))
+    return msgspec.structs.replace(edition, life=life)
 
 
 def _aim(name: str, options: frozenset[str]) -> Target:

@@ -2,6 +2,7 @@
 
 import { ServableError } from "./contract.js";
 import { made } from "./model.js";
+import { LIFE } from "./settings.js";
 
 export { ServableError };
 
@@ -17,16 +18,22 @@ export async function load({ base = new URL(".", import.meta.url), device = "was
   if (!globalThis.WebAssembly?.validate(Uint8Array.from(SIMD))) {
     throw new ServableError("unsupported", "this browser has no WebAssembly with SIMD, which the model needs: use a newer one (Chrome 91, Firefox 89, Safari 16.4), or ask a server");
   }
-  const [contract, bytes, [ort, taken]] = await Promise.all([
-    fetched(base, "contract.json").then((response) => response.json()),
-    fetched(base, "model.onnx").then((response) => response.arrayBuffer()).then((buffer) => new Uint8Array(buffer)),
-    runtimeFor(device, base),
-  ]);
+  const runtime = runtimeFor(device, base);
+  const open = (read) => opened(read, runtime, base);
+  const shipped = (name) => fetched(base, name);
+  if (!LIFE) return open(shipped);
+  const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_browser.js")]);
+  return new Life(LIFE, shipped, new Kept(base), open).begin();
+}
+
+async function opened(read, runtime, base) {
+  const [told, bytes, [ort, taken]] = await Promise.all([read("contract.json"), read("model.onnx"), runtime]);
+  const contract = JSON.parse(new TextDecoder().decode(told));
   ort.env.wasm.wasmPaths = new URL("ort/", base).href;
   const many = globalThis.crossOriginIsolated && bytes.length >= WORTH_THREADS_BYTES;
   ort.env.wasm.numThreads = many ? Math.min(4, navigator.hardwareConcurrency) : 1;
   const providers = taken === "webgpu" ? ["webgpu", "wasm"] : ["wasm"];
-  const model = await made(contract, bytes, ort, { executionProviders: providers }, contract.tokenizer && (await textsOf(contract, base)));
+  const model = await made(contract, bytes, ort, { executionProviders: providers }, contract.tokenizer && (await textsOf(contract, read, base)));
   return Object.assign(model, { device: taken });
 }
 
@@ -38,11 +45,8 @@ async function runtimeFor(device, base) {
 }
 
 /** What makes tokens of texts: a module and its vocabulary, which other models do without. */
-async function textsOf({ tokenizer }, base) {
-  const [{ WordPiece }, vocabulary] = await Promise.all([
-    import(new URL("wordpiece.js", base).href),
-    fetched(base, tokenizer.file.path).then((response) => response.arrayBuffer()),
-  ]);
+async function textsOf({ tokenizer }, read, base) {
+  const [{ WordPiece }, vocabulary] = await Promise.all([import(new URL("wordpiece.js", base).href), read(tokenizer.file.path)]);
   return { WordPiece, vocabulary };
 }
 
@@ -51,5 +55,5 @@ async function fetched(base, name) {
     throw new ServableError("unavailable", `cannot read ${name}: ${error.message}; connect once, and the page works offline from then on`);
   });
   if (!response.ok) throw new ServableError("unavailable", `cannot read ${name}: the server answered ${response.status}`);
-  return response;
+  return new Uint8Array(await response.arrayBuffer());
 }

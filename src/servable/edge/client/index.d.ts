@@ -47,5 +47,27 @@ export interface Model {
   close(): Promise<void>;
 }
 
-/** Load the model that lies beside this file. */
-export function load(options?: { base?: URL; device?: "wasm" | "webgpu" }): Promise<Model>;
+/** How the last look for an update ended: a word, and a sentence for people. */
+export interface State {
+  update:
+    | "unknown" | "current" | "installed" | "withdrawn" | "rolled-back" | "busy"
+    | "unreachable" | "unverifiable" | "forged" | "damaged" | "foreign" | "stale" | "too-new" | "rejected" | "no-room" | "unkept";
+  message: string;
+}
+
+/** A model of an export that takes updates. */
+export interface Living extends Model {
+  readonly state: State;
+  /** Why it may not answer now; null: it may. */
+  readonly stopped: string | null;
+  /** Called when the state, or the edition in use, is another one. */
+  onchange: (model: Living) => void;
+  /** Look for an update now. What fails changes nothing in use. */
+  update(): Promise<State>;
+  /** Go back to the edition before, and do not take this one again. */
+  rollback(reason?: string): Promise<void>;
+}
+
+/** Load the model that lies beside this file: a Living one if it was exported with `--updates`. `keep` is a folder for
+ * newer editions, in Node. */
+export function load(options?: { base?: URL; device?: "wasm" | "webgpu"; keep?: string }): Promise<Model & Partial<Living>>;

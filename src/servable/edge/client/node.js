@@ -1,28 +1,39 @@
-// Node: loads an exported model from the folder that this file lies in. As a program it answers rows from a file or stdin.
+// Node: loads an exported model from the folder that this file lies in. As a program it answers rows from a file or
+// stdin, or looks for an update (--update).
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ServableError } from "./contract.js";
 import { made } from "./model.js";
+import { LIFE } from "./settings.js";
 
 export { ServableError };
 
-/** Load the model. */
-export async function load({ base = new URL(".", import.meta.url) } = {}) {
+/** Load the model. `keep` is a folder for newer editions, where the export looks for them. */
+export async function load({ base = new URL(".", import.meta.url), keep = fileURLToPath(new URL("kept", base)) } = {}) {
   const ort = await import(new URL("ort/ort.wasm.min.mjs", base).href);
   ort.env.wasm.wasmPaths = new URL("ort/", base).href;
   ort.env.wasm.wasmBinary = await readFile(new URL("ort/ort-wasm-simd-threaded.wasm", base));
   ort.env.wasm.numThreads = 1;
-  const contract = JSON.parse(await readFile(new URL("contract.json", base), "utf8"));
-  const texts = contract.tokenizer && {
-    ...(await import(new URL("wordpiece.js", base).href)),
-    vocabulary: await readFile(new URL(contract.tokenizer.file.path, base)),
-  };
-  return made(contract, new Uint8Array(await readFile(new URL("model.onnx", base))), ort, {}, texts);
+  const open = (read) => opened(read, ort, base);
+  const shipped = async (name) => new Uint8Array(await readFile(new URL(name, base)));
+  if (!LIFE) return open(shipped);
+  const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_node.js")]);
+  return new Life(LIFE, shipped, new Kept(keep), open).begin();
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const asked = JSON.parse(await readFile(process.argv[2] ?? "/dev/stdin", "utf8"));
+async function opened(read, ort, base) {
+  const [told, bytes] = await Promise.all([read("contract.json"), read("model.onnx")]);
+  const contract = JSON.parse(new TextDecoder().decode(told));
+  const texts = contract.tokenizer && {
+    ...(await import(new URL("wordpiece.js", base).href)),
+    vocabulary: await read(contract.tokenizer.file.path),
+  };
+  return made(contract, bytes, ort, {}, texts);
+}
+
+async function answer(path) {
+  const asked = JSON.parse(await readFile(path, "utf8"));
   const model = await load();
   for (const body of asked.bodies ?? [Array.isArray(asked) ? { rows: asked } : asked]) {
     const answer = await ("inputs" in body ? model.infer(body.inputs) : model.predict(body.rows)).catch((error) => {
@@ -31,4 +42,14 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     });
     console.log(JSON.stringify(answer));
   }
+}
+
+async function update() {
+  if (!LIFE) throw new ServableError("unsupported", "this export takes no updates: it was made without --updates");
+  const model = await load();
+  console.log(JSON.stringify({ ...(await model.update()), version: model.contract.version }));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await (process.argv[2] === "--update" ? update() : answer(process.argv[2] ?? "/dev/stdin"));
 }

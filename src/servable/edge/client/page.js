@@ -90,16 +90,28 @@ function refused(error) {
   return found;
 }
 
+let asking = "";
+
+/** The model's name and form, and how it goes on: an edition that asks for other values has another form. */
+function show({ contract, state, stopped }) {
+  at("name").textContent = document.title = `${contract.name} ${contract.version}`;
+  at("life").textContent = stopped ?? state?.message ?? "";
+  if (state) document.body.dataset.update = state.update;
+  if (asking === JSON.stringify(contract.inputs)) return;
+  asking = JSON.stringify(contract.inputs);
+  const send = Object.assign(document.createElement("button"), { textContent: "Predict" });
+  at("form").replaceChildren(...contract.inputs.flatMap(asked), send);
+}
+
 async function start() {
   const began = performance.now();
   const model = (globalThis.model = await load());
-  const { contract } = model;
-  at("name").textContent = document.title = `${contract.name} ${contract.version}`;
+  show(model);
+  model.onchange = () => show(model);
   at("state").textContent = `on this device, loaded in ${Math.round(performance.now() - began)} ms; nothing you type leaves it`;
-  const send = Object.assign(document.createElement("button"), { textContent: "Predict" });
-  at("form").append(...contract.inputs.flatMap(asked), send);
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
+    const { contract } = model;
     try {
       const answer = contract.batched
         ? await model.predict([rowOf(at("form"), contract.inputs)])

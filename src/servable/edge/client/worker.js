@@ -7,7 +7,7 @@ self.addEventListener("install", (event) => {
 
 self.addEventListener("activate", (event) => {
   const scope = KEPT.slice(0, KEPT.lastIndexOf("-") + 1);
-  const old = (name) => name.startsWith(scope) && name !== KEPT;
+  const old = (name) => name.slice(0, name.lastIndexOf("-") + 1) === scope && name !== KEPT;
   event.waitUntil(
     caches.keys()
       .then((names) => Promise.all(names.filter(old).map((name) => caches.delete(name))))

@@ -1,0 +1,286 @@
+// Life: a model that goes on after its export. It looks for newer editions, proves one on this device before it is used,
+// keeps the one before it, and goes back where one fails. An edition is data, never code: contract, model, golden rows.
+
+import { ServableError } from "./contract.js";
+import { prove } from "./golden.js";
+import { Held, sha256, verified } from "./signed.js";
+
+/** What this client understands; an update may need more. */
+const UNDERSTANDS = 1;
+const SHIPPED = 0;
+const FIRST_RETRY_S = 60;
+const LOOK_MS = 30_000;
+const FETCH_MS = 600_000;
+const NEW = { current: SHIPPED, previous: SHIPPED, newest: 0, checked: 0, first: 0, bad: [], disabled: {}, proven: {} };
+
+/** A model by its editions. `shipped(name)` reads a file of the export, `kept` is where others are kept (`kept_browser.js`,
+ * `kept_node.js`), `open(read)` makes a model of files. */
+export class Life {
+  constructor(settings, shipped, kept, open) {
+    this.settings = settings;
+    this.shipped = shipped;
+    this.kept = kept;
+    this.open = open;
+    this.known = { ...NEW };
+    this.edition = null;
+    this.failures = 0;
+    /** What became of the last look for an update: a word for programs, a sentence for people. */
+    this.state = { update: "unknown", message: "no look for updates yet" };
+    /** Called when the state, or the edition, is another one. */
+    this.onchange = () => {};
+  }
+
+  /** Open what was used last, and begin to look for updates. Throws ServableError where not even the export can be opened. */
+  async begin() {
+    const found = await this.kept.state().catch((error) => this.tell("unkept", `nothing can be kept on this device: ${error.message}`));
+    this.known = { ...NEW, first: Date.now(), ...found };
+    if (this.known.current < this.settings.sequence) Object.assign(this.known, { current: SHIPPED, previous: SHIPPED });
+    await this.choose();
+    if (this.settings.updates) this.look(0);
+    return this;
+  }
+
+  get contract() {
+    return this.edition.model.contract;
+  }
+
+  get device() {
+    return this.edition.model.device;
+  }
+
+  predict(rows) {
+    return this.ask((model) => model.predict(rows));
+  }
+
+  infer(inputs) {
+    return this.ask((model) => model.infer(inputs));
+  }
+
+  async ask(does) {
+    if (this.stopped) throw new ServableError("unavailable", this.stopped);
+    const { model, calls } = this.edition;
+    const call = does(model);
+    calls.add(call);
+    return call.finally(() => calls.delete(call));
+  }
+
+  /** Why the edition in use may not answer; null: it may. */
+  get stopped() {
+    const { name, version } = this.contract;
+    const { disabled, checked, first } = this.known;
+    const { grace_s } = this.settings;
+    if (disabled[version] !== undefined) return `version ${version} of '${name}' was withdrawn: ${disabled[version]}`;
+    const since_s = (Date.now() - Math.max(checked, first)) / 1000;
+    if (grace_s === null || since_s <= grace_s) return null;
+    return `'${name}' may answer for ${days(grace_s)} without news from its publisher, and had none for ${days(since_s)}: connect once`;
+  }
+
+  /** Look for an update now, and take it if it holds. Resolves with the state; what fails changes nothing in use. */
+  update() {
+    this.updating ??= this.tried().finally(() => (this.updating = null));
+    return this.updating;
+  }
+
+  async tried() {
+    try {
+      const done = await this.kept.alone(() => this.renew());
+      this.failures = 0;
+      this.tell(...(done ?? ["busy", "another page is taking the update"]));
+    } catch (error) {
+      this.failures++;
+      this.tell(...reasonOf(error));
+    }
+    return this.state;
+  }
+
+  /** Go back to the edition before this one, and not take this one again. */
+  async rollback(reason = "it was asked for") {
+    if (this.known.current === SHIPPED) return;
+    this.known.bad.push(this.known.current);
+    Object.assign(this.known, { current: this.known.previous, previous: SHIPPED });
+    await this.choose();
+    this.tell("rolled-back", `went back to version ${this.contract.version}: ${reason}`);
+  }
+
+  /** Give back the memory, and look no more. */
+  close() {
+    clearTimeout(this.timer);
+    return this.edition.model.close();
+  }
+
+  // ---- which edition is used
+
+  /** The newest edition that can be opened and proves itself here; at the last the one that was shipped. */
+  async choose() {
+    const { current, previous } = this.known;
+    for (const sequence of new Set([current, previous, SHIPPED])) {
+      try {
+        this.use(sequence, await this.opened(sequence));
+        break;
+      } catch (error) {
+        if (sequence === SHIPPED) throw error;
+        const [state, message] = reasonOf(error);
+        if (state === "rejected") this.known.bad.push(sequence);
+        this.tell("rolled-back", `the kept edition cannot be used, and one before it is: ${message}`);
+      }
+    }
+    const now = this.edition.sequence;
+    Object.assign(this.known, { current: now, previous: now === current ? previous : SHIPPED });
+    try {
+      await this.save();
+      if (now !== current) await this.kept.keepOnly([now]);
+    } catch (error) {
+      this.tell("unkept", `nothing can be kept on this device: ${error.message}`);
+    }
+  }
+
+  async opened(sequence) {
+    const read = (name) => this.read(sequence, name);
+    const model = await this.open(read);
+    if (sequence === SHIPPED || this.known.proven[sequence] === this.kept.agent) return model;
+    try {
+      await prove(model, parsed(await read("golden.json")));
+    } catch (error) {
+      await model.close();
+      throw error;
+    }
+    this.known.proven = { [this.known.current]: this.known.proven[this.known.current], [sequence]: this.kept.agent };
+    return model;
+  }
+
+  async read(sequence, name) {
+    if (sequence === SHIPPED) return this.shipped(name);
+    const bytes = await this.kept.read(sequence, name);
+    if (!bytes) throw new Held("damaged", `the kept ${name} is gone`);
+    return bytes;
+  }
+
+  /** The old edition answers what it was asked before; then its memory goes back. */
+  use(sequence, model) {
+    const old = this.edition;
+    this.edition = { sequence, model, calls: new Set() };
+    if (old) Promise.allSettled([...old.calls]).then(() => old.model.close());
+  }
+
+  // ---- updates
+
+  async renew() {
+    const { known } = this;
+    const update = await this.published();
+    const { sequence } = update;
+    known.newest = sequence;
+    known.checked = Date.now();
+    known.disabled = update.disabled;
+    await this.save();
+    if (update.needs > UNDERSTANDS) throw new Held("too-new", `version ${update.version} needs a newer client than this page or package has`);
+    if (known.disabled[update.version] !== undefined) return ["withdrawn", `version ${update.version} was withdrawn: ${known.disabled[update.version]}`];
+    if (known.bad.includes(sequence)) return ["rejected", `version ${update.version} failed on this device before, and is not tried again`];
+    const have = await this.files();
+    const same = have.get(update.files["contract.json"].sha256)?.sequence === known.current;
+    if (same || sequence <= Math.max(known.current, this.settings.sequence)) {
+      return ["current", `version ${this.contract.version} is the newest`];
+    }
+    const model = await this.taken(update, have);
+    Object.assign(known, { current: sequence, previous: known.current });
+    await this.save(); // from here on it is the one
+    this.use(sequence, model);
+    await this.kept.keepOnly([known.current, known.previous]);
+    return ["installed", `updated to version ${update.version}`];
+  }
+
+  /** What the publisher says, once it is known that it is he who does. */
+  async published() {
+    const { updates, trusted, name } = this.settings;
+    const update = await verified(new TextDecoder().decode(await fetched(new URL("update.json", updates), LOOK_MS)), trusted);
+    if (update.name !== name) throw new Held("foreign", `the update is of '${update.name}', this is '${name}'`);
+    if (update.sequence < this.known.newest) throw new Held("stale", "an older update than one that was seen before is offered: it is not taken");
+    return update;
+  }
+
+  /** The model of an update, all of its files on this device, whole and proven. What came before an interruption is used. */
+  async taken({ sequence, version, files }, have) {
+    try {
+      for (const [name, file] of Object.entries(files)) {
+        const there = await this.kept.read(sequence, name);
+        if (!there || (await sha256(there)) !== file.sha256) await this.kept.write(sequence, name, await this.file(name, file, have));
+      }
+      const model = await this.opened(sequence);
+      await this.kept.seal(sequence);
+      return model;
+    } catch (error) {
+      const [state, message] = reasonOf(error);
+      if (state === "rejected") this.known.bad.push(sequence);
+      if (["rejected", "no-room"].includes(state)) {
+        await this.kept.keepOnly([this.known.current, this.known.previous]);
+        await this.save();
+      }
+      throw new Held(state, `version ${version} is not taken: ${message}`);
+    }
+  }
+
+  async file(name, { sha256: digest, bytes: size }, have) {
+    const same = have.get(digest);
+    const bytes = same ? await this.read(same.sequence, same.name) : await fetched(new URL(`files/${digest}`, this.settings.updates), FETCH_MS);
+    if (bytes.length !== size || (await sha256(bytes)) !== digest) {
+      throw new Held("damaged", `its ${name} was cut off or changed on its way`);
+    }
+    return bytes;
+  }
+
+  /** The files that are here already, by digest: an update that shares some does not fetch them. */
+  async files() {
+    const have = new Map();
+    for (const sequence of new Set([this.known.previous, this.known.current])) {
+      const told = await this.read(sequence, "contract.json").catch(() => null);
+      if (!told) continue;
+      have.set(await sha256(told), { sequence, name: "contract.json" });
+      const { file, tokenizer } = parsed(told);
+      for (const each of [file, tokenizer?.file]) if (each) have.set(each.sha256, { sequence, name: each.path });
+    }
+    return have;
+  }
+
+  // ---- when, and what is told
+
+  /** Look after some time, and then again and again: soon where it failed, less and less so. */
+  look(in_s) {
+    const wait_s = () => (this.failures ? Math.min(this.settings.every_s, FIRST_RETRY_S * 2 ** (this.failures - 1)) : this.settings.every_s);
+    this.timer = setTimeout(() => this.update().finally(() => this.look(wait_s())), in_s * 1000);
+    this.timer.unref?.(); // a program may end meanwhile
+  }
+
+  async save() {
+    await this.kept.save(this.known);
+  }
+
+  tell(update, message) {
+    this.state = { update, message };
+    this.onchange(this);
+  }
+}
+
+/** The bytes at a URL. Throws Held. */
+async function fetched(url, most_ms) {
+  try {
+    const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(most_ms) });
+    if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    throw new Error(`the server answered ${response.status}`);
+  } catch (error) {
+    throw new Held("unreachable", `${url} cannot be read: ${error.message}`);
+  }
+}
+
+function reasonOf(error) {
+  if (error instanceof Held) return [error.state, error.message];
+  if (error.name === "QuotaExceededError" || error.code === "ENOSPC") return ["no-room", "there is no room for it on this device"];
+  if (error instanceof ServableError) return [error.code === "digest_mismatch" ? "damaged" : "rejected", error.message];
+  return ["rejected", `${error.name}: ${error.message}`];
+}
+
+function parsed(bytes) {
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+function days(seconds) {
+  return `${Math.round(seconds / 8640) / 10} days`;
+}
