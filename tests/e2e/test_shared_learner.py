@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import random
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
@@ -246,6 +250,79 @@ def test_a_learner_that_is_code_is_restored_in_the_sandbox_of_each_machine(fleet
     second.taught(slice(200, 210), "after it")
     assert second.answers(asked)[0] == 210
     assert sum(event.after - event.offset for event in fleet.events("code:1")) == 210
+
+
+def test_kills_at_random_and_a_database_that_sleeps_lose_nothing(fleet: Fleet) -> None:
+    machines = [fleet.add(workers=2), fleet.add()]
+    over = threading.Event()
+    acknowledged: set[str] = set()
+
+    def teach(client: int) -> None:
+        """One example after another, each sent again until it is acknowledged, to whichever machine."""
+        chance = random.Random(client)
+        for number in itertools.count():
+            key, row = f"{client}-{number}", (client * 131 + number * 7) % 500
+            while key not in acknowledged:
+                if over.is_set():
+                    return
+                with contextlib.suppress(httpx.TransportError):
+                    told = body(slice(row, row + 1), outcomes=labels(slice(row, row + 1)), id=key)
+                    if chance.choice(machines).http.post("/learn", json=told).status_code == 202:
+                        acknowledged.add(key)
+
+    def more(count: int) -> None:
+        before = len(acknowledged)
+        eventually(lambda: len(acknowledged) >= before + count, "more to be acknowledged")
+
+    def leader() -> Machine:
+        found: list[Machine] = []
+        eventually(lambda: bool(found.extend(each for each in machines if each.learns()) or found), "one to learn")
+        return found[0]
+
+    clients = [threading.Thread(target=teach, args=(number,)) for number in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        for victim in (b"servable.online.process", b"servable.app", b"servable.online.process", b"servable.app"):
+            more(30)
+            pids = leader().processes()
+            os.kill(next(pid for pid in pids if victim in Path(f"/proc/{pid}/cmdline").read_bytes()), signal.SIGKILL)
+        more(30)
+        with asleep(fleet.url):
+            eventually(lambda: "does not answer" in "".join(each.server.log() for each in machines), "it to be missed")
+            for machine in machines:
+                machine.answers(slice(0, 5))
+        more(30)
+    finally:
+        over.set()
+        for client in clients:
+            client.join()
+
+    journal = [decode(event.body) for event in fleet.events() if event.after > event.offset]
+    assert acknowledged <= {key for event in journal for key in event.ids}
+    description = spec.read(fleet.model)
+    fold = guarded_fold(lambda: spec.make(description, spec.signature_of(description)))
+    for event in journal:
+        fold.apply(Entry(fold.offset, event))
+    assert fold.learned == len({key for event in journal for key in event.ids})
+    told = fold.learner.predict(Batch({"x": body_of(slice(0, 100))}))["probabilities"].ravel().tolist()
+    for machine in machines:
+        eventually(lambda machine=machine: machine.answers(slice(0, 100)) == (fold.offset, told), "the last state")
+
+
+@contextlib.contextmanager
+def asleep(url: str) -> Iterator[None]:
+    """All processes of a PostgreSQL, stopped."""
+    data = Path(url.partition("host=")[2]) / "data"
+    first = int((data / "postmaster.pid").read_text().split()[0])
+    pids = [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def epochs(fleet: Fleet) -> list[int]:

@@ -11,6 +11,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -56,6 +57,8 @@ class Teacher:
         self._applied: list[tuple[int, int, asyncio.Future[None]]] = []
         self._count = itertools.count()
         self._asked: deque[asyncio.Future[bytes]] = deque()
+        self.heard = threading.Event()
+        """Set once it is known what the learner has learned."""
         self.on_close: Callable[[], None] = lambda: None
         """Called with the end."""
         self._task = asyncio.ensure_future(self._keep())
@@ -193,6 +196,7 @@ class Teacher:
         if self._on_state is not None and state:
             self._on_state(progress, state)
         self.progress = progress
+        self.heard.set()
         while self._applied and self._applied[0][0] <= progress.offset:
             _, _, future = heapq.heappop(self._applied)
             if not future.done():

@@ -6,6 +6,7 @@ Called by the host, on its loading thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from functools import partial
 from pathlib import Path
@@ -32,8 +33,12 @@ if TYPE_CHECKING:
     from servable.online.teacher import Teacher
 
 MOST_PROCESSES: Final = 64
+SHARED_S: Final = 10.0
+"""For what machines share of a learner to come here."""
 HOP_S: Final = 0.0001
 """What a call costs more in another process: the batches of a lane grow with it."""
+
+logger = logging.getLogger("servable.server")
 
 
 class Loader:
@@ -42,7 +47,7 @@ class Loader:
     def __init__(self, channel: Channel, settings: Settings, *, keeps: bool = False) -> None:
         self._channel = channel
         self._settings = settings
-        self._keeps = keeps and bool(settings.learning_url)
+        self._keeps = keeps
         self._loop = asyncio.get_running_loop()
 
     def load(self, target: Target) -> Loaded:
@@ -89,9 +94,17 @@ class Loader:
         return loaded._replace(model=model)
 
     def _share(self, teacher: Teacher, target: Target, hosted: Hosted) -> None:
-        """Link its process to those of other machines, where machines share learners, and this door is to."""
-        if not self._keeps:
+        """Where machines share learners: link its process to those of others, if this door is to; then wait until it is
+        known what these have learned. Without their database it is served as it was packed.
+        """
+        if not self._settings.learning_url:
             return
+        if self._keeps:
+            self._keep(teacher, target, hosted)
+        if not teacher.heard.wait(SHARED_S):
+            logger.warning("%s answers as it was packed: what other machines have learned is not known", target.name)
+
+    def _keep(self, teacher: Teacher, target: Target, hosted: Hosted) -> None:
         from servable.online.fleet.keeper import Keeper
         from servable.online.fleet.ledger import Ledger
         from servable.online.fleet.tables import database_of

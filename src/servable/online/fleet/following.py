@@ -24,6 +24,8 @@ class Following:
         """`make` gives the learner as it was packed."""
         self._learner = None if states else make()
         self._offset = self._learned = 0
+        self._knows = False
+        """Whether it was told of a state."""
         self._state = b""
         self._report: dict[str, Any] = {}
         self._watching: list[Door] = []
@@ -44,6 +46,7 @@ class Following:
             logger.exception("the state that another machine published is not understood here: are libraries the same?")
             return
         self._offset, self._learned, self._state = offset, learned, state
+        self._knows = True
         for door in self._watching:
             self._show(door)
 
@@ -61,9 +64,10 @@ class Following:
             _send(door, frame)
 
     def watch(self, door: Door) -> None:
-        """Let it have every state from now on."""
+        """Let it have the newest state, once that is known, and every one from now on."""
         self._watching.append(door)
-        self._show(door)
+        if self._knows:
+            self._show(door)
 
     def forget(self, door: Door) -> None:
         """It is gone."""

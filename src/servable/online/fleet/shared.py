@@ -48,7 +48,7 @@ class Link:
         except (OSError, Hangup, BadFrame) as error:
             with contextlib.suppress(OSError):  # half a frame may have come: nothing more is understood here
                 self.door.sock.shutdown(socket.SHUT_RDWR)
-            raise NotReady("the shared journal does not answer: send it again", retry_after_s=AGAIN_S) from error
+            raise NotReady("the shared journal does not answer", retry_after_s=AGAIN_S) from error
         if done.problem is not None:
             raise done.problem.error()
         return done.page
