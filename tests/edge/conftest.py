@@ -43,6 +43,14 @@ action = "answer"
 answer = { prediction = 1.5 }
 
 [[rules]]
+name = "strange"
+distance = "mahalanobis"
+columns = ["income", "city", "kind"]
+within = 0.9
+action = "answer"
+answer = { prediction = 2.5 }
+
+[[rules]]
 name = "cheap"
 when = "output.prediction < 300"
 action = "refuse"

@@ -31,7 +31,7 @@ def asked(module: str, script: str, given: Any) -> Any:
     code = f"import * as m from {json.dumps(str(CLIENT / module))};\nconst given = {json.dumps(given)};\n"
     code += f"console.log(JSON.stringify({script}));"
     done = subprocess.run(
-        ["node", "--input-type=module", "--eval", code], capture_output=True, text=True, check=False, timeout=60
+        ["node", "--input-type=module"], input=code, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -20,8 +20,8 @@ from servable.edge.texts import VOCABULARY
 from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
 
 SCRIPTS: Final = (
-    "browser.js", "node.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js", "settings.js",
-    "index.d.ts",
+    "browser.js", "node.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
+    "settings.js", "index.d.ts",
 )  # fmt: skip
 LIFE: Final = ("life.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js")
 """Beside them only where an export goes on after it is made."""
@@ -29,7 +29,7 @@ TOKENIZER: Final = "wordpiece.js"
 """Beside the client's scripts only where a model takes texts by tokens."""
 NOT_OF_PAGE: Final = ("node.js", "kept_node.js", "index.d.ts", "package.json")
 SCRIPTS_OF_PAGE: Final = (
-    "browser.js", "model.js", "contract.js", "rules.js", "tensors.js", "text.js", "settings.js",
+    "browser.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js", "settings.js",
 )  # fmt: skip
 WEBGPU: Final = "webgpu"
 PAGE: Final = ("index.html", "page.js", "page.css", "worker.js")

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from servable.bundles.guard import calibration_of
@@ -18,18 +19,23 @@ from servable.edge.edition import Edition
 from servable.edge.texts import VOCABULARY
 from servable.rules.compile import Compiled, compiled
 from servable.rules.conformal import quantile
+from servable.rules.distance import FittedDistance
+from servable.rules.encoding import Scale
 from servable.rules.outputs import Around
-from servable.rules.tests import BoundsTest, CategoriesTest, ExpressionTest, IntervalTest, Test
+from servable.rules.tests import BoundsTest, CategoriesTest, DistanceTest, ExpressionTest, IntervalTest, Test
 
 CONTRACT: Final = "contract.json"
 MODEL: Final = "model.onnx"
 MOST_SHOWN: Final = 20
+ROUNDING: Final = 1e-9
+"""A limit is the distance of a row of training: sums in another order must not put that row beyond it."""
 
 
 def contract_of(edition: Edition) -> dict[str, Any]:
     """The contract of an edition."""
     bundle, model = edition.bundle, edition.model
-    ready = compiled(bundle.manifest.rules, bundle.signature, calibration_of(bundle))
+    learned = calibration_of(bundle)
+    ready = compiled(bundle.manifest.rules, bundle.signature, learned)
     outside = ready.signature
     return {
         "name": bundle.name,
@@ -48,7 +54,7 @@ def contract_of(edition: Edition) -> dict[str, Any]:
         },
         "labels": bundle.manifest.labels,
         "tokenizer": _tokenizer(edition),
-        **_rules(ready),
+        **_rules(ready, {} if learned is None else learned.distances),
     }
 
 
@@ -91,21 +97,21 @@ def _limit(field: Field, value: float | None, word: str) -> dict[str, Any] | Non
     return {"value": rounded, "expected": f"{word} {value:g}"}
 
 
-def _rules(ready: Compiled) -> dict[str, Any]:
+def _rules(ready: Compiled, distances: Mapping[str, FittedDistance]) -> dict[str, Any]:
     places = {
         name: {"field": at.field.name, "datatype": at.field.datatype, "at": at.at, "width": at.width,
                "answered": at.answered}
         for name, at in ready.places.items()
     }  # fmt: skip
     return {
-        "rules": [_rule(test, places) for test in ready.tests],
+        "rules": [_rule(test, places, distances) for test in ready.tests],
         "places": places,
         "around": [_around(around) for around in ready.around],
         "fixed": {name: {output: _row(values) for output, values in row.items()} for name, row in ready.fixed.items()},
     }
 
 
-def _rule(test: Test, places: Mapping[str, Any]) -> dict[str, Any]:
+def _rule(test: Test, places: Mapping[str, Any], distances: Mapping[str, FittedDistance]) -> dict[str, Any]:
     rule = test.rule
     told: dict[str, Any] = {
         "name": rule.name,
@@ -125,11 +131,24 @@ def _rule(test: Test, places: Mapping[str, Any]) -> dict[str, Any]:
         told["allowed"] = [str(each) for each in rule.allowed] if text else _numbers(rule.allowed, test.field)
     elif isinstance(test, ExpressionTest):
         told |= {"when": _tree(test.expression), "columns": sorted(set(columns_in(test.expression)))}
+    elif isinstance(test, DistanceTest):
+        told |= {"limit": test.limit * (1 + ROUNDING), **_distance(distances[rule.name])}
     elif isinstance(test, IntervalTest):
         names = [name for name in places if name.startswith(f"{test.column}[")]
         narrow = any(places[name]["datatype"] == "FP32" for name in names)
         told |= {"columns": names, "widest": rule.widest, "most": rule.most, "narrow": narrow}
     return told
+
+
+def _distance(fitted: FittedDistance) -> dict[str, Any]:
+    """What a distance is measured with. The distances of training rows stay here: a device needs the limit alone."""
+    scales = [{"name": name, **_scale(scale)} for name, scale in fitted.encoding.columns.items()]
+    trees = None if fitted.trees is None else msgspec.to_builtins(fitted.trees)
+    return {"scales": scales, "whitening": fitted.whitening, "trees": trees}
+
+
+def _scale(scale: Scale) -> dict[str, Any]:
+    return {name: getattr(scale, name) for name in ("mean", "std", "bits", "strange", "text")}
 
 
 def _held(test: Test, value: float | str) -> Any:

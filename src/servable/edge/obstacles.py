@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from servable.domain.bundle import Bundle
+from servable.domain.rule import Rule
 from servable.edge.edition import TEXTS
 from servable.edge.texts import tokenizer_of
 from servable.errors import Unsupported
@@ -120,8 +121,14 @@ def _of_rules(bundle: Bundle) -> Iterator[Obstacle]:
                 f"rule {rule.name!r} hands rows over to {rule.fallback!r}, which is not on the device",
                 'Give the version for devices a rule with action "answer" or "refuse": servable rules apply',
             )
-        if rule.distance:
+        if rule.distance and (dates := _dates(bundle, rule)):
             yield Obstacle(
-                f"rule {rule.name!r} measures the distance from the training data, which would go to the device too",
-                "Give the version for devices bounds in its place: servable rules suggest, servable rules apply",
+                f"rule {rule.name!r} measures the distance of dates ({', '.join(dates)}), which devices do not",
+                "Name the other columns in its 'columns': servable rules apply",
             )
+
+
+def _dates(bundle: Bundle, rule: Rule) -> list[str]:
+    """The dates among the columns of a distance."""
+    own = [field.name for field in bundle.signature.inputs if field.content == "date"]
+    return [name for name in own if not rule.columns or name in rule.columns]

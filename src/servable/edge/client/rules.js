@@ -2,6 +2,7 @@
 // is compiled or evaluated as code, so that a page may forbid both.
 
 import { ServableError } from "./contract.js";
+import { distance } from "./distance.js";
 import { cut, general, quoted, ranges } from "./text.js";
 
 const DECIDING = ["refuse", "answer"];
@@ -67,6 +68,7 @@ const FIRES = {
   },
   categories: (rule, column) => !missing(column(rule.column)) && !rule.allowed.includes(column(rule.column)),
   missing: (rule, column) => missing(column(rule.column)),
+  distance: (rule, column) => distance(rule, column) > rule.limit,
   expression: (rule, column) => evaluate(rule.when, column) === true,
   interval: (rule, column) => {
     const size = sizeOf(rule, column);
@@ -84,6 +86,7 @@ function sizeOf(rule, column) {
 function got(rule, column, places) {
   const one = (name) => shown(column(name), places[name].datatype);
   if (rule.judges === "expression") return rule.columns.map((name) => `${name} = ${one(name)}`).join(", ");
+  if (rule.judges === "distance") return general(distance(rule, column), 4);
   return rule.judges === "interval" ? general(sizeOf(rule, column)) : one(rule.column);
 }
 
