@@ -15,8 +15,9 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel
 from servable.online import messages
 from servable.online.delayed import Delayed
-from servable.online.event import Examples, Given, column, columns
+from servable.online.event import Examples, Given, array, column, columns
 from servable.online.fold import Fold
+from servable.online.groups import groups
 from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine
 from servable.online.intake import Intake
@@ -107,3 +108,15 @@ def test_an_outcome_of_which_no_answer_is_known_is_learned_all_the_same() -> Non
     sent = Examples(0.0, "", ("a", "b"), (0, 0), columns(Batch({"x": x})), column("", y))
     assert fold.apply(Entry(0, sent)) == 2
     assert fold.delayed.report() == {"examples": 0}
+
+
+def test_questions_that_are_taken_together_keep_their_answers() -> None:
+    asked = [
+        messages.Asked((key,), columns(Batch({"x": CANCER[0][:1]})), column("label", np.array([answer])))
+        for key, answer in (("a", 1), ("b", 0))
+    ]
+    (group,) = groups(asked)
+    assert isinstance(group.lesson, messages.Asked) and group.lesson.answers is not None
+    assert group.lesson.ids == ("a", "b")
+    assert array(group.lesson.answers).tolist() == [1, 0]
+    assert len(list(groups([asked[0], messages.Asked(("c",), asked[0].columns)]))) == 2

@@ -45,7 +45,7 @@ def groups(lessons: Sequence[Lesson]) -> Iterator[Group]:
 def _kind(lesson: Lesson) -> Kind:
     """What lessons must have in common."""
     if isinstance(lesson, Asked):
-        return (Asked, *map(_form, lesson.columns))
+        return (Asked, lesson.answers and _form(lesson.answers), *map(_form, lesson.columns))
     if isinstance(lesson, Outcomes):
         return (Outcomes, lesson.source, _form(lesson.outcomes))
     return (Examples, lesson.source, _form(lesson.outcomes), *map(_form, lesson.columns))
@@ -78,7 +78,8 @@ def _joined(parts: Sequence[Lesson]) -> Lesson:
     if outcomes:
         versions = tuple(version for part in outcomes for version in part.versions)
         return Outcomes(outcomes[0].source, ids, versions, _column([part.outcomes for part in outcomes]))
-    return Asked(ids, _columns(part.columns for part in asked))
+    answers = [part.answers for part in asked if part.answers is not None]
+    return Asked(ids, _columns(part.columns for part in asked), _column(answers) if answers else None)
 
 
 def _columns(parts: Iterable[tuple[Column, ...]]) -> tuple[Column, ...]:
