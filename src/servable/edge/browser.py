@@ -36,8 +36,12 @@ PAGE: Final = ("index.html", "page.js", "page.css", "worker.js")
 
 
 def client_text(name: str) -> str:
-    """A file of the client."""
-    return (files("servable.edge") / "client" / name).read_text(encoding="utf-8")
+    """A file of the client as it goes: of scripts, indentation and lines of comment stay here, a fifth of them."""
+    text = (files("servable.edge") / "client" / name).read_text(encoding="utf-8")
+    if not name.endswith(".js"):
+        return text
+    lines = map(str.strip, text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith(("//", "/**", "* "))) + "\n"
 
 
 def write(edition: Edition, folder: Path, options: frozenset[str]) -> None:
