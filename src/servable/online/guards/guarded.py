@@ -217,7 +217,7 @@ class Guarded:
         # One window in a row: what comes again after it is no accident, and the competition judges it.
         may = not self._went_back
         self._went_back = False
-        unsteady = float(np.median(self._shifts)) if self._shifts else 0.0
+        unsteady = float(np.median(self._shifts)) if len(self._shifts) >= 5 else np.inf
         if not np.isfinite(moved) or (may and moved > self.limits.most_shift + unsteady):
             self._take_back("the answers to the probe rows moved too far")
             return
@@ -227,7 +227,9 @@ class Guarded:
         if not self._undo.keep(self.limits.most_bytes):
             self._take_back("the model outgrew its limit")
             return
-        self._steps, self._shifts = [*self._steps, step][-20:], [*self._shifts, moved][-20:]
+        self._steps = [*self._steps, step][-20:]
+        if self._probe.settled:
+            self._shifts = [*self._shifts, moved][-20:]
         self._weights = weights
         if self._age >= self.limits.champion_every and self._competition.calm:
             self._champion, self._next_champion = self._next_champion, self._undo.base

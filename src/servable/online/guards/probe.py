@@ -40,6 +40,11 @@ class Probe:
             self._asked = Batch.join(list(self._recent)).slice(self._held - self._rows, self._held)
             self.forget(model)
 
+    @property
+    def settled(self) -> bool:
+        """Whether there are rows to ask about."""
+        return self._asked is not None
+
     def look(self, model: Model) -> float:
         """How far the answers have moved since the last look, on average: 0 to 1; infinite if one is no number."""
         if self._asked is None:
