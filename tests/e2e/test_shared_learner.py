@@ -23,6 +23,7 @@ import sqlalchemy as sa
 import servable
 from servable.domain.batch import Batch
 from servable.online.event import decode
+from servable.online.fleet.last import Last
 from servable.online.fleet.ledger import Ledger
 from servable.online.fleet.tables import EVENTS, database_of
 from servable.online.fold import Fold
@@ -43,7 +44,7 @@ class Machine:
 
     def __init__(self, folder: Path, model: Path, database: str, **settings: Any) -> None:
         folder.mkdir()
-        self.home = folder / "home"
+        self.home = settings.get("home", folder / "home")
         shared = {"workers": 1, "learning_url": database, "learning_lease_s": LEASE_S, **settings}
         self.server = Serving(folder, model, **shared).ready()
         url = f"http://{self.server.host}:{self.server.port}/v2/models/{model.stem}"
@@ -308,6 +309,22 @@ def test_kills_at_random_and_a_database_that_sleeps_lose_nothing(fleet: Fleet) -
     told = fold.learner.predict(Batch({"x": body_of(slice(0, 100))}))["probabilities"].ravel().tolist()
     for machine in machines:
         eventually(lambda machine=machine: machine.answers(slice(0, 100)) == (fold.offset, told), "the last state")
+
+
+def test_a_machine_that_starts_without_the_database_answers_as_it_last_did(fleet: Fleet) -> None:
+    first = fleet.add()
+    eventually(first.learns, "the first machine to learn")
+    offset = first.taught(slice(0, 40), "all")
+    kept = first.home / "online" / "cancer" / "1" / "last.state"
+    eventually(lambda: kept.exists() and (found := Last(kept).read()) is not None and found.offset == offset, "a copy")
+    before = first.answers(slice(0, 100))
+    first.all(signal.SIGKILL)
+    first.server.process.wait()
+    with asleep(fleet.url):
+        again = fleet.add(home=first.home)
+        assert again.answers(slice(0, 100)) == before
+        assert again.http.post("/learn", json=body(slice(0, 1), outcomes=labels(slice(0, 1)))).status_code == 503
+    assert again.taught(slice(40, 50), "later") == offset + 10
 
 
 @contextlib.contextmanager

@@ -30,12 +30,14 @@ def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     states = not runtime(bundle.manifest.format).isolated
     folder = Path(load.journal)
     if load.shared:
+        from servable.online.fleet.last import Last
         from servable.online.fleet.member import Member
 
         # The keeper publishes the state of any learner, so it is always sent; doors take it where they answer.
         member = Member(
             make,
             lambda *shared: Teaching(make, bundle.signature, folder, libraries, habits, states=True, shared=shared),
+            Last(folder / "last.state"),
             states=states,
         )
         return member, member

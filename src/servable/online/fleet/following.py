@@ -24,7 +24,7 @@ class Following:
         """`make` gives the learner as it was packed."""
         self._learner = None if states else make()
         self._offset = self._learned = 0
-        self._knows = False
+        self.knows = False
         """Whether it was told of a state."""
         self._state = b""
         self._report: dict[str, Any] = {}
@@ -46,7 +46,7 @@ class Following:
             logger.exception("the state that another machine published is not understood here: are libraries the same?")
             return
         self._offset, self._learned, self._state = offset, learned, state
-        self._knows = True
+        self.knows = True
         for door in self._watching:
             self._show(door)
 
@@ -66,7 +66,7 @@ class Following:
     def watch(self, door: Door) -> None:
         """Let it have the newest state, once that is known, and every one from now on."""
         self._watching.append(door)
-        if self._knows:
+        if self.knows:
             self._show(door)
 
     def forget(self, door: Door) -> None:

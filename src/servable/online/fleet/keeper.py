@@ -84,6 +84,7 @@ class Keeper:
 
     async def _life(self) -> None:
         reader, self._writer = await asyncio.open_unix_connection(self._address)
+        await reader.readexactly(HEADER.size)  # its WELCOME: who learns must be there before it is to
         self._say(said.KEEP)
         self._told = ""
         self._post.forget()

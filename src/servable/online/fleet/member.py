@@ -7,7 +7,10 @@ share; and follows again when it must not, or cannot, go on. What doors bring me
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
+from time import monotonic
+from typing import Final
 
 import orjson
 
@@ -19,11 +22,17 @@ from servable.errors import NotReady, ServableError
 from servable.online import messages
 from servable.online.fleet import said
 from servable.online.fleet.following import Following
+from servable.online.fleet.last import Last
 from servable.online.fleet.shared import Link, SharedJournal, SharedSnapshots
 from servable.online.teaching import Taught, Teaching
 from servable.wire.frames import UNREADABLE, BadFrame
 
+PATIENCE_S: Final = 8.0
+"""With the database; less than a door waits."""
+
 Teach = Callable[[SharedJournal, SharedSnapshots], Teaching]
+
+logger = logging.getLogger("servable.online")
 
 
 class Member:
@@ -31,13 +40,15 @@ class Member:
 
     concurrent = False
 
-    def __init__(self, make: Callable[[], Learner], teach: Teach, *, states: bool) -> None:
-        """`make` gives the learner as it was packed; `teach` what learns, from a journal; `states`: doors answer
-        themselves, and are sent them.
+    def __init__(self, make: Callable[[], Learner], teach: Teach, last: Last, *, states: bool) -> None:
+        """`make` gives the learner as it was packed; `teach` what learns, from a journal; `last` holds the newest state
+        that was known here before; `states`: doors answer themselves, and are sent them.
         """
         self._make = make
         self._teach = teach
         self._states = states
+        self._last = last
+        self._patient_until: float | None = monotonic() + PATIENCE_S
         self._following = Following(make, states=states)
         self._teaching: tuple[Teaching, SharedJournal] | None = None
         self._link: Link | None = None
@@ -100,12 +111,34 @@ class Member:
             if journal.lost is not None:
                 self._step_down()
                 self._tell_keeper(journal.lost)
+            elif self._last.due_ms(teaching.fold.offset) == 0:
+                self._last.keep(self._state(teaching))
+        elif self._patient_s() == 0:
+            self._remember()
 
     def pause_ms(self) -> int | None:
         """How long there is nothing to do, unless a frame comes; None: for ever."""
         if self._link is not None and self._link.later:
             return 0
-        return None if self._teaching is None else self._teaching[0].pause_ms()
+        if self._teaching is not None:
+            teaching = self._teaching[0]
+            pauses = (teaching.pause_ms(), self._last.due_ms(teaching.fold.offset))
+            return min((pause for pause in pauses if pause is not None), default=None)
+        patient_s = self._patient_s()
+        return None if patient_s is None else int(patient_s * 1000) + 1
+
+    def _patient_s(self) -> float | None:
+        """How long it still waits for a state from elsewhere, before its own last one answers; None: it does not."""
+        if self._following.knows or self._patient_until is None:
+            return None
+        return max(self._patient_until - monotonic(), 0.0)
+
+    def _remember(self) -> None:
+        self._patient_until = None
+        found = self._last.read()
+        if found is not None:
+            logger.warning("what other machines have learned is not known: the last state that was, answers")
+            self._following.follow(found.offset, found.learned, found.state)
 
     # ---- what the keeper says
 
@@ -118,6 +151,8 @@ class Member:
             found = said.read(body, said.State)
             if self._teaching is None:
                 self._following.follow(found.offset, found.learned, found.state)
+                if self._last.due_ms(found.offset) == 0:
+                    self._last.keep(found)
         elif kind == said.REPORT:
             if self._teaching is None:
                 self._following.told(orjson.loads(body))
@@ -149,11 +184,14 @@ class Member:
         if self._teaching is None:
             return
         teaching, self._teaching = self._teaching[0], None
-        fold = teaching.fold
+        state = self._state(teaching)
         self._following = Following(self._make, states=self._states)
-        self._following.follow(fold.offset, fold.learned, teaching.guarded.answering.snapshot())
+        self._following.follow(state.offset, state.learned, state.state)
         for door in self._watching:
             self._following.watch(door)
+
+    def _state(self, teaching: Teaching) -> said.State:
+        return said.State(teaching.fold.offset, teaching.fold.learned, teaching.guarded.answering.snapshot())
 
     def _show(self, door: Door) -> None:
         if self._teaching is None:
