@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 from sklearn.datasets import load_breast_cancer
 
 import servable
@@ -19,6 +20,7 @@ from tests.cli.command import Ended
 from tests.cli.command import servable as command
 from tests.e2e.serving import Serving, eventually
 
+pytestmark = pytest.mark.faults
 X, Y = load_breast_cancer(return_X_y=True)
 INPUTS = ["radius", "texture", "perimeter", "area"]
 CLASSES = ["malignant", "benign"]
