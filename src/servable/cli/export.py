@@ -21,7 +21,9 @@ class Target(StrEnum):
     """Where the model goes."""
 
     browser = "browser"
+    mobile = "mobile"
     desktop = "desktop"
+    react_native = "react-native"
 
 
 def export(

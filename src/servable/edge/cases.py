@@ -56,11 +56,15 @@ def bodies(bundle: Bundle, signature: Signature, given: Batch | None = None, *, 
 
 def plain_body(bundle: Bundle) -> Body:
     """One good row, to measure time with."""
-    golden = golden_rows(bundle)
-    if not bundle.signature.batched:
-        return tensors_of(bundle.signature.example() if golden is None else golden, bundle.signature)
-    plain = _plain(bundle.signature.example() if golden is None else golden.slice(0, 1), bundle.signature)
-    return {"rows": [as_javascript(row) for row in plain]}
+    golden = golden_rows(bundle) or bundle.signature.example()
+    return body_of(golden.slice(0, 1) if bundle.signature.batched else golden, bundle.signature)
+
+
+def body_of(batch: Batch, signature: Signature) -> Body:
+    """A batch as the body of a request: in rows, where the model has any."""
+    if not signature.batched:
+        return tensors_of(batch, signature)
+    return {"rows": [as_javascript(row) for row in _plain(batch, signature)]}
 
 
 def golden_bodies(bundle: Bundle) -> list[Body]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from servable.edge import browser, desktop, inline
+from servable.edge import browser, desktop, inline, mobile, react_native
 from servable.edge.target import Target
 
-TARGETS: Final[dict[str, Target]] = {target.name: target for target in (browser.TARGET, inline.TARGET, desktop.TARGET)}
+_MODULES: Final = (browser, inline, desktop, mobile, react_native)
+TARGETS: Final[dict[str, Target]] = {module.TARGET.name: module.TARGET for module in _MODULES}
