@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Allow an address other than loopback without keys."""
     allowed_hosts: tuple[str, ...] = ()
     """Host headers that are answered, besides those of the address bound. `*` allows all."""
+    allowed_origins: tuple[str, ...] = ()
+    """Pages of other origins (`https://app.example.com`) that may ask for predictions and tell outcomes."""
 
     max_body_bytes: int = 64 * MIB
     """A request's body as it comes, of either door."""

@@ -43,9 +43,11 @@ def export(
     no_proof: Annotated[
         bool, typer.Option("--no-proof", help="Do not ask it where it will run; the export says so.")
     ] = False,
-    updates: Annotated[str | None, typer.Option(help="Where it looks for newer editions.", metavar="URL")] = None,
+    updates: Annotated[str, typer.Option(help="Where it looks for newer editions.", metavar="URL")] = "",
     trust: Annotated[list[str] | None, typer.Option(help="Whose updates it takes: public keys.", metavar="KEY")] = None,
     grace_days: Annotated[float | None, typer.Option(help="It stops after so long without news.", metavar="N")] = None,
+    server: Annotated[str, typer.Option(help="Who answers where the device cannot.", metavar="URL")] = "",
+    slowest: Annotated[float | None, typer.Option(help="Where it takes longer, too.", metavar="MS")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,9 +69,7 @@ def export(
         raise UsageError("--max-latency is measured on the device, which --no-proof leaves out: drop one of them")
     if inline and target is not Target.browser:
         raise UsageError(f"--inline makes a page: it is for --target browser, not for {target.value}")
-    if updates is None and (trust or grace_days is not None):
-        raise UsageError("--trust and --grace-days are about updates: add --updates URL")
-    life = None if updates is None else life_of(updates, trust or (), grace_days)
+    life = life_of(updates, trust or (), grace_days, server=server, slowest_ms=slowest)
     limits = Limits(max_bytes, max_latency, max_loss, variant)
     place = Place(home)
     found = place.target(ref)

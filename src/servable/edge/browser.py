@@ -23,7 +23,7 @@ SCRIPTS: Final = (
     "browser.js", "node.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
     "settings.js", "index.d.ts",
 )  # fmt: skip
-LIFE: Final = ("life.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js")
+LIFE: Final = ("life.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js")
 """Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"
 """Beside the client's scripts only where a model takes texts by tokens."""

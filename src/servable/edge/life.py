@@ -26,14 +26,17 @@ EVERY_S: Final = 21_600.0
 
 class Life(msgspec.Struct, frozen=True):
     """`updates` is the folder of updates, a URL; `trusted` are public keys in base64. It looks every `every_s` seconds,
-    and answers no more once it had no news for `grace_s` (None: it does all the same). The export fills in `name`,
+    and answers no more once it had no news for `grace_s` (None: it does all the same). Where the device cannot or may
+    not answer, or takes longer than `slowest_ms`, the `server` is asked, if there is one. The export fills in `name`,
     `sequence` (of updates the latest counts, and older ones than the export are none), and `golden`.
     """
 
-    updates: str
-    trusted: tuple[str, ...]
+    updates: str = ""
+    trusted: tuple[str, ...] = ()
     every_s: float = EVERY_S
     grace_s: float | None = None
+    server: str = ""
+    slowest_ms: float | None = None
     name: str = ""
     sequence: int = 0
     golden: bytes = b""
@@ -55,15 +58,30 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def life_of(updates: str, trusted: Sequence[str], grace_days: float | None = None) -> Life:
-    """From what people say: keys are base64 or PEM files. Raises UsageError."""
-    parts = urlsplit(updates)
-    if parts.scheme not in {"https", "http"} or not parts.netloc:
-        raise UsageError(f"{updates!r} is no place for updates: expected a URL of a folder, https://…")
-    if not trusted:
+def life_of(
+    updates: str = "", trusted: Sequence[str] = (), grace_days: float | None = None, *, server: str = "",
+    slowest_ms: float | None = None,
+) -> Life | None:  # fmt: skip
+    """From what people say: keys are base64 or PEM files. None where they say nothing. Raises UsageError."""
+    if not updates and (trusted or grace_days is not None):
+        raise UsageError("--trust and --grace-days are about updates: add --updates URL")
+    if updates and not trusted:
         raise UsageError("an export that takes updates must know whose: name a public key with --trust")
-    if grace_days is not None and grace_days <= 0:
-        raise UsageError(f"--grace-days is {grace_days:g}: expected more than 0")
-    folder = updates if updates.endswith("/") else f"{updates}/"
+    if slowest_ms is not None and not server:
+        raise UsageError("--slowest says when a server answers instead: add --server URL")
+    for name, value in (("--grace-days", grace_days), ("--slowest", slowest_ms)):
+        if value is not None and value <= 0:
+            raise UsageError(f"{name} is {value:g}: expected more than 0")
+    if not updates and not server:
+        return None
     grace_s = None if grace_days is None else grace_days * DAY_S
-    return Life(folder, tuple(map(public_key, trusted)), grace_s=grace_s)
+    keys = tuple(map(public_key, trusted))
+    return Life(_folder(updates), keys, grace_s=grace_s, server=_folder(server), slowest_ms=slowest_ms)
+
+
+def _folder(url: str) -> str:
+    """The URL as one that names can be put behind; empty stays empty."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in {"https", "http"} or not parts.netloc):
+        raise UsageError(f"{url!r} is no URL of a folder, or of a server: expected https://…")
+    return url if not url or url.endswith("/") else f"{url}/"

@@ -120,7 +120,7 @@ def _edition(export: Path, key: Path, *, unproven: bool) -> Update:
         life = msgspec.json.decode((export / "package.json").read_bytes(), type=_Package).servable.life
         proof = msgspec.json.decode((export / JSON).read_bytes(), type=_Proof)
         names = [CONTRACT, contract.file.path, *([contract.tokenizer.file.path] if contract.tokenizer else []), GOLDEN]
-        if life is None:
+        if life is None or not life.trusted:
             raise UsageError(f"{str(export)!r} takes no updates, so nobody waits for any: export it with --updates URL")
         files = {name: _file((export / name).read_bytes()) for name in names}
     except (OSError, msgspec.MsgspecError) as error:

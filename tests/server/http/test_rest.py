@@ -21,6 +21,7 @@ from servable.errors import InvalidInput
 from servable.server.access.keys import Keys
 from servable.server.http.parts import Offer
 from servable.server.http.rest import SAFE_HEADERS
+from tests.packed import scaler
 from tests.server.declared import models
 from tests.server.rest_served import Served, served
 
@@ -398,6 +399,25 @@ def test_allowed_hosts_are_answered(tmp_path: Path) -> None:
         assert door.get("/v2", headers={"Host": "localhost"}).status_code == 200
     with served(tmp_path, {}, allowed_hosts=("*",)) as door:
         assert door.get("/v2", headers={"Host": "anything"}).status_code == 200
+
+
+def test_pages_that_are_named_may_ask_for_predictions_and_nothing_else(tmp_path: Path) -> None:
+    page = "https://app.example.com"
+    with served(tmp_path, {"linear": {"1": scaler(tmp_path / "m.onnx")}}, allowed_origins=(page,)) as door:
+        path, asks = "/v2/models/linear/infer", {"Origin": page, "Access-Control-Request-Method": "POST"}
+        before = door.http.request("OPTIONS", door.url + path, headers=asks)
+        assert before.status_code == 204
+        assert before.headers["access-control-allow-origin"] == page
+        assert "authorization" in before.headers["access-control-allow-headers"]
+        answer = door.post(path, json={"rows": [{"x": [1.0, 2.0]}]}, headers={"Origin": page})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, page)
+        assert answer.headers["vary"] == "origin"
+        for origin, strange in ((page, "/v2/repository/models/linear/load"), ("https://example.com", path)):
+            refused = door.post(strange, json={}, headers={"Origin": origin})
+            assert refused.status_code == 403
+            assert "allow-origin" not in " ".join(refused.headers)
+            asked = door.http.request("OPTIONS", door.url + strange, headers={**asks, "Origin": origin})
+            assert asked.status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,15 @@ const WORTH_THREADS_BYTES = 4_000_000;
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 
 /** Load the model. `device` "webgpu" runs it on the graphics card where export, browser and machine have one; the model's
- * own `device` says what became of it. */
-export async function load({ base = new URL(".", import.meta.url), device = "wasm" } = {}) {
-  if (!globalThis.WebAssembly?.validate(Uint8Array.from(SIMD))) {
-    throw new ServableError("unsupported", "this browser has no WebAssembly with SIMD, which the model needs: use a newer one (Chrome 91, Firefox 89, Safari 16.4), or ask a server");
-  }
+ * own `device` says what became of it. `key` is for the server that answers where this device cannot. */
+export async function load({ base = new URL(".", import.meta.url), device = "wasm", key = "" } = {}) {
   const runtime = runtimeFor(device, base);
+  runtime.catch(() => {}); // whoever opens a model hears of it
   const open = (read) => opened(read, runtime, base);
   const shipped = (name) => fetched(base, name);
   if (!LIFE) return open(shipped);
   const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_browser.js")]);
-  return new Life(LIFE, shipped, new Kept(base), open).begin();
+  return new Life(LIFE, shipped, new Kept(base), open, key).begin();
 }
 
 async function opened(read, runtime, base) {
@@ -39,6 +37,9 @@ async function opened(read, runtime, base) {
 
 /** The runtime, and the device it is for: without a graphics card, or without its runtime in the export, WebAssembly. */
 async function runtimeFor(device, base) {
+  if (!globalThis.WebAssembly?.validate(Uint8Array.from(SIMD))) {
+    throw new ServableError("unsupported", "this browser has no WebAssembly with SIMD, which the model needs: use a newer one (Chrome 91, Firefox 89, Safari 16.4), or ask a server");
+  }
   const card = device === "webgpu" && (await navigator.gpu?.requestAdapter().catch(() => null));
   const found = card && (await import(new URL("ort/ort.webgpu.min.mjs", base).href).catch(() => null));
   return found ? [found, "webgpu"] : [await import(new URL("ort/ort.wasm.min.mjs", base).href), "wasm"];

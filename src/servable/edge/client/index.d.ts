@@ -39,7 +39,7 @@ export interface Model {
   /** Everything the model is known by: signature, rules, digests. */
   readonly contract: Record<string, unknown>;
   /** What computes; in a browser. */
-  readonly device?: "wasm" | "webgpu";
+  readonly device?: "wasm" | "webgpu" | "server";
   /** Throws ServableError. */
   predict(rows: Row[]): Promise<Answer>;
   /** The same for tensors, and the only way to ask a model that has no rows. Throws ServableError. */
@@ -55,11 +55,13 @@ export interface State {
   message: string;
 }
 
-/** A model of an export that takes updates. */
+/** A model of an export that takes updates, or asks a server where it cannot answer. */
 export interface Living extends Model {
   readonly state: State;
   /** Why it may not answer now; null: it may. */
   readonly stopped: string | null;
+  /** Why the server answers in the place of this device; null: it does not. */
+  readonly away: string | null;
   /** Called when the state, or the edition in use, is another one. */
   onchange: (model: Living) => void;
   /** Look for an update now. What fails changes nothing in use. */
@@ -68,6 +70,6 @@ export interface Living extends Model {
   rollback(reason?: string): Promise<void>;
 }
 
-/** Load the model that lies beside this file: a Living one if it was exported with `--updates`. `keep` is a folder for
- * newer editions, in Node. */
-export function load(options?: { base?: URL; device?: "wasm" | "webgpu"; keep?: string }): Promise<Model & Partial<Living>>;
+/** Load the model that lies beside this file: a Living one if it was exported with `--updates` or `--server`. `keep` is
+ * a folder for newer editions, in Node; `key` is for the server. */
+export function load(options?: { base?: URL; device?: "wasm" | "webgpu"; keep?: string; key?: string }): Promise<Model & Partial<Living>>;

@@ -3,12 +3,15 @@
 
 import { ServableError } from "./contract.js";
 import { prove } from "./golden.js";
+import { Remote } from "./server.js";
 import { Held, sha256, verified } from "./signed.js";
 
 /** What this client understands; an update may need more. */
 const UNDERSTANDS = 1;
 const SHIPPED = 0;
 const FIRST_RETRY_S = 60;
+const TIMED = 9;
+const ENOUGH = 5;
 const LOOK_MS = 30_000;
 const FETCH_MS = 600_000;
 const NEW = { current: SHIPPED, previous: SHIPPED, newest: 0, checked: 0, first: 0, bad: [], disabled: {}, proven: {} };
@@ -16,7 +19,11 @@ const NEW = { current: SHIPPED, previous: SHIPPED, newest: 0, checked: 0, first:
 /** A model by its editions. `shipped(name)` reads a file of the export, `kept` is where others are kept (`kept_browser.js`,
  * `kept_node.js`), `open(read)` makes a model of files. */
 export class Life {
-  constructor(settings, shipped, kept, open) {
+  constructor(settings, shipped, kept, open, key) {
+    this.key = key;
+    this.times = [];
+    /** Why the server answers in the place of this device; null: it does not. */
+    this.away = null;
     this.settings = settings;
     this.shipped = shipped;
     this.kept = kept;
@@ -35,8 +42,8 @@ export class Life {
     const found = await this.kept.state().catch((error) => this.tell("unkept", `nothing can be kept on this device: ${error.message}`));
     this.known = { ...NEW, first: Date.now(), ...found };
     if (this.known.current < this.settings.sequence) Object.assign(this.known, { current: SHIPPED, previous: SHIPPED });
-    await this.choose();
-    if (this.settings.updates) this.look(0);
+    await this.choose().catch((error) => this.leave(error));
+    if (this.settings.updates && this.device !== "server") this.look(0);
     return this;
   }
 
@@ -57,11 +64,39 @@ export class Life {
   }
 
   async ask(does) {
-    if (this.stopped) throw new ServableError("unavailable", this.stopped);
+    const reason = this.stopped ?? this.away;
+    if (reason && this.settings.server) return does(this.remote());
+    if (reason) throw new ServableError("unavailable", reason);
     const { model, calls } = this.edition;
+    const began = performance.now();
     const call = does(model);
     calls.add(call);
-    return call.finally(() => calls.delete(call));
+    return call.finally(() => {
+      calls.delete(call);
+      this.time(performance.now() - began);
+    });
+  }
+
+  /** A device that is too slow leaves it to the server: the median of its last answers, once there are some. */
+  time(took_ms) {
+    const { server, slowest_ms } = this.settings;
+    if (!server || slowest_ms === null || this.away) return;
+    this.times = [...this.times, took_ms].slice(-TIMED);
+    const median = [...this.times].sort((a, b) => a - b)[Math.floor(this.times.length / 2)];
+    if (this.times.length < ENOUGH || median <= slowest_ms) return;
+    this.away = `an answer takes ${Math.round(median)} ms on this device, at most ${slowest_ms} are allowed: the server answers`;
+    this.onchange(this);
+  }
+
+  /** Where the device cannot load the model at all, the server answers, if there is one. */
+  async leave(error) {
+    if (!this.settings.server || error.code === "unavailable") throw error;
+    this.use(SHIPPED, new Remote(parsed(await this.shipped("contract.json")), this.settings.server, this.key));
+    this.away = `the server answers, as this device cannot: ${error.message}`;
+  }
+
+  remote() {
+    return new Remote(this.contract, this.settings.server, this.key);
   }
 
   /** Why the edition in use may not answer; null: it may. */
@@ -273,7 +308,7 @@ async function fetched(url, most_ms) {
 function reasonOf(error) {
   if (error instanceof Held) return [error.state, error.message];
   if (error.name === "QuotaExceededError" || error.code === "ENOSPC") return ["no-room", "there is no room for it on this device"];
-  if (error instanceof ServableError) return [error.code === "digest_mismatch" ? "damaged" : "rejected", error.message];
+  if (error instanceof ServableError) return [{ digest_mismatch: "damaged", unsupported: "unsupported" }[error.code] ?? "rejected", error.message];
   return ["rejected", `${error.name}: ${error.message}`];
 }
 

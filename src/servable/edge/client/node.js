@@ -9,8 +9,9 @@ import { LIFE } from "./settings.js";
 
 export { ServableError };
 
-/** Load the model. `keep` is a folder for newer editions, where the export looks for them. */
-export async function load({ base = new URL(".", import.meta.url), keep = fileURLToPath(new URL("kept", base)) } = {}) {
+/** Load the model. `keep` is a folder for newer editions, where the export looks for them; `key` is for
+ * the server that answers where this device cannot. */
+export async function load({ base = new URL(".", import.meta.url), keep = fileURLToPath(new URL("kept", base)), key = "" } = {}) {
   const ort = await import(new URL("ort/ort.wasm.min.mjs", base).href);
   ort.env.wasm.wasmPaths = new URL("ort/", base).href;
   ort.env.wasm.wasmBinary = await readFile(new URL("ort/ort-wasm-simd-threaded.wasm", base));
@@ -19,7 +20,7 @@ export async function load({ base = new URL(".", import.meta.url), keep = fileUR
   const shipped = async (name) => new Uint8Array(await readFile(new URL(name, base)));
   if (!LIFE) return open(shipped);
   const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_node.js")]);
-  return new Life(LIFE, shipped, new Kept(keep), open).begin();
+  return new Life(LIFE, shipped, new Kept(keep), open, key).begin();
 }
 
 async function opened(read, ort, base) {
@@ -45,7 +46,7 @@ async function answer(path) {
 }
 
 async function update() {
-  if (!LIFE) throw new ServableError("unsupported", "this export takes no updates: it was made without --updates");
+  if (!LIFE?.updates) throw new ServableError("unsupported", "this export takes no updates: it was made without --updates");
   const model = await load();
   console.log(JSON.stringify({ ...(await model.update()), version: model.contract.version }));
 }

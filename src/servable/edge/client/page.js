@@ -93,9 +93,9 @@ function refused(error) {
 let asking = "";
 
 /** The model's name and form, and how it goes on: an edition that asks for other values has another form. */
-function show({ contract, state, stopped }) {
+function show({ contract, state, stopped, away }) {
   at("name").textContent = document.title = `${contract.name} ${contract.version}`;
-  at("life").textContent = stopped ?? state?.message ?? "";
+  at("life").textContent = stopped ?? away ?? state?.message ?? "";
   if (state) document.body.dataset.update = state.update;
   if (asking === JSON.stringify(contract.inputs)) return;
   asking = JSON.stringify(contract.inputs);
@@ -108,7 +108,7 @@ async function start() {
   const model = (globalThis.model = await load());
   show(model);
   model.onchange = () => show(model);
-  at("state").textContent = `on this device, loaded in ${Math.round(performance.now() - began)} ms; nothing you type leaves it`;
+  at("state").textContent = model.device === "server" ? "what you type is sent to a server" : `on this device, loaded in ${Math.round(performance.now() - began)} ms; nothing you type leaves it`;
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const { contract } = model;

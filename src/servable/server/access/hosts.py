@@ -1,12 +1,13 @@
 """Which hosts we answer for, and which pages may call us: the defence against what a browser can be tricked into.
 
 A page that points its own name at 127.0.0.1 (DNS rebinding) is refused by its Host header, one that posts across
-origins by its Origin. Keys are no help where none are demanded. There is no CORS: only our own pages may call us.
-Called by every HTTP door, first of all.
+origins by its Origin. Keys are no help where none are demanded. Only our own pages may call us, and those of
+`allowed_origins` the few routes that a model on a device needs (CORS). Called by every HTTP door, first of all.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from servable.errors import Forbidden, UnsupportedMedia
@@ -18,6 +19,8 @@ SAFE_METHODS: Final = frozenset({b"GET", b"HEAD"})
 WITHOUT_ASKING: Final = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 """Content types that a browser sends across origins without asking first, as if they were a form."""
 MEMORY: Final = 1024
+FOR_PAGES: Final = re.compile(r"/v2/models/[^/]+/(?:versions/[^/]+/)?(?:infer|feedback)")
+"""Paths that pages of `allowed_origins` may post to."""
 
 
 class Hosts:
@@ -28,6 +31,7 @@ class Hosts:
         self._any = b"*" in names or not (names or is_loopback(settings.host))
         bound = settings.host.lower().encode()
         self._names = names | LOOPBACK | {b"[%b]" % bound if b":" in bound else bound}
+        self._origins = frozenset(origin.lower().rstrip("/").encode() for origin in settings.allowed_origins)
         self._known: dict[bytes, bool] = {}
 
     def allows(self, host: bytes) -> bool:
@@ -44,7 +48,11 @@ class Hosts:
             self._known[host] = known
         return known
 
-    def check(self, method: bytes, host: bytes, origin: bytes, content_type: bytes) -> None:
+    def shares(self, path: str, origin: bytes) -> bool:
+        """Whether a page of this origin may post to this path, and read what is answered."""
+        return origin.lower() in self._origins and FOR_PAGES.fullmatch(path) is not None
+
+    def check(self, method: bytes, host: bytes, origin: bytes, content_type: bytes, path: str = "") -> None:
         """Raise Forbidden, or UnsupportedMedia, for a call that a strange page may have made. Absent headers are empty.
 
         A WebSocket opens with GET and is no safe method: pass its method as empty.
@@ -56,8 +64,9 @@ class Hosts:
             )
         if not origin or method in SAFE_METHODS:
             return
-        if origin.lower().partition(b"://")[2] != host.lower():
-            raise Forbidden(f"a page of {_shown(origin)} may not call this server (Host {_shown(host)})")
+        if origin.lower().partition(b"://")[2] != host.lower() and not self.shares(path, origin):
+            raise Forbidden(f"a page of {_shown(origin)} may not call this server (Host {_shown(host)}): "
+                            "see allowed_origins")  # fmt: skip
         if content_type.lower().startswith(WITHOUT_ASKING):
             raise UnsupportedMedia(f"a page must say what it sends: application/json, not {_shown(content_type)}")
 

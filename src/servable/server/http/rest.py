@@ -116,24 +116,40 @@ class _Outermost:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"")
+        shared = self._hosts.shares(scope["path"], origin)
+        more = [*SAFE_HEADERS, *(_sharing(origin) if shared else ())]
 
         async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in SAFE_HEADERS if h[0] not in present)]
+                message["headers"] = [*message["headers"], *(h for h in more if h[0] not in present)]
             await send(message)
 
         try:
             self._hosts.check(
                 scope.get("method", "").encode(),
                 headers.get(b"host", b""),
-                headers.get(b"origin", b""),
+                origin,
                 headers.get(b"content-type", b""),
+                scope["path"],
             )
         except ServableError as error:
             await reply_error(error)(scope, receive, send_safely)
         else:
-            await self._app(scope, receive, send_safely)
+            asking = shared and scope.get("method") == "OPTIONS" and b"access-control-request-method" in headers
+            await (Response(status_code=204) if asking else self._app)(scope, receive, send_safely)
+
+
+def _sharing(origin: bytes) -> list[tuple[bytes, bytes]]:
+    """What tells a browser that a page of another origin may post here and read the answer; never with cookies."""
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-methods", b"POST"),
+        (b"access-control-allow-headers", b"authorization, content-type, x-api-key"),
+        (b"access-control-max-age", b"600"),
+        (b"vary", b"origin"),
+    ]
 
 
 def _route(path: str, methods: Mapping[str, Handler]) -> Route:
