@@ -20,14 +20,14 @@ from servable.edge.texts import VOCABULARY
 from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
 
 SCRIPTS: Final = (
-    "browser.js", "node.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
+    "browser.js", "node.js", "serve.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
     "settings.js", "index.d.ts",
 )  # fmt: skip
 LIFE: Final = ("life.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js")
 """Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"
 """Beside the client's scripts only where a model takes texts by tokens."""
-NOT_OF_PAGE: Final = ("node.js", "kept_node.js", "index.d.ts", "package.json")
+NOT_OF_PAGE: Final = ("node.js", "serve.js", "kept_node.js", "index.d.ts", "package.json")
 SCRIPTS_OF_PAGE: Final = (
     "browser.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js", "settings.js",
 )  # fmt: skip
@@ -95,6 +95,7 @@ def _package(contract: dict[str, Any], life: Life | None) -> dict[str, Any]:
         "type": "module",
         "types": "./index.d.ts",
         "exports": {".": {"types": "./index.d.ts", "node": "./node.js", "default": "./browser.js"}},
+        "bin": {f"{contract['name'].lower()}-serve": "./serve.js"},
         "files": ["*"],
         "servable": {
             "digest": contract["digest"],
