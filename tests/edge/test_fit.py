@@ -159,4 +159,4 @@ def test_a_loss_is_never_taken_silently(digits: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "web").exists()
     told = command("export", digits / "bundle", "--output", tmp_path, "--max-latency", "1", "--no-proof")
     assert told.code == 2
-    assert "--max-latency is measured in the browser" in told.err
+    assert "--max-latency is measured on the device" in told.err

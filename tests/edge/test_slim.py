@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import GradientBoostingClassifier
+from xgboost import XGBClassifier
 
+import servable
 from servable.edge.slim import MOST_OPSET, slim
 from servable.errors import IncompatibleModel
 
@@ -72,3 +78,31 @@ def test_what_cannot_be_said_in_older_operators_is_told(monkeypatch: pytest.Monk
     monkeypatch.setattr("servable.edge.slim.MOST_OPSET", 13)
     with pytest.raises(IncompatibleModel, match="devices know up to 13"):
         slim(model(18, "Mish"), ["y", "z"])
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_trees_shed_what_changes_no_answer(gaps: bool) -> None:
+    """With gaps in training the way of missing values is learned, and stays."""
+    rows, target = load_breast_cancer(return_X_y=True)
+    rows = rows.astype(np.float32)
+    if gaps:
+        rows[::3, ::2] = np.nan
+    data = boosted(GradientBoostingClassifier, rows, target) if not gaps else boosted(XGBClassifier, rows, target)
+    found = slim(data, ["label", "probabilities"])
+    assert len(found) < (1.0001 if gaps else 0.85) * len(data)
+    some = np.where(np.random.default_rng(0).random(rows.shape) < 0.2, np.nan, rows) if gaps else rows
+    for before, after in zip(*(answer(each, some.astype(np.float32)) for each in (data, found)), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def boosted(kind: type, rows: np.ndarray, target: np.ndarray) -> bytes:
+    with TemporaryDirectory() as folder:
+        bundle = servable.pack(
+            kind(n_estimators=20, random_state=0).fit(rows, target), name="m", sample=rows, to="onnx", output=folder
+        )
+        return bundle.model_path.read_bytes()
+
+
+def answer(data: bytes, rows: np.ndarray) -> list[np.ndarray]:
+    session = onnxruntime.InferenceSession(data)
+    return list(session.run(["label", "probabilities"], {session.get_inputs()[0].name: rows}))
