@@ -311,6 +311,17 @@ def test_kills_at_random_and_a_database_that_sleeps_lose_nothing(fleet: Fleet) -
         eventually(lambda machine=machine: machine.answers(slice(0, 100)) == (fold.offset, told), "the last state")
 
 
+def test_a_server_that_is_stopped_hands_over_at_once(fleet: Fleet) -> None:
+    first = fleet.add(learning_lease_s=3600)
+    eventually(first.learns, "the first machine to learn")
+    second = fleet.add(learning_lease_s=3600)
+    assert first.taught(slice(0, 10), "before") == 10
+    first.server.send(signal.SIGTERM)
+    assert first.server.ended() == 0
+    assert second.taught(slice(10, 20), "after") == 20
+    assert second.learns()
+
+
 def test_a_machine_that_starts_without_the_database_answers_as_it_last_did(fleet: Fleet) -> None:
     first = fleet.add()
     eventually(first.learns, "the first machine to learn")

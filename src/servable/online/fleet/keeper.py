@@ -67,9 +67,12 @@ class Keeper:
         return cls(address, database, ledger)
 
     def close(self) -> None:
-        """Let another machine learn."""
+        """Let another machine learn, at once. A loop that ends waits for its executor, not for its tasks."""
         self._bell.close()
         self._task.cancel()
+        epoch, self._epoch = self._epoch, None
+        if epoch is not None:
+            asyncio.get_running_loop().run_in_executor(None, self._release, epoch)
 
     # ---- one connection to the process after another
 
@@ -107,8 +110,11 @@ class Keeper:
         """Learning has ended here: whoever wants to may go on."""
         epoch, self._epoch = self._epoch, None
         if epoch is not None:
-            with contextlib.suppress(ServableError):
-                await asyncio.to_thread(self._ledger.release, epoch)
+            await asyncio.to_thread(self._release, epoch)
+
+    def _release(self, epoch: int) -> None:
+        with contextlib.suppress(ServableError):  # it will be over by itself
+            self._ledger.release(epoch)
 
     # ---- looking at the database
 
