@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
     from servable.engine.routing.answered import Answered
+    from servable.monitoring.device_records import DeviceRecords
     from servable.monitoring.outcomes import Outcomes
     from servable.monitoring.record_queue import RecordQueue
     from servable.offline.lookup import Lookup
@@ -143,7 +144,7 @@ def _online_and_outcomes(parts: Parts, caller: Callable[[Request], str]) -> Iter
         learns = getattr(serving.lane.model, "teacher", None) is not None
         return monitoring.Asked(serving.version, parts.router.route(name).outcomes, teach if learns else None)
 
-    yield from monitoring.routes(Intake(_outcomes(parts.settings)), asked, caller)
+    yield from monitoring.routes(Intake(_outcomes(parts.settings)), asked, caller, _devices(parts.settings))
     yield from routes.routes(pupil, caller, parts.inference.new_id)
 
 
@@ -155,6 +156,18 @@ def _outcomes(settings: Settings) -> Callable[[], Outcomes]:
         from servable.monitoring.outcomes import Outcomes
 
         return Outcomes.at(settings.registry_url, settings.home_path, settings.outcomes_days)
+
+    return opened
+
+
+def _devices(settings: Settings) -> Callable[[], DeviceRecords]:
+    """Opens the store of what devices answered, where it is needed."""
+
+    @cache
+    def opened() -> DeviceRecords:
+        from servable.monitoring.device_records import DeviceRecords
+
+        return DeviceRecords.at(settings.registry_url, settings.home_path, settings.outcomes_days)
 
     return opened
 

@@ -9,6 +9,7 @@ import pytest
 import servable
 from servable.domain.outcome import Outcome
 from servable.errors import InvalidInput, NotFound, Unavailable
+from servable.monitoring.device_records import DeviceRecords
 from servable.monitoring.intake import Intake
 from servable.monitoring.outcomes import Outcomes
 from servable.monitoring.routes import Asked, routes
@@ -24,12 +25,20 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def door(tmp_path, store):
+def devices(tmp_path):
+    return DeviceRecords.at("", tmp_path / "home", days=90.0)
+
+
+@pytest.fixture
+def door(tmp_path, store, devices):
     def offers(parts):
         def find(name):
             return Asked(parts.router.pick(name).version, kept=False, teach=None)
 
-        return [Offer(*pair) for pair in routes(Intake(lambda: store), find, lambda request: caller_of(request).name)]
+        def caller(request):
+            return caller_of(request).name
+
+        return [Offer(*pair) for pair in routes(Intake(lambda: store), find, caller, lambda: devices)]
 
     with served(tmp_path / "home", {"m": {"1": scaler(tmp_path / "m.onnx")}}, offers=offers) as door:
         yield door

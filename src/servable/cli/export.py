@@ -48,6 +48,12 @@ def export(
     grace_days: Annotated[float | None, typer.Option(help="It stops after so long without news.", metavar="N")] = None,
     server: Annotated[str, typer.Option(help="Who answers where the device cannot.", metavar="URL")] = "",
     slowest: Annotated[float | None, typer.Option(help="Where it takes longer, too.", metavar="MS")] = None,
+    records: Annotated[
+        float | None, typer.Option(help="Of its answers, those that are sent there.", metavar="SHARE")
+    ] = None,
+    record_column: Annotated[
+        list[str] | None, typer.Option(help="An input that may go with them.", metavar="NAME")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -69,7 +75,8 @@ def export(
         raise UsageError("--max-latency is measured on the device, which --no-proof leaves out: drop one of them")
     if inline and target is not Target.browser:
         raise UsageError(f"--inline makes a page: it is for --target browser, not for {target.value}")
-    life = life_of(updates, trust or (), grace_days, server=server, slowest_ms=slowest)
+    life = life_of(updates, trust or (), grace_days, server=server, slowest_ms=slowest, share=records,
+                   columns=record_column or ())  # fmt: skip
     limits = Limits(max_bytes, max_latency, max_loss, variant)
     place = Place(home)
     found = place.target(ref)

@@ -23,11 +23,14 @@ SCRIPTS: Final = (
     "browser.js", "node.js", "serve.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
     "settings.js", "index.d.ts",
 )  # fmt: skip
-LIFE: Final = ("life.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js")
+LIFE: Final = (
+    "life.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js", "queue.js",
+    "waiting_browser.js", "waiting_node.js",
+)  # fmt: skip
 """Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"
 """Beside the client's scripts only where a model takes texts by tokens."""
-NOT_OF_PAGE: Final = ("node.js", "serve.js", "kept_node.js", "index.d.ts", "package.json")
+NOT_OF_PAGE: Final = ("node.js", "serve.js", "kept_node.js", "waiting_node.js", "index.d.ts", "package.json")
 SCRIPTS_OF_PAGE: Final = (
     "browser.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js", "settings.js",
 )  # fmt: skip

@@ -81,7 +81,11 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
 
 
 def _living(edition: Edition, predictor: Predictor, life: Life) -> Edition:
-    """The edition with its life, and with golden rows for devices to try later ones with."""
+    """The edition with its life, and with golden rows for devices to try later ones with. Raises UsageError."""
+    columns = () if life.records is None else life.records.columns
+    known = [name for field in edition.bundle.signature.inputs for name in field.features or (field.name,)]
+    if strange := [name for name in columns if name not in known]:
+        raise UsageError(f"records cannot hold {strange[0]!r}: the columns are {', '.join(known)}")
     with answering(edition, predictor) as server:
         asked = golden_bodies(server.bundle)
         told = answers(server, edition.version, asked)

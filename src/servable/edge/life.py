@@ -24,6 +24,16 @@ DAY_S: Final = 86_400.0
 EVERY_S: Final = 21_600.0
 
 
+class RecordsHome(msgspec.Struct, frozen=True):
+    """What is sent home of what was answered: this `share` of the calls, and of their inputs these `columns` alone. At
+    most so many wait on the device.
+    """
+
+    share: float
+    columns: tuple[str, ...] = ()
+    most: int = 1000
+
+
 class Life(msgspec.Struct, frozen=True):
     """`updates` is the folder of updates, a URL; `trusted` are public keys in base64. It looks every `every_s` seconds,
     and answers no more once it had no news for `grace_s` (None: it does all the same). Where the device cannot or may
@@ -37,6 +47,7 @@ class Life(msgspec.Struct, frozen=True):
     grace_s: float | None = None
     server: str = ""
     slowest_ms: float | None = None
+    records: RecordsHome | None = None
     name: str = ""
     sequence: int = 0
     golden: bytes = b""
@@ -60,7 +71,7 @@ def now_ms() -> int:
 
 def life_of(
     updates: str = "", trusted: Sequence[str] = (), grace_days: float | None = None, *, server: str = "",
-    slowest_ms: float | None = None,
+    slowest_ms: float | None = None, share: float | None = None, columns: Sequence[str] = (),
 ) -> Life | None:  # fmt: skip
     """From what people say: keys are base64 or PEM files. None where they say nothing. Raises UsageError."""
     if not updates and (trusted or grace_days is not None):
@@ -69,6 +80,12 @@ def life_of(
         raise UsageError("an export that takes updates must know whose: name a public key with --trust")
     if slowest_ms is not None and not server:
         raise UsageError("--slowest says when a server answers instead: add --server URL")
+    if (share is not None or columns) and not server:
+        raise UsageError("--records are sent to a server: add --server URL")
+    if share is None and columns:
+        raise UsageError("--record-column says what records hold: add --records SHARE")
+    if share is not None and not 0 < share <= 1:
+        raise UsageError(f"--records is {share:g}: expected a share, more than 0 and at most 1")
     for name, value in (("--grace-days", grace_days), ("--slowest", slowest_ms)):
         if value is not None and value <= 0:
             raise UsageError(f"{name} is {value:g}: expected more than 0")
@@ -76,7 +93,8 @@ def life_of(
         return None
     grace_s = None if grace_days is None else grace_days * DAY_S
     keys = tuple(map(public_key, trusted))
-    return Life(_folder(updates), keys, grace_s=grace_s, server=_folder(server), slowest_ms=slowest_ms)
+    records = None if share is None else RecordsHome(share, tuple(columns))
+    return Life(_folder(updates), keys, grace_s=grace_s, server=_folder(server), slowest_ms=slowest_ms, records=records)
 
 
 def _folder(url: str) -> str:

@@ -1,23 +1,33 @@
-"""What monitoring answers over HTTP: outcomes of predictions are taken, for every model.
+"""What monitoring answers over HTTP: outcomes of predictions are taken, for every model, and records of devices.
 
 An answer of 202 says that they are on the disk. Of a model that learns, it learns from them as well, and says so.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
 from servable.domain.endpoint import ANY, Endpoint
+from servable.errors import EnvironmentFault, Unavailable
 from servable.monitoring.intake import Intake
+from servable.wire.device_records import read_device_records
 from servable.wire.outcomes import read_outcomes
+
+if TYPE_CHECKING:
+    from servable.monitoring.device_records import DeviceRecords
 
 FEEDBACK: Final = Endpoint(
     "POST", "/v2/models/{model}/feedback", "feedback", "feedback", "Outcomes of predictions, by their ids", ANY
+)
+
+RECORDS: Final = Endpoint(
+    "POST", "/v2/models/{model}/records", "feedback", "records", "What a model answered on a device, each id once", ANY
 )
 
 Handler = Callable[[Request, bytes], Awaitable[Response]]
@@ -34,9 +44,14 @@ class Asked(NamedTuple):
 
 
 def routes(
-    intake: Intake, find: Callable[[str], Asked], caller: Callable[[Request], str]
+    intake: Intake,
+    find: Callable[[str], Asked],
+    caller: Callable[[Request], str],
+    devices: Callable[[], DeviceRecords],
 ) -> Iterator[tuple[Endpoint, Handler]]:
-    """`find` gives a served model by name, or raises what keeps it from that; `caller` the name of a request's key."""
+    """`find` gives a served model by name, or raises what keeps it from that; `caller` the name of a request's key. The
+    store of `devices` is opened when there is something to write.
+    """
 
     async def feedback(request: Request, body: bytes) -> Response:
         name = request.path_params["model"]
@@ -51,4 +66,20 @@ def routes(
         told = {"model_name": name, "model_version": asked.version, "accepted": len(outcomes)}
         return Response(orjson.dumps(told), 202, media_type="application/json")
 
+    async def records(request: Request, body: bytes) -> Response:
+        name = request.path_params["model"]
+        find(name)
+        told = read_device_records(body)
+
+        def take() -> int:
+            return devices().take(name, caller(request), told)
+
+        try:
+            new = await asyncio.to_thread(take)
+        except EnvironmentFault as error:
+            raise Unavailable(f"{error.message}: send the records again", retry_after_s=5.0) from error
+        answer = {"model_name": name, "accepted": len(told), "new": new}
+        return Response(orjson.dumps(answer), 202, media_type="application/json")
+
     yield FEEDBACK, feedback
+    yield RECORDS, records

@@ -21,7 +21,13 @@ export async function load({ base = new URL(".", import.meta.url), device = "was
   const shipped = (name) => fetched(base, name);
   if (!LIFE) return open(shipped);
   const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_browser.js")]);
-  return new Life(LIFE, shipped, new Kept(base), open, key).begin();
+  const queue = LIFE.records && (await queued(base, key));
+  return new Life(LIFE, shipped, new Kept(base), open, key, queue).begin();
+}
+
+async function queued(base, key) {
+  const [{ Queue }, { Waiting }] = await Promise.all([import("./queue.js"), import("./waiting_browser.js")]);
+  return new Queue(LIFE, new Waiting(base), key);
 }
 
 async function opened(read, runtime, base) {

@@ -3,6 +3,8 @@ export type Value = number | string | boolean | null | Value[];
 export type Row = Record<string, Value>;
 
 export interface Answer {
+  /** Of an export made with `--records`, and of a server. */
+  id?: string;
   model_name: string;
   model_version: string;
   /** Which rules fired: `rule.NAME` to the action and the rows. */
@@ -64,6 +66,10 @@ export interface Living extends Model {
   readonly away: string | null;
   /** Called when the state, or the edition in use, is another one. */
   onchange: (model: Living) => void;
+  /** What became of an answer, by its `id`. Resolves once it is kept on this device; the server hears of it when it can. */
+  outcome(id: string, value: boolean | number | string): Promise<void>;
+  /** What goes home later, where the export was made with `--records`. */
+  readonly queue: { send(): Promise<number>; dropped: number; refused: number } | null;
   /** Look for an update now. What fails changes nothing in use. */
   update(): Promise<State>;
   /** Go back to the edition before, and do not take this one again. */

@@ -58,7 +58,8 @@ async function read(path) {
   });
 }
 
-async function put(folder, name, data) {
+/** A file, on the disk when this resolves, in place of one that is there. */
+export async function put(folder, name, data) {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const temporary = join(folder, `.${name}-${process.pid}`);
   const file = await open(temporary, "w", 0o600);

@@ -19,7 +19,9 @@ const NEW = { current: SHIPPED, previous: SHIPPED, newest: 0, checked: 0, first:
 /** A model by its editions. `shipped(name)` reads a file of the export, `kept` is where others are kept (`kept_browser.js`,
  * `kept_node.js`), `open(read)` makes a model of files. */
 export class Life {
-  constructor(settings, shipped, kept, open, key) {
+  constructor(settings, shipped, kept, open, key, queue = null) {
+    /** What goes home later; null: nothing does. */
+    this.queue = queue;
     this.key = key;
     this.times = [];
     /** Why the server answers in the place of this device; null: it does not. */
@@ -43,6 +45,7 @@ export class Life {
     this.known = { ...NEW, first: Date.now(), ...found };
     if (this.known.current < this.settings.sequence) Object.assign(this.known, { current: SHIPPED, previous: SHIPPED });
     await this.choose().catch((error) => this.leave(error));
+    this.queue?.begin();
     if (this.settings.updates && this.device !== "server") this.look(0);
     return this;
   }
@@ -55,8 +58,28 @@ export class Life {
     return this.edition.model.device;
   }
 
-  predict(rows) {
-    return this.ask((model) => model.predict(rows));
+  /** As a model's own; where answers are kept for the server, they have an `id`. */
+  async predict(rows) {
+    const answer = this.ask((model) => model.predict(rows));
+    if (!this.queue) return answer;
+    const id = crypto.randomUUID();
+    const { version } = this.contract;
+    const keep = (told, error) => this.queue.keep(id, version, rows, told, error).catch(() => this.queue.dropped++);
+    try {
+      const told = await answer;
+      if (told.id) return told; // the server gave it, and knows
+      keep(told);
+      return { id, ...told };
+    } catch (error) {
+      if (error.code === "refused") keep({}, error.code);
+      throw error;
+    }
+  }
+
+  /** What became of an answer, by its id. Resolves once it is kept on this device; the server hears of it when it can. */
+  outcome(id, value) {
+    if (!this.queue) throw new ServableError("unsupported", "this export sends nothing home: it was made without --records");
+    return this.queue.tell(id, value);
   }
 
   infer(inputs) {
@@ -140,6 +163,7 @@ export class Life {
   /** Give back the memory, and look no more. */
   close() {
     clearTimeout(this.timer);
+    this.queue?.close();
     return this.edition.model.close();
   }
 

@@ -20,7 +20,13 @@ export async function load({ base = new URL(".", import.meta.url), keep = fileUR
   const shipped = async (name) => new Uint8Array(await readFile(new URL(name, base)));
   if (!LIFE) return open(shipped);
   const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_node.js")]);
-  return new Life(LIFE, shipped, new Kept(keep), open, key).begin();
+  const queue = LIFE.records && (await queued(keep, key));
+  return new Life(LIFE, shipped, new Kept(keep), open, key, queue).begin();
+}
+
+async function queued(keep, key) {
+  const [{ Queue }, { Waiting }] = await Promise.all([import("./queue.js"), import("./waiting_node.js")]);
+  return new Queue(LIFE, new Waiting(keep), key);
 }
 
 async function opened(read, ort, base) {

@@ -103,12 +103,19 @@ function show({ contract, state, stopped, away }) {
   at("form").replaceChildren(...contract.inputs.flatMap(asked), send);
 }
 
+/** What leaves the device of what is typed. */
+function leaves({ queue }) {
+  if (!queue) return "nothing you type leaves it";
+  const columns = queue.records.columns.join(", ") || "none";
+  return `of ${Math.round(queue.records.share * 100)} % of the answers a copy is sent to ${queue.base.host}; of what you type it holds: ${columns}`;
+}
+
 async function start() {
   const began = performance.now();
   const model = (globalThis.model = await load());
   show(model);
   model.onchange = () => show(model);
-  at("state").textContent = model.device === "server" ? "what you type is sent to a server" : `on this device, loaded in ${Math.round(performance.now() - began)} ms; nothing you type leaves it`;
+  at("state").textContent = model.device === "server" ? "what you type is sent to a server" : `on this device, loaded in ${Math.round(performance.now() - began)} ms; ${leaves(model)}`;
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     const { contract } = model;

@@ -19,7 +19,7 @@ SAFE_METHODS: Final = frozenset({b"GET", b"HEAD"})
 WITHOUT_ASKING: Final = (b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 """Content types that a browser sends across origins without asking first, as if they were a form."""
 MEMORY: Final = 1024
-FOR_PAGES: Final = re.compile(r"/v2/models/[^/]+/(?:versions/[^/]+/)?(?:infer|feedback)")
+FOR_PAGES: Final = re.compile(r"/v2/models/[^/]+/(?:versions/[^/]+/)?(?:infer|feedback|records)")
 """Paths that pages of `allowed_origins` may post to."""
 
 

@@ -1,0 +1,101 @@
+// Queue: what was answered on this device, and what became of it, until the server has it on its disk. Of answers a share
+// is kept, and of their inputs the columns that may leave; what waits is bounded, and the oldest answers go first.
+
+const AT_ONCE = 100;
+const SOON_MS = 5_000;
+const FIRST_RETRY_MS = 60_000;
+const LAST_RETRY_MS = 6 * 3_600_000;
+const WAIT_MS = 60_000;
+/** A server that says so will never take these: they are dropped, and counted. */
+const NEVER = [400, 413, 422];
+
+/** `waiting` is where entries lie (`waiting_browser.js`, `waiting_node.js`); `settings` are those of the export. */
+export class Queue {
+  constructor({ name, server, records }, waiting, key) {
+    this.records = records;
+    this.waiting = waiting;
+    this.base = new URL(`v2/models/${name}/`, server);
+    this.headers = { "content-type": "application/json", ...(key ? { authorization: `Bearer ${key}` } : {}) };
+    this.failures = 0;
+    this.dropped = 0;
+    this.refused = 0;
+  }
+
+  /** Begin to send what waits from before. */
+  begin() {
+    globalThis.addEventListener?.("online", () => this.later(0));
+    this.later(0);
+    return this;
+  }
+
+  /** Keep an answer, or the code of a refusal, if it is in the share. Resolves once it is on this device. */
+  async keep(id, version, rows, { rows: outputs = null }, error = "") {
+    if (Math.random() >= this.records.share) return;
+    const { columns } = this.records;
+    const inputs = rows.map((row) => Object.fromEntries(columns.filter((name) => name in row).map((name) => [name, row[name]])));
+    await this.add({ kind: "records", id, version, time: Date.now() / 1000, inputs, outputs, error });
+  }
+
+  /** Keep an outcome. Resolves once it is on this device. */
+  tell(id, outcome) {
+    return this.add({ kind: "outcomes", id, outcome, time: Date.now() / 1000 });
+  }
+
+  async add(entry) {
+    await this.waiting.add(entry);
+    const over = (await this.waiting.count()) - this.records.most;
+    if (over > 0) {
+      const oldest = (await this.waiting.first(this.records.most)).filter(({ entry: { kind } }) => kind === "records").slice(0, over);
+      await this.waiting.remove(oldest.map(({ key }) => key));
+      this.dropped += oldest.length;
+    }
+    if (!this.failures) this.later(SOON_MS);
+  }
+
+  later(in_ms) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.send(), in_ms);
+    this.timer.unref?.();
+  }
+
+  /** Send what waits. Resolves with how many entries still wait; what the server has not acknowledged stays. */
+  send() {
+    this.sending ??= this.sent().finally(() => (this.sending = null));
+    return this.sending;
+  }
+
+  async sent() {
+    for (;;) {
+      const some = await this.waiting.first(AT_ONCE);
+      if (!some.length) return 0;
+      for (const kind of ["records", "outcomes"]) {
+        const own = some.filter(({ entry }) => entry.kind === kind);
+        if (own.length && !(await this.post(kind, own))) {
+          this.failures++;
+          this.later(Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.failures - 1)));
+          return this.waiting.count();
+        }
+      }
+      this.failures = 0;
+    }
+  }
+
+  /** Whether the server has them, or never will. */
+  async post(kind, own) {
+    const path = kind === "records" ? "records" : "feedback";
+    const body = JSON.stringify({ [kind]: own.map(({ entry: { kind: _, ...told } }) => told) });
+    try {
+      const response = await fetch(new URL(path, this.base), { method: "POST", headers: this.headers, body, signal: AbortSignal.timeout(WAIT_MS) });
+      if (!response.ok && !NEVER.includes(response.status)) return false;
+      if (!response.ok) this.refused += own.length;
+    } catch {
+      return false; // no network: later
+    }
+    await this.waiting.remove(own.map(({ key }) => key));
+    return true;
+  }
+
+  close() {
+    clearTimeout(this.timer);
+  }
+}

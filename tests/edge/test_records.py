@@ -1,0 +1,135 @@
+"""What was answered on devices comes home: sampled, without the columns that must stay, each once, after any outage."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from servable.bundles.load import Predictor
+from servable.edge.devices import browsing
+from servable.edge.export import export
+from servable.edge.life import life_of
+from servable.errors import UsageError
+from servable.monitoring.device_records import DeviceRecords
+from servable.monitoring.outcomes import Outcomes
+from tests.e2e.serving import Serving
+from tests.edge.updating import Publisher, in_node, publishing
+
+pytestmark = pytest.mark.timeout(300)
+ASKED = """(async () => {
+  const { id } = await model.predict([row]);
+  await model.predict([{ ...row, age: 17 }]).catch(() => {});
+  await model.outcome(id, 412.5);
+  while ((await model.queue.waiting.count()) < 3) await new Promise((again) => setTimeout(again, 5));
+  return [id, await model.queue.send(), model.queue.dropped, model.queue.refused];
+})()"""
+"""An answer, a refusal and an outcome; how many of them wait after an attempt to send them."""
+
+
+@pytest.fixture(scope="module")
+def publisher(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    with publishing(predictor, tmp_path_factory.mktemp("published")) as publisher:
+        yield publisher
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(publisher: Publisher, packed: Path, home: Path) -> Iterator[Serving]:
+    with Serving(home, packed, workers=1, allowed_origins=publisher.url.rstrip("/")) as server:
+        yield server.ready()
+
+
+@pytest.fixture(scope="module")
+def web(publisher: Publisher, server: Serving) -> Path:
+    life = life_of(server=f"http://127.0.0.1:{server.port}", share=1, columns=["age", "kind"])
+    export(publisher.predictor, "1", publisher.root / "web", proof=False, life=life)
+    return publisher.root / "web"
+
+
+def stored(home: Path, place: int = 0) -> list[tuple[int, object]]:
+    return list(DeviceRecords.at("", home / "home", days=90).after("loan", place, 100))
+
+
+def test_records_and_outcomes_come_home_after_an_outage(web: Path, home: Path, tmp_path: Path) -> None:
+    before = max([0, *(place for place, _ in stored(home))])
+    away = tmp_path / "web"
+    shutil.copytree(web, away)
+    settings = away / "settings.js"
+    settings.write_text(settings.read_text().replace('"server":"http://127.0.0.1:', '"server":"http://127.0.0.2:'))
+    id, waits, dropped, refused = in_node(away, tmp_path / "keep", ASKED)
+    assert (waits, dropped, refused) == (3, 0, 0)
+    assert stored(home, before) == []
+    assert in_node(web, tmp_path / "keep", "model.queue.send()") == 0
+    answered, refusal = (record for _, record in stored(home, before))
+    assert (answered.id, answered.version, answered.error) == (id, "1", "")
+    assert answered.inputs == [{"age": 40, "kind": "a"}]  # and neither income nor city
+    assert "prediction" in answered.outputs[0]
+    assert (refusal.inputs, refusal.outputs, refusal.error) == ([{"age": 17, "kind": "a"}], None, "refused")
+    (told,) = Outcomes.at("", home / "home", 90).outcomes_of("loan", [id])
+    assert told.outcome.outcome == 412.5
+
+
+def test_what_is_sent_twice_is_there_once_and_nonsense_is_refused(server: Serving, home: Path) -> None:
+    before = max([0, *(place for place, _ in stored(home))])
+    record = {"id": "twice", "version": "1", "time": 1.8e9, "inputs": [{"age": 40}], "outputs": None}
+    path = "/v2/models/loan/records"
+    first = {"model_name": "loan", "accepted": 2, "new": 1}
+    assert server.ask("POST", path, {"records": [record, record]}) == (202, first)
+    assert server.ask("POST", path, {"records": [record]})[1]["new"] == 0
+    assert len(stored(home, before)) == 1
+    for wrong in ([], [{}], [record | {"id": ""}], [record | {"strange": 1}]):
+        status, told = server.ask("POST", path, {"records": wrong})
+        assert (status, told["code"]) == (400, "invalid_input"), told
+    assert server.ask("POST", "/v2/models/nobody/records", {"records": [record]})[0] == 404
+
+
+def test_what_waits_is_bounded(web: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "web"
+    shutil.copytree(web, folder)
+    settings = folder / "settings.js"
+    text = settings.read_text().replace('"server":"http://127.0.0.1:', '"server":"http://127.0.0.2:')
+    settings.write_text(text.replace('"most":1000', '"most":3'))
+    script = """(async () => {
+      await model.outcome("first", 1);
+      for (let asked = 0; asked < 5; asked++) await model.queue.keep(`${asked}`, "1", [row], {});
+      return [(await model.queue.waiting.first(9)).map(({ entry }) => entry.id), model.queue.dropped];
+    })()"""
+    assert in_node(folder, tmp_path / "keep", script) == [["first", "3", "4"], 3]  # outcomes stay
+
+
+def test_a_page_keeps_them_without_a_network_and_sends_them_later(web: Path, publisher: Publisher, home: Path) -> None:
+    before = max([0, *(place for place, _ in stored(home))])
+    with browsing() as (browser, _):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{publisher.url}{web.name}/")
+        page.wait_for_selector("body[data-ready=true]")
+        assert "of what you type it holds: age, kind" in page.inner_text("#state")
+        context.set_offline(True)
+        script = ASKED.replace("row", '{ age: 40, income: 2500, city: "north", kind: "a" }')
+        id, waits, dropped, refused = page.evaluate(script)
+        assert (waits, dropped, refused) == (3, 0, 0)
+        page.close()
+        context.set_offline(False)
+        page = context.new_page()
+        page.goto(f"{publisher.url}{web.name}/")
+        page.wait_for_selector("body[data-ready=true]")
+        assert page.evaluate("model.queue.send()") == 0
+    assert [record.id == id for _, record in stored(home, before)] == [True, False]
+
+
+def test_only_columns_of_the_model_may_be_named(predictor: Predictor, tmp_path: Path) -> None:
+    life = life_of(server="https://example.com", share=0.1, columns=["age", "name"])
+    with pytest.raises(UsageError, match="records cannot hold 'name': the columns are age, income, city, kind"):
+        export(predictor, "1", tmp_path / "web", proof=False, life=life)
+    with pytest.raises(UsageError, match="add --server URL"):
+        life_of(share=0.1)
+    with pytest.raises(UsageError, match="expected a share"):
+        life_of(server="https://example.com", share=2)
