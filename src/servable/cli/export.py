@@ -23,6 +23,7 @@ class Target(StrEnum):
     browser = "browser"
     mobile = "mobile"
     desktop = "desktop"
+    c = "c"
     react_native = "react-native"
 
 
