@@ -68,8 +68,15 @@ class Figure:
         return {
             "name": self.name, "unit": self.unit, "at_least": self.at_least, "at_most": self.at_most,
             "seen": self.seen if self.samples else None, "samples": list(self.samples), "passed": self.passed,
-            "absolute": self.absolute, "missing": self.missing, **self.detail,
+            "absolute": self.absolute, "missing": self.missing, "broken": self.broken, **self.detail,
         }  # fmt: skip
+
+    @classmethod
+    def of_json(cls, told: dict[str, Any]) -> Figure:
+        """The figure that `as_json` told of."""
+        own = {"name", "unit", "at_least", "at_most", "absolute", "missing", "broken"}
+        detail = {key: value for key, value in told.items() if key not in own | {"seen", "samples", "passed"}}
+        return cls(**{key: told[key] for key in own}, samples=tuple(told["samples"]), detail=detail)
 
 
 def thousands(rate: float) -> str:

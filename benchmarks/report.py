@@ -1,14 +1,14 @@
-"""The table: Figures and the machine as Markdown for people and JSON for programs."""
+"""The table: Figures and the machine as Markdown, for people."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
 from benchmarks.figure import Figure
+from benchmarks.machine import describe
+from benchmarks.results import Measured
 
 LONGEST = 300
 OURS = ("servable", "onnxruntime", "numpy", "uvicorn", "uvloop", "httptools", "hpack", "protobuf")
@@ -19,48 +19,41 @@ HEADING = """\
 Made by `make bench`; [benchmarks/README.md](../benchmarks/README.md) says how each figure is measured.
 One core for the server, the other for the load generator; 64 connections; JSON bodies of the Open Inference Protocol V2
 (a peer without it is asked in its own JSON); gradient boosting on 30 features, as ONNX, unless a line says otherwise.
-Each figure is the median of {repeats} runs of {seconds:g} s, taken in turns; *spread* is the least and the most seen.
-Ratios hold from machine to machine; rates do not.
+Each figure is the median of some runs, taken in turns; *spread* is the least and the most seen. *When* says on
+which day, how many runs of how long, and which share of the cores others used just before. Ratios hold from
+machine to machine; rates do not.
 
 """
 
 
-def document(figures: Sequence[Figure], machine: dict[str, str], repeats: int, seconds: float) -> dict[str, Any]:
-    """Everything that is known of a run."""
-    return {
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine,
-        "versions": {name: version(name) for name in OURS},
-        "repeats": repeats,
-        "seconds": seconds,
-        "figures": [figure.as_json() for figure in figures],
-    }
+def machine() -> dict[str, Any]:
+    """What the figures were taken with."""
+    return {"machine": describe(), "versions": {name: version(name) for name in OURS}}
 
 
-def markdown(figures: Sequence[Figure], known: dict[str, Any]) -> str:
+def markdown(measured: Sequence[Measured], known: dict[str, Any]) -> str:
     """The page."""
-    machine = known["machine"]
-    lines = [HEADING.format(repeats=known["repeats"], seconds=known["seconds"])]
-    lines.append("| figure | goal | seen | spread | what was measured | holds |\n|---|---|---|---|---|---|\n")
-    lines += [_line(figure) for figure in figures]
-    lines.append(_peers(figures))
+    lines = [
+        HEADING,
+        "| figure | goal | seen | spread | what was measured | holds | when |\n|---|---|---|---|---|---|---|\n",
+    ]
+    lines += [_line(each) for each in measured]
+    lines.append(_peers([each.figure for each in measured]))
     lines.append("\n## Machine and versions\n\n")
-    lines.append(f"{known['made'][:10]}. " + ", ".join(f"{key}: {value}" for key, value in machine.items()) + ".\n\n")
-    lines.append("Ours: " + ", ".join(f"{name} {number}" for name, number in known["versions"].items()) + ".\n")
+    lines.append(", ".join(f"{key}: {value}" for key, value in known["machine"].items()) + ".\n\n")
+    told = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
+    lines.append(f"Ours, in the last run: {told}.\n")
     return "".join(lines)
 
 
-def as_json(known: dict[str, Any]) -> str:
-    """The same for a program."""
-    return json.dumps(known, indent=1) + "\n"
-
-
-def _line(figure: Figure) -> str:
+def _line(measured: Measured) -> str:
+    figure = measured.figure
     holds = {True: "yes", False: "**no**", None: ""}[figure.passed]
     if figure.missing:
-        return f"| {figure.name} | {figure.goal()} | not measured | | {brief(figure.missing)} | {holds} |\n"
+        return f"| {figure.name} | {figure.goal()} | not measured | | {brief(figure.missing)} | {holds} | |\n"
     limited = " (the generator was the limit)" if figure.detail.get("generator_limited") else ""
-    cells = (figure.name, figure.goal(), figure.show(figure.seen), figure.spread(), figure.absolute + limited, holds)
+    seen = (figure.show(figure.seen), figure.spread(), figure.absolute + limited)
+    cells = (figure.name, figure.goal(), *seen, holds, measured.terms())
     return f"| {' | '.join(cells)} |\n"
 
 

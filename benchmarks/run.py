@@ -1,6 +1,6 @@
 """`python -m benchmarks.run`: measure every figure and write docs/benchmarks.md and benchmarks/results.json.
 
-A run of chosen figures (`--only`) shows them and writes nothing: the page is always of one whole run.
+A run of chosen figures (`--only`) shows them and writes nothing, unless it is told to `--renew` their lines.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -18,11 +19,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks import report
+from benchmarks import report, results
 from benchmarks.bench import Bench
 from benchmarks.figure import Figure
 from benchmarks.figures import all_on, binary, edge, formats, gate, grpc, latency, limits, peers, routing, rules, start
-from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share, describe
+from benchmarks.machine import LOAD_CORE, SERVER_CORE, busy_share
+from benchmarks.results import Measured
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -65,17 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(os.sched_getaffinity(0) & {SERVER_CORE, LOAD_CORE}) < 2:
         print(f"cores {SERVER_CORE} and {LOAD_CORE} are needed: one for the server, one for the load", file=sys.stderr)
         return 3
-    before = busy_share()
-    figures = _measure(options.only or list(FIGURES), options.repeats, options.seconds)
-    machine = describe() | {"other work": f"{before:.0%} of the cores before, {busy_share():.0%} after"}
-    known = report.document(figures, machine, options.repeats, options.seconds)
+    measured = _measure(options.only or list(FIGURES), options.repeats, options.seconds)
+    figures = [each.figure for each in measured]
+    machine = report.machine()
     if options.json:
-        print(report.as_json(known), end="")
+        print(results.as_json(measured, machine), end="")
     else:
         _show(figures)
-    if not options.only:
-        PAGE.write_text(report.markdown(figures, known), encoding="utf-8")
-        RESULTS.write_text(report.as_json(known), encoding="utf-8")
+    if options.renew or not options.only:
+        whole = results.renewed(results.read(RESULTS), measured, list(FIGURES))
+        PAGE.write_text(report.markdown(whole, machine), encoding="utf-8")
+        RESULTS.write_text(results.as_json(whole, machine), encoding="utf-8")
         print(f"wrote {PAGE.relative_to(ROOT)} and {RESULTS.relative_to(ROOT)}", file=sys.stderr)
     return 0 if all(figure.passed is not False for figure in figures) else 1
 
@@ -84,15 +86,16 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
     names = ", ".join(FIGURES)
     parser.add_argument("--only", action="append", choices=list(FIGURES), metavar="NAME", help=f"one of {names}")
+    parser.add_argument("--renew", action="store_true", help="with --only: put these in the place of their older lines")
     parser.add_argument("--repeats", type=int, default=5, help="samples of each figure (default 5)")
     parser.add_argument("--seconds", type=float, default=4.0, help="seconds of each sample (default 4)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args(arguments)
 
 
-def _measure(names: Sequence[str], repeats: int, seconds: float) -> list[Figure]:
+def _measure(names: Sequence[str], repeats: int, seconds: float) -> list[Measured]:
     """All figures, in order. One that breaks is a line that says why, and the rest go on."""
-    figures: list[Figure] = []
+    measured: list[Measured] = []
     columns = (TextColumn("{task.description:48.48}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(names))
@@ -102,13 +105,14 @@ def _measure(names: Sequence[str], repeats: int, seconds: float) -> list[Figure]
             def tell(what: str, name: str = name) -> None:
                 progress.update(task, description=f"{name}: {what}")
 
-            bench = Bench(repeats, seconds, tell)
+            made, busy = datetime.now(UTC).isoformat(timespec="seconds"), busy_share()
             try:
-                figures += FIGURES[name](bench)
+                figures = FIGURES[name](Bench(repeats, seconds, tell))
             except Exception as error:  # noqa: BLE001 - the wall: the table must come out, whatever one figure does
-                figures.append(Figure(name, missing=f"{type(error).__name__}: {error}", broken=True))
+                figures = [Figure(name, missing=f"{type(error).__name__}: {error}", broken=True)]
+            measured += [Measured(name, figure, made, repeats, seconds, busy) for figure in figures]
             progress.advance(task)
-    return figures
+    return measured
 
 
 def _show(figures: Sequence[Figure]) -> None:
