@@ -109,7 +109,8 @@ def cli_page() -> str:
             option = parameter.param_type_name == "option"
             names = ", ".join(parameter.opts) if option else (parameter.metavar or parameter.name.upper())
             needed = "" if option and not parameter.required else "" if not parameter.required else " (needed)"
-            rows.append((f"`{names}`{needed}", parameter.help or ""))
+            absent = parameter.show_default if option and isinstance(parameter.show_default, str) else ""
+            rows.append((f"`{names}`{needed}", (parameter.help or "") + (f"  [default: {absent}]" if absent else "")))
         parts.append("\n" + table(("argument", "meaning"), rows))
     return "".join(parts)
 

@@ -16,8 +16,9 @@ GROUPS = {
     "rules": ("suggest", "test", "apply"),
     "keys": ("create", "list", "revoke"),
     "table": ("list", "get", "push", "secret", "rollback", "drop"),
+    "learning": ("rebuild", "evaluate"),
 }
-ALL = [[name] for name in COMMANDS if name not in {"keys", "table", "rules"}]
+ALL = [[name] for name in COMMANDS if name not in {"keys", "table", "rules", "learning"}]
 ALL += [[name, part] for name, parts in GROUPS.items() for part in parts]
 
 
@@ -28,6 +29,12 @@ def test_every_command_shows_an_example_and_takes_a_home_and_json(words, command
     assert f"Example:  servable {' '.join(words)}" in told.out
     assert "--home" in told.out
     assert "--json" in told.out
+
+
+def test_help_tells_what_holds_where_an_option_is_left_out(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "Where tables are. [default: (in the home)]" in command.plain("table", "list", "--help").out
+    assert "The offset to go back to. [default: (the newest)]" in command.plain("learning", "rebuild", "--help").out
 
 
 def test_help_tells_all_commands(command):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from servable.offline.work import Progress
 
 Store = Annotated[
-    str, typer.Option(help="Where tables are: a folder, redis://…, postgresql://….  [default: in the home]")
+    str, typer.Option(help="Where tables are: a folder, redis://…, postgresql://….", show_default="in the home")
 ]
 
 
@@ -45,9 +45,9 @@ def batch(
     engine: Annotated[str, typer.Option(help="Who does it: local, spark or ray.")] = "local",
     cluster: Annotated[
         str,
-        typer.Option(help="Where it is: spark://…, local[4]; Ray's HOST:PORT.  [default: as configured]"),
+        typer.Option(help="Where it is: spark://…, local[4]; Ray's HOST:PORT.", show_default="as configured"),
     ] = "",
-    workers: Annotated[int | None, typer.Option(help="Processes.  [default: one a core]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.", show_default="one a core")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the job that was left.")] = False,
     home: Home = None,
     as_json: AsJson = False,

@@ -31,7 +31,7 @@ def check(
     against: Annotated[
         str | None, typer.Option(help="A champion that it must not be worse than.", metavar="REF|PATH")
     ] = None,
-    margin: Annotated[float | None, typer.Option(help="By how much it may be.  [default: 0.01]")] = None,
+    margin: Annotated[float | None, typer.Option(help="By how much it may be.", show_default="0.01")] = None,
     check: Annotated[
         list[str] | None, typer.Option(help='A demand beside those of the manifest: "auc>=0.9 by region".')
     ] = None,

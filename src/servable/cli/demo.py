@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def demo(
     name: Annotated[str, typer.Argument(help="Which one.")] = "breast-cancer",
     once: Annotated[bool, typer.Option("--once", help="End after the first request, instead of at Ctrl-C.")] = False,
-    http_port: Annotated[int | None, typer.Option(help="REST.  [default: 8080, or any that is free]")] = None,
+    http_port: Annotated[int | None, typer.Option(help="REST.", show_default="8080, or any that is free")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:

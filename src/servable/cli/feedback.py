@@ -18,11 +18,11 @@ FIELDS: Final = ("id", "outcome", "time", "version")
 
 
 def feedback(
-    name: Annotated[str, typer.Argument(help="The model that predicted.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The model that predicted.")],
     source: Annotated[
         Path, typer.Option("--file", help="Columns id, outcome, and time and version: csv, json, jsonl, parquet.")
     ],
-    url: Annotated[str | None, typer.Option(help="The server.  [default: the one that the settings say]")] = None,
+    url: Annotated[str | None, typer.Option(help="The server.", show_default="the one that the settings say")] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:

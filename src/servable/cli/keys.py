@@ -18,7 +18,7 @@ app = typer.Typer(help="API keys and their roles.", no_args_is_help=True)
 
 SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
-Home = Annotated[str | None, typer.Option(help="Where state lies.  [default: ~/.servable]")]
+Home = Annotated[str | None, typer.Option(help="Where state lies.", show_default="~/.servable")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -27,10 +27,10 @@ def create(
     name: Annotated[str, typer.Argument(help="Whose key it is: a person or a program.")],
     role: Annotated[
         list[str] | None,
-        typer.Option(help="viewer, invoker, feedback, deployer or admin; may be repeated.  [default: invoker]"),
+        typer.Option(help="viewer, invoker, feedback, deployer or admin; may be repeated.", show_default="invoker"),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="A pattern of the models it is for; may be repeated.  [default: *]")
+        list[str] | None, typer.Option(help="A pattern of the models it is for; may be repeated.", show_default="*")
     ] = None,
     expires: Annotated[str | None, typer.Option(help="After 12h, 30d, 8w; or on a date, 2027-01-31.")] = None,
     home: Home = None,

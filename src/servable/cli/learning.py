@@ -26,7 +26,7 @@ Target = Annotated[str, typer.Argument(metavar="REF|PATH", help="A learner, as i
 @app.command()
 def rebuild(
     ref: Target,
-    at: Annotated[int | None, typer.Option(help="The offset to go back to.  [default: the newest]")] = None,
+    at: Annotated[int | None, typer.Option(help="The offset to go back to.", show_default="the newest")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave out what this key sent.", metavar="SOURCE")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Make a version that does not learn.")] = False,
     output: Annotated[Path | None, typer.Option(help="Only make the bundle, here.", metavar="DIR")] = None,

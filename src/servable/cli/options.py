@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from servable.registry.registry import Registry
 
-Home = Annotated[str | None, typer.Option(help="Where state lies.  [default: ~/.servable]", metavar="DIR")]
+Home = Annotated[str | None, typer.Option(help="Where state lies.", show_default="~/.servable", metavar="DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -23,7 +23,7 @@ class To(StrEnum):
 
 def pack(
     file: Annotated[Path, typer.Argument(help="A model file or folder; a pickle with --allow-unsafe.")],
-    name: Annotated[str | None, typer.Option(help="The model's name.  [default: the file's stem]")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name.", show_default="the file's stem")] = None,
     sample: Annotated[
         Path | None, typer.Option(help="Rows like those of training: csv, parquet, arrow.", metavar="DATA")
     ] = None,

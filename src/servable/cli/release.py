@@ -64,7 +64,7 @@ def canary(
     slow: Annotated[str | None, typer.Option(help="More slow answers than the live version's, at most.")] = None,
     success: Annotated[
         str | None,
-        typer.Option(help="What outcomes tell: correct, within=NUMBER or outcome.  [default: not waited for]"),
+        typer.Option(help="What outcomes tell: correct, within=NUMBER or outcome.", show_default="not waited for"),
     ] = None,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="By itself, once it is proven.")] = True,
     override: Override = "",

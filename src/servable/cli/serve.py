@@ -16,16 +16,18 @@ def serve(
         list[str] | None,
         typer.Argument(help="A model file, a bundle folder or a Ref (name, name:3, name@best). None: all registered."),
     ] = None,
-    host: Annotated[str | None, typer.Option(help="The address to bind.  [default: 127.0.0.1]")] = None,
-    http_port: Annotated[int | None, typer.Option(help="REST; 0: any free port.  [default: 8080]")] = None,
-    grpc_port: Annotated[int | None, typer.Option(help="gRPC; 0: any, -1: off.  [default: 8081]")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that share the ports.  [default: 1]")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to bind.", show_default="127.0.0.1")] = None,
+    http_port: Annotated[int | None, typer.Option(help="REST; 0: any free port.", show_default="8080")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="gRPC; 0: any, -1: off.", show_default="8081")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that share the ports.", show_default="1")
+    ] = None,
     config: Annotated[str | None, typer.Option(help="A TOML file of settings.")] = None,
     require_key: Annotated[bool | None, typer.Option("--require-key", help="Demand a key even on loopback.")] = None,
     insecure: Annotated[bool | None, typer.Option("--insecure", help="Bind other addresses without keys.")] = None,
     record_file: Annotated[str | None, typer.Option(help="Append each prediction to this file, as JSON lines.")] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.")] = None,
-    home: Annotated[str | None, typer.Option(help="Where state lies.  [default: ~/.servable]")] = None,
+    home: Annotated[str | None, typer.Option(help="Where state lies.", show_default="~/.servable")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Announce the addresses as one line of JSON.")] = False,
 ) -> None:
     """Serve models over REST and gRPC.

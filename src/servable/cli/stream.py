@@ -16,7 +16,7 @@ from servable.cli.terminal import say, show_json
 
 def stream(
     ref: Annotated[str, typer.Argument(metavar="REF|PATH", help="A registered model, a bundle or a model file.")],
-    on: Annotated[str, typer.Option(help="redis://, nats:// or kafka://.  [default: standard input]")] = "",
+    on: Annotated[str, typer.Option(help="redis://, nats:// or kafka://.", show_default="standard input")] = "",
     source: Annotated[str, typer.Option("--from", help="The stream, subject or topic of messages.")] = "",
     target: Annotated[str, typer.Option("--to", help="The one of answers.")] = "",
     home: Home = None,

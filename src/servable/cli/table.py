@@ -1,4 +1,4 @@
-"""`servable table`: tables of answers: list, get, roll back, drop."""
+"""`servable table`: tables of answers: list, get, push, roll back, drop; and a secret for webhooks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Tables of answers, and their generations.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The table.")]
-Store = Annotated[str, typer.Option("--tables", help="Where tables are.  [default: in the home]")]
+Store = Annotated[str, typer.Option("--tables", help="Where tables are.", show_default="in the home")]
 
 
 @app.command("list")
@@ -161,7 +161,7 @@ def rollback(name: Name, tables: Store = "", home: Home = None, as_json: AsJson 
 @app.command()
 def drop(
     name: Name,
-    generation: Annotated[int | None, typer.Option(help="This one alone.  [default: all of the table]")] = None,
+    generation: Annotated[int | None, typer.Option(help="This one alone.", show_default="all of the table")] = None,
     tables: Store = "",
     home: Home = None,
     as_json: AsJson = False,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from servable.settings import Settings
 
 Data = Annotated[Path | None, typer.Option(help="Rows: csv, parquet, arrow, json, jsonl.", metavar="FILE")]
-Label = Annotated[str | None, typer.Option(help="The column of true outcomes.  [default: as packed]", metavar="COLUMN")]
+Label = Annotated[
+    str | None, typer.Option(help="The column of true outcomes.", show_default="as packed", metavar="COLUMN")
+]
 Seed = Annotated[int, typer.Option(help="Of everything that is drawn: the same seed gives the same verdicts.")]
 Record = Annotated[bool, typer.Option("--record/--no-record", help="Whether the registry keeps the verdicts.")]
 
