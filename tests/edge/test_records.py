@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,39 @@ def test_a_page_keeps_them_without_a_network_and_sends_them_later(web: Path, pub
         page.wait_for_selector("body[data-ready=true]")
         assert page.evaluate("model.queue.send()") == 0
     assert [record.id == id for _, record in stored(home, before)] == [True, False]
+
+
+@pytest.mark.faults
+def test_a_page_without_a_network_for_more_than_a_week(web: Path, publisher: Publisher, home: Path) -> None:
+    """It says that it stops, and nothing is lost."""
+    before = max([0, *(place for place, _ in stored(home))])
+    folder = publisher.root / "week"
+    shutil.copytree(web, folder)
+    settings = folder / "settings.js"
+    settings.write_text(settings.read_text().replace('"grace_s":null', '"grace_s":604800'))
+    with browsing() as (browser, _):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{publisher.url}week/")
+        page.wait_for_selector("body[data-ready=true]")
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        context.set_offline(True)
+        ask = """model.predict([{ age: 40, income: 2500, city: "north", kind: "a" }])"""
+        assert page.evaluate(f"{ask}.then(() => model.queue.send())") == 1
+        page.close()
+        page = context.new_page()
+        page.clock.install(time=time.time() + 8 * 86_400)
+        page.goto(f"{publisher.url}week/")  # the service worker has it
+        page.wait_for_selector("body[data-ready=true]")
+        assert "may answer for 7 days without news from its publisher, and had none for 8 days" in page.inner_text(
+            "#life"
+        )
+        told = page.evaluate(f"{ask}.catch((error) => [error.code, error.message])")
+        assert told[0] == "unavailable"
+        assert page.evaluate("model.queue.waiting.count()") == 1
+        context.set_offline(False)
+        assert page.evaluate("model.queue.send()") == 0
+    assert len(stored(home, before)) == 1
 
 
 def test_only_columns_of_the_model_may_be_named(predictor: Predictor, tmp_path: Path) -> None:

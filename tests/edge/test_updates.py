@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from servable.bundles.load import Predictor
 from servable.edge.publish import publish
 from servable.errors import CheckFailed, UnsignedModel, UsageError
 from tests.cli.command import servable
-from tests.edge.updating import UPDATED, Publisher, in_node, key_at, publishing
+from tests.e2e.serving import eventually
+from tests.edge.updating import UPDATED, Publisher, in_node, key_at, killed, publishing
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -104,6 +106,25 @@ def test_an_edition_that_answers_otherwise_on_the_device_is_not_used(publisher: 
     again = "version 2 failed on this device before, and is not tried again"
     assert in_node(one, keep, UPDATED) == ["rejected", "1", again]
     assert not [path for path in keep.iterdir() if path.is_dir()]
+
+
+@pytest.mark.faults
+def test_a_program_that_is_killed_in_the_middle_of_an_update_goes_on_as_it_was(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    one, keep = publisher.export("1"), tmp_path / "keep"
+    update = publisher.publish(publisher.export("2"))
+    model = publisher.updates / "files" / update.files["model.onnx"].sha256
+    whole = model.read_bytes()
+    model.unlink()
+    os.mkfifo(model)  # it begins, and never ends
+    with killed(one, keep):
+        eventually((keep / f"{update.sequence}.incoming" / "contract.json").exists)
+    os.close(os.open(model, os.O_RDWR))  # lets the server go
+    model.unlink()
+    assert in_node(one, keep, "model.contract.version") == "1"
+    model.write_bytes(whole)
+    assert in_node(one, keep, UPDATED)[:2] == ["installed", "2"]
 
 
 @pytest.mark.faults

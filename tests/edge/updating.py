@@ -102,6 +102,19 @@ def in_node(folder: Path, keep: Path, script: str, *, code: int = 0) -> Any:
     return json.loads(done.stdout) if code == 0 else done.stderr
 
 
+@contextmanager
+def killed(folder: Path, keep: Path) -> Iterator[None]:
+    """A program that looks for an update, until the end of the `with`."""
+    text = f"import {{ load }} from {json.dumps(str(folder / 'node.js'))};\n"
+    text += f"await (await load({{ keep: {json.dumps(str(keep))} }})).update();\n"
+    program = subprocess.Popen([shutil.which("node") or "node", "--input-type=module", "--eval", text])
+    try:
+        yield
+    finally:
+        program.kill()
+        program.wait()
+
+
 UPDATED = """model.update().then(
   async (state) => [state.update, (await model.predict([row])).model_version, state.message])"""
 """Look for an update, then ask."""
