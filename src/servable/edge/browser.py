@@ -30,7 +30,9 @@ LIFE: Final = (
 """Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"
 """Beside the client's scripts only where a model takes texts by tokens."""
-NOT_OF_PAGE: Final = ("node.js", "serve.js", "kept_node.js", "waiting_node.js", "index.d.ts", "package.json")
+NOT_OF_PAGE: Final = (
+    "node.js", "serve.js", "kept_node.js", "waiting_node.js", "index.d.ts", "package.json", GOLDEN,
+)  # fmt: skip
 SCRIPTS_OF_PAGE: Final = (
     "browser.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js", "settings.js",
 )  # fmt: skip
