@@ -71,11 +71,11 @@ $(VENV)/.platforms: $(VENV)/.all
 	@if ! command -v java >/dev/null && [ -z "$${JAVA_HOME:-}" ]; then $(call debian,default-jre-headless); fi # for Spark
 	$(BIN)/python -m pip install --quiet --editable '.[spark,ray]'
 	@$(call debian,default-jdk-headless libandroid-json-java) # for the sources in Kotlin
-	npm install --silent --no-save --prefix $(VENV)/kotlin kotlin-compiler@2.4.20
+	npm install --silent --no-save --prefix $(VENV)/npm kotlin-compiler@2.4.20 typescript@7.0.2
 	@touch $@
 
 .PHONY: test-platforms
-test-platforms: $(VENV)/.platforms ## those on Spark, Ray and Java, run on this machine (minutes, and 700 MB the first time)
+test-platforms: $(VENV)/.platforms ## those on Spark, Ray, Java and TypeScript, run on this machine (minutes, and 700 MB the first time)
 	$(BIN)/python -m pytest -m platforms
 
 .PHONY: check

@@ -24,7 +24,7 @@ from tests.edge.simple import simple
 
 pytestmark = [pytest.mark.platforms, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
-LIBRARIES = ROOT / ".venv/kotlin/node_modules/kotlin-compiler/lib"
+LIBRARIES = ROOT / ".venv/npm/node_modules/kotlin-compiler/lib"
 JSON = [Path("/usr/share/java/com.android.json.jar"), Path("/usr/share/java/com.android.json-android-10.0.0.jar")]
 SOURCES = ROOT / "src/servable/edge/phone/android/src/main/kotlin/servable"
 HERE = Path(__file__).parent / "kotlin"
@@ -65,7 +65,7 @@ def test_contract_and_rules_are_those_of_the_server(compiled: str, predictor: Pr
         codes.append(found.get("code"))
         if "code" not in expected:
             assert found == expected, body
-    assert {code: codes.count(code) > 10 for code in set(codes)} == {None: True, "invalid_input": True, "refused": True}
+    assert min(codes.count(code) for code in (None, "invalid_input", "refused")) > 3, codes
 
 
 def test_truths_and_lists_are_no_numbers(compiled: str, predictor: Predictor, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-import type { Model } from "./index.d.ts";
+import type { Model } from "./index.js";
 
-export type { Answer, Model, Refusal, Row, Tensor, Value } from "./index.d.ts";
-export { ServableError } from "./index.d.ts";
+export type { Answer, Model, Refusal, Row, Tensor, Value } from "./index.js";
+export { ServableError } from "./index.js";
 
 /** The model of the bytes of model.ort. Throws ServableError. */
 export function load(bytes: Uint8Array): Promise<Model>;
