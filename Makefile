@@ -41,7 +41,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.all: pyproject.toml | $(BIN)/python
-	@$(call debian,libgomp1 curl openssl postgresql redis-server nats-server chromium nodejs strace) # for LightGBM's wheel, the docs' commands, stores and streams for many machines, and faults
+	@$(call debian,libgomp1 curl openssl postgresql redis-server nats-server chromium nodejs strace g++) # for LightGBM's wheel, the docs' commands, stores and streams for many machines, faults, and headers in C
 	@if ! command -v npm >/dev/null; then $(call debian,npm); fi # Debian's Node comes without it
 	$(BIN)/python -m pip install --quiet --editable '.[all]' --group dev
 	@touch $@ $(VENV)/.demo
