@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from servable.server.http.parts import BodyHandler, Offer, Parts
     from servable.server.http.shortcut import Shortcuts
 
-# ---- a door
-
 
 def build_door(start: Start, channel: Channel) -> Door:
     """All parts of a door, each given what it needs and nothing else."""
@@ -144,32 +142,23 @@ def _online_and_outcomes(parts: Parts, caller: Callable[[Request], str]) -> Iter
         learns = getattr(serving.lane.model, "teacher", None) is not None
         return monitoring.Asked(serving.version, parts.router.route(name).outcomes, teach if learns else None)
 
-    yield from monitoring.routes(Intake(_outcomes(parts.settings)), asked, caller, _devices(parts.settings))
+    outcomes = cache(partial(_outcomes, parts.settings))
+    yield from monitoring.routes(Intake(outcomes), asked, caller, cache(partial(_devices, parts.settings)))
     yield from routes.routes(pupil, caller, parts.inference.new_id)
 
 
-def _outcomes(settings: Settings) -> Callable[[], Outcomes]:
-    """Opens the store of outcomes, where it is needed."""
+def _outcomes(settings: Settings) -> Outcomes:
+    """Opens the store of outcomes."""
+    from servable.monitoring.outcomes import Outcomes
 
-    @cache
-    def opened() -> Outcomes:
-        from servable.monitoring.outcomes import Outcomes
-
-        return Outcomes.at(settings.registry_url, settings.home_path, settings.outcomes_days)
-
-    return opened
+    return Outcomes.at(settings.registry_url, settings.home_path, settings.outcomes_days)
 
 
-def _devices(settings: Settings) -> Callable[[], DeviceRecords]:
-    """Opens the store of what devices answered, where it is needed."""
+def _devices(settings: Settings) -> DeviceRecords:
+    """Opens the store of what devices answered."""
+    from servable.monitoring.device_records import DeviceRecords
 
-    @cache
-    def opened() -> DeviceRecords:
-        from servable.monitoring.device_records import DeviceRecords
-
-        return DeviceRecords.at(settings.registry_url, settings.home_path, settings.outcomes_days)
-
-    return opened
+    return DeviceRecords.at(settings.registry_url, settings.home_path, settings.outcomes_days)
 
 
 def _answers(settings: Settings) -> RecordQueue[Answered]:
@@ -177,7 +166,7 @@ def _answers(settings: Settings) -> RecordQueue[Answered]:
     from servable.monitoring.answers import BURST, Answers
     from servable.monitoring.record_queue import RecordQueue
 
-    return RecordQueue(Answers(_outcomes(settings)), BURST, asyncio.get_running_loop().call_later)
+    return RecordQueue(Answers(cache(partial(_outcomes, settings))), BURST, asyncio.get_running_loop().call_later)
 
 
 def _registry(settings: Settings, caller: Callable[[Request], Principal]) -> Iterable[tuple[Endpoint, BodyHandler]]:

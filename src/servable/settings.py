@@ -112,7 +112,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Between two looks at a canary, each of which may roll it back or promote it."""
 
     outcomes_days: float = 90.0
-    """How long outcomes of predictions, and the answers that wait for theirs, are kept."""
+    """How long outcomes of predictions, the answers that wait for theirs, and what devices sent home are kept."""
 
     learning_url: str = ""
     """The database through which machines share learners, `postgresql://USER@HOST/NAME`; empty: each learns alone."""

@@ -58,7 +58,7 @@ def export(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a model to the client's device: a page, an npm package, a program of one file, sources for phones.
+    """Take a model to a device: a page, an npm package, a program of one file, sources for phones, a header in C.
 
     It is asked golden rows, edge cases and broken rows there (a real browser, Node, a bare Python), and has to answer
     as the server does.

@@ -1,4 +1,4 @@
-"""`servable learning`: what learners have learned on this machine: past states, and what bandits would have earned."""
+"""`servable learning`: what learners have learned: past states of them, and what other bandits would have earned."""
 
 from __future__ import annotations
 

@@ -69,7 +69,10 @@ def plan(route: Route, **sources: str) -> Plan:
 
 
 def served(
-    wanted: Plan, story: Callable[[Host, Router], Awaitable[None]], keep: Callable[[Answered], None] | None = None
+    wanted: Plan,
+    story: Callable[[Host, Router], Awaitable[None]],
+    keep: Callable[[Answered], None] | None = None,
+    load: Callable[[Target], Loaded] = load,
 ) -> None:
     async def tell() -> None:
         host = Host(load, keep=keep)

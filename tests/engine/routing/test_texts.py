@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,8 @@ from servable.domain.field import Field
 from servable.domain.generation import Piece, Prompt, Say
 from servable.domain.route import Route
 from servable.domain.signature import Signature
-from servable.engine.host import Host
 from servable.engine.loading import Loaded
-from servable.engine.plan import Plan, Target
+from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
 from servable.engine.router import Router
 from servable.engine.routing.answered import Answered
@@ -67,18 +66,7 @@ def load(target: Target) -> Loaded:
     return Loaded(Bundle(Path("/none"), manifest, "0"), Voice(target.version, target.source), CostCurve([(1, 1e-6)]))
 
 
-def served(
-    wanted: Plan, story: Callable[[Host, Router], Awaitable[None]], keep: Callable[[Answered], None] | None = None
-) -> None:
-    async def tell() -> None:
-        host = Host(load, keep=keep)
-        await host.converge(wanted)
-        assert host.failures() == ()
-        async with asyncio.timeout(20):
-            await story(host, Router(host))
-        await host.drain(5)
-
-    asyncio.run(tell())
+served = partial(routed.served, load=load)
 
 
 async def text(
