@@ -24,8 +24,8 @@ SCRIPTS: Final = (
     "settings.js", "index.d.ts",
 )  # fmt: skip
 LIFE: Final = (
-    "life.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js", "queue.js",
-    "waiting_browser.js", "waiting_node.js",
+    "life.js", "standing.js", "held.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js",
+    "queue.js", "waiting_browser.js", "waiting_node.js",
 )  # fmt: skip
 """Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"

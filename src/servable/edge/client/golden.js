@@ -1,7 +1,7 @@
 // Golden: bodies and the answers they must get, asked of an edition on the device that is to run it.
 
 import { ServableError } from "./contract.js";
-import { Held } from "./signed.js";
+import { Held } from "./held.js";
 
 const WORDS = ["error", "code", "parameters"];
 

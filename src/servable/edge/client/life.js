@@ -4,7 +4,9 @@
 import { ServableError } from "./contract.js";
 import { prove } from "./golden.js";
 import { Remote } from "./server.js";
-import { Held, sha256, verified } from "./signed.js";
+import { fetched, Held, reasonOf } from "./held.js";
+import { sha256, verified } from "./signed.js";
+import { stopped } from "./standing.js";
 
 /** What this client understands; an update may need more. */
 const UNDERSTANDS = 1;
@@ -124,13 +126,7 @@ export class Life {
 
   /** Why the edition in use may not answer; null: it may. */
   get stopped() {
-    const { name, version } = this.contract;
-    const { disabled, checked, first } = this.known;
-    const { grace_s } = this.settings;
-    if (disabled[version] !== undefined) return `version ${version} of '${name}' was withdrawn: ${disabled[version]}`;
-    const since_s = (Date.now() - Math.max(checked, first)) / 1000;
-    if (grace_s === null || since_s <= grace_s) return null;
-    return `'${name}' may answer for ${days(grace_s)} without news from its publisher, and had none for ${days(since_s)}: connect once`;
+    return stopped(this.contract, this.known, this.settings.grace_s, Date.now());
   }
 
   /** Look for an update now, and take it if it holds. Resolves with the state; what fails changes nothing in use. */
@@ -318,28 +314,6 @@ export class Life {
   }
 }
 
-/** The bytes at a URL. Throws Held. */
-async function fetched(url, most_ms) {
-  try {
-    const response = await fetch(url, { cache: "no-store", signal: AbortSignal.timeout(most_ms) });
-    if (response.ok) return new Uint8Array(await response.arrayBuffer());
-    throw new Error(`the server answered ${response.status}`);
-  } catch (error) {
-    throw new Held("unreachable", `${url} cannot be read: ${error.message}`);
-  }
-}
-
-function reasonOf(error) {
-  if (error instanceof Held) return [error.state, error.message];
-  if (error.name === "QuotaExceededError" || error.code === "ENOSPC") return ["no-room", "there is no room for it on this device"];
-  if (error instanceof ServableError) return [{ digest_mismatch: "damaged", unsupported: "unsupported" }[error.code] ?? "rejected", error.message];
-  return ["rejected", `${error.name}: ${error.message}`];
-}
-
 function parsed(bytes) {
   return JSON.parse(new TextDecoder().decode(bytes));
-}
-
-function days(seconds) {
-  return `${Math.round(seconds / 8640) / 10} days`;
 }

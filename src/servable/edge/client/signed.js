@@ -1,15 +1,9 @@
 // Signed: an update as its publisher signed it. Nothing in it is looked at before a trusted key's signature holds.
 
+import { Held } from "./held.js";
+
 const SAID = "servable update ";
 const MOST_BYTES = 1_000_000;
-
-/** Why an update is not taken: `state` is one word, for programs; the message is for people. */
-export class Held extends Error {
-  constructor(state, message) {
-    super(message);
-    this.state = state;
-  }
-}
 
 /** The update in a signed text, if one of the trusted keys (base64) signed it. Throws Held. */
 export async function verified(text, trusted) {
