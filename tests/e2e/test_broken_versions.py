@@ -26,8 +26,6 @@ BREAK: Final[dict[str, Callable[[bytes], bytes]]] = {
     "a web page": lambda _: b"<!doctype html><html><body>404 Not Found</body></html>\n",
     "noise": lambda data: np.random.default_rng(7).bytes(min(len(data), 100_000)),
 }
-LEARNERS: Final = {"learner", "python-learner"}
-"""What they learned is theirs: another model in the place of one that learns is another version, with a journal."""
 TEXTS: Final = {"python", "mlflow"}
 """Formats whose file is text that people write: cut off, it may be whole text still."""
 
@@ -62,7 +60,7 @@ def replaced(place: Path, file: Path, data: bytes) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", sorted(MODELS.keys() - LEARNERS))
+@pytest.mark.parametrize("name", sorted(MODELS))
 def test_a_broken_version_is_told_and_the_old_one_answers_on(name: str, tmp_path: Path) -> None:
     golden = MODELS[name](tmp_path / "golden")
     place, file = placed(golden, tmp_path / "copy")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from servable.domain.batch import Batch
 from servable.online.fold import Fold
 from servable.online.journal import read
 from servable.online.learners import spec
+from servable.online.snapshots import Snapshots
 from tests.e2e.serving import Serving, eventually
 from tests.online.guarding import guarded_fold
 
@@ -170,6 +173,77 @@ def test_nothing_accepted_is_lost_and_nothing_counts_twice(learning: Learning) -
     assert undisturbed.learned == accepted + 10 + 1  # and the one that tells that the process is back, five times
     told = undisturbed.learner.predict(Batch({"x": X[:100]}))
     np.testing.assert_array_equal(answer["outputs"][1]["data"], told["probabilities"].ravel())
+
+
+def test_loading_it_anew_changes_nothing_of_what_learns(learning: Learning) -> None:
+    """All the while it is asked and taught, and nobody is turned away."""
+    pid, over, taught, told = learning.learner_pid(), threading.Event(), 0, []
+
+    def go_on() -> None:
+        nonlocal taught
+        while not over.is_set():
+            rows = slice(taught % 500, taught % 500 + 1)
+            learning.predict(rows)
+            told.append(learning.learn(rows, wait=True).status_code)
+            taught += 1
+
+    model = learning.folder.parents[3] / "cancer.json"
+    whole = model.read_text()
+    with ThreadPoolExecutor(1) as pool:
+        busy = pool.submit(go_on)
+        eventually(lambda: taught > 5)
+        try:
+            for _ in range(3):
+                assert learning.server.ask("POST", "/v2/repository/models/cancer/load", {})[0] == 200
+            learning.server.reload()
+            model.write_text(whole.replace("[-1, 30]", "[-1, 29]"))
+            status, refused = learning.server.ask("POST", "/v2/repository/models/cancer/load", {})
+            model.write_text(whole)
+            assert learning.server.ask("POST", "/v2/repository/models/cancer/load", {})[0] == 200
+            seen = taught
+            eventually(lambda: taught > seen + 5)
+        finally:
+            over.set()
+        busy.result()
+    assert status == 422
+    assert "cancer:1" in refused["error"]
+    assert "pack the changed one as a new version" in refused["error"]
+    assert set(told) == {200}
+    assert learning.learner_pid() == pid
+    assert folded(learning.folder).offset == taught
+    # A door that comes later finds the same process.
+    ready = learning.server.log().count("is ready (")
+    doors = [pid for pid in learning.server.doors() if b"servable.app" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(doors[0], signal.SIGKILL)
+    learning.server.all_ready(ready + 1)
+    assert learning.learner_pid() == pid
+
+
+def test_what_was_learned_is_no_other_models(learning: Learning, tmp_path: Path) -> None:
+    assert learning.learn(slice(0, 5), wait=True).status_code == 200
+    learning.server.send(signal.SIGTERM)
+    assert learning.server.ended() == 0
+    model = tmp_path / "cancer.json"
+    whole = model.read_text()
+    model.write_text(whole.replace('"benign"]', '"benign"], "options": {"alpha": 0.5}'))
+    with Serving(tmp_path, model, workers=1) as other:
+        assert other.ended() == 1
+        told = other.log()
+    own = (learning.folder / "identity").read_text().strip()
+    assert f"{learning.folder} holds what the learner with the digest {own} has learned" in told
+    assert "serve this one under another name or version, or move that folder away" in told
+    model.write_text(whole)
+    with Serving(tmp_path, model, workers=1) as again:
+        assert again.ready().ask("GET", "/v2/models/cancer/learning")[1]["offset"] == 5
+
+
+def test_a_server_that_is_stopped_keeps_the_last_state(learning: Learning) -> None:
+    for rows in range(0, 300, 10):
+        assert learning.learn(slice(rows, rows + 10), wait=True).status_code == 200
+    learning.server.send(signal.SIGTERM)
+    assert learning.server.ended() == 0
+    state = Snapshots(learning.folder / "snapshots").offsets()[-1]
+    assert state == folded(learning.folder).offset == 300
 
 
 def test_what_cannot_be_learned_is_refused_and_the_learner_lives(learning: Learning) -> None:

@@ -130,8 +130,11 @@ def _learner(ref: str, home: str | None) -> Iterator[tuple[Bundle, Path, str]]:
     """What the Ref, or the path, names; the folder of what it has learned; what its version is called.
 
     Of a learner that machines share, the folder is a copy, for as long as this lasts.
+
+    Raises Conflict if what lies there is another learner's.
     """
     from servable.bundles.open import open_bundle
+    from servable.online.identity import check, identity_of
     from servable.server.targets import resolve
     from servable.settings import load_settings
 
@@ -140,11 +143,14 @@ def _learner(ref: str, home: str | None) -> Iterator[tuple[Bundle, Path, str]]:
     target = next(target for target in plan.targets if target.version == plan.routes[target.name].live)
     bundle = open_bundle(target.source, name=target.name)
     version = f"{target.name}:{target.version}"
+    own = identity_of(bundle.manifest)
     if not settings.learning_url:
-        yield bundle, settings.home_path.absolute() / "online" / target.name / target.version, version
+        folder = settings.home_path.absolute() / "online" / target.name / target.version
+        check(folder, own)
+        yield bundle, folder, version
         return
     from servable.online.fleet.copy import copy_journal
 
     with tempfile.TemporaryDirectory(prefix="servable-journal-") as scratch:
-        copy_journal(settings.learning_url, version, Path(scratch))
+        copy_journal(settings.learning_url, version, own, Path(scratch))
         yield bundle, Path(scratch), version

@@ -14,7 +14,7 @@ from servable.domain.record import Records
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.lane import Limits
-from servable.engine.loading import Loaded
+from servable.engine.loading import Loaded, unchanged
 from servable.engine.plan import Plan, State, Target
 from servable.engine.process.remote import RemoteModel
 from servable.engine.routing.counts import RouteCounts
@@ -138,8 +138,9 @@ class Host:
         if present is not None and present.generation >= target.generation:
             return
         key = (target.name, target.version)
+        loop = asyncio.get_running_loop()
         try:
-            loaded = await asyncio.get_running_loop().run_in_executor(self._loader, self._load, target)
+            loaded = await loop.run_in_executor(self._loader, self._anew, target, present)
         except ServableError as error:
             self._failed(target, error.message, error.code)
         except Exception as error:  # the wall: a format's library may raise anything
@@ -148,8 +149,20 @@ class Host:
         else:
             self._unavailable.pop(key, None)
             self._failures.pop(key, None)
-            stats = present.stats if present else None
-            self._put(Serving(target, loaded, self._limits, self._on_record, stats, self.find))
+            if loaded is not None:
+                stats = present.stats if present else None
+                self._put(Serving(target, loaded, self._limits, self._on_record, stats, self.find))
+            elif present is not None:
+                present.generation = target.generation
+
+    def _anew(self, target: Target, present: Serving | None) -> Loaded | None:
+        """On the loading thread: what is to take the place of `present`; None: it learns, and goes on as it is. Another
+        beside it could not open its journal, and would make the same of it.
+        """
+        if present is not None and present.learns:
+            unchanged(target, present.bundle.digest)
+            return None
+        return self._load(target)
 
     def _failed(self, target: Target, reason: str, code: str) -> None:
         state = State(target.name, target.version, "UNAVAILABLE", reason, code)

@@ -60,6 +60,18 @@ def load(target: Target, *, warm_up: bool = True) -> Loaded:
     return Loaded(bundle, model, curve, guard)
 
 
+def unchanged(target: Target, digest: str) -> None:
+    """Of a version that learns: raise DigestMismatch unless its bundle is the one that was loaded, by its digest. There
+    is nothing to load anew then: its state is the fold of its journal, and no file's.
+    """
+    found = open_bundle(Path(target.source), name=target.name).digest
+    if found != digest:
+        raise DigestMismatch(
+            f"{target.name}:{target.version} at {target.source} has digest {found}, loaded was {digest}: what a "
+            "learner has learned belongs to what was loaded; pack the changed one as a new version or by another name"
+        )
+
+
 def _warm(bundle: Bundle, model: Model) -> CostCurve:
     """Measure on the bundle's own golden rows, or on the plainest rows that its signature allows.
 

@@ -48,6 +48,8 @@ class Serving:
         self.version = target.version
         self.generation = target.generation
         self.bundle = loaded.bundle
+        self.learns = getattr(loaded.model, "teacher", None) is not None
+        """What it is comes of a journal: there is nothing to load anew."""
         guard = loaded.guard
         self.signature: Signature = loaded.bundle.signature if guard is None else guard.signature
         self.state = "READY"

@@ -20,15 +20,17 @@ if TYPE_CHECKING:
 
 def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     """The model that answers, and what teaches it. Raises what taking up its journal raises."""
+    from servable.online.identity import claim, identity_of
     from servable.online.recipe import recipe_of
     from servable.online.teaching import Taught, Teaching
     from servable.runtimes.find import runtime
 
     bundle = loaded.bundle
     make, habits, libraries = recipe_of(bundle)
+    folder = Path(load.journal)
+    claim(folder, identity_of(bundle.manifest))
     loaded.model.close()  # it was warmed up and measured; what learns is two fresh ones of its make
     states = not runtime(bundle.manifest.format).isolated
-    folder = Path(load.journal)
     if load.shared:
         from servable.online.fleet.last import Last
         from servable.online.fleet.member import Member

@@ -19,7 +19,7 @@ from servable.bundles.guard import guard_of
 from servable.bundles.open import format_of
 from servable.bundles.signatures import demand
 from servable.domain.bundle import Bundle
-from servable.engine.loading import Loaded, load
+from servable.engine.loading import Loaded, load, unchanged
 from servable.engine.plan import Target
 from servable.engine.policy import CostCurve
 from servable.engine.process.messages import Hosted, Launch
@@ -58,6 +58,8 @@ class Loader:
             return load(target, warm_up=self._settings.warm_up)
         hosted = self._ask(launches)
         up = hosted[0].up
+        if launches[0].learns:  # its process may be an older one than this door
+            unchanged(target, up.digest)
         if launches[0].learns and not format_of(Path(target.source))[0].isolated:
             return self._published(target, hosted[0])
         if target.digest is not None and up.digest != target.digest:
@@ -108,11 +110,13 @@ class Loader:
         from servable.online.fleet.keeper import Keeper
         from servable.online.fleet.ledger import Ledger
         from servable.online.fleet.tables import database_of
+        from servable.online.identity import identity_of
 
         database = database_of(self._settings.learning_url)
         who = f"{socket.gethostname()}:{self._settings.http_port}"
         learner = f"{target.name}:{target.version}"
-        ledger = Ledger(database, learner, hosted.up.digest, who, self._settings.learning_lease_s)
+        own = identity_of(manifest.loads(hosted.up.manifest.encode()))
+        ledger = Ledger(database, learner, own, who, self._settings.learning_lease_s)
         starting = Keeper.start(hosted.address, database, ledger)
         keeper = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
         teacher.on_close = keeper.close
@@ -171,5 +175,7 @@ def launches_of(target: Target, isolate: str) -> list[Launch]:
         if not path.is_relative_to(folder.resolve()):
             raise BundleError(f"{target.name}: its requirements {requirements!r} lie outside the bundle")
         requirements = str(path)
+    if learns:  # one process for all generations: loading it anew would make the same of its journal
+        target = msgspec.structs.replace(target, generation=0)
     spawns, listens = (bool(getattr(plugin, needs, False)) for needs in ("spawns", "listens"))
     return [Launch(target, python, requirements, spawns, slot, listens, learns) for slot in range(processes)]

@@ -68,7 +68,7 @@ def test_one_machine_learns_until_its_lease_is_over(database: PostgreSQL) -> Non
     assert here.take() == 3
     other = Ledger(database, "turns:1", "e", "elsewhere", ASLEEP_S)
     for act in (other.take, other.standing):
-        with pytest.raises(Conflict, match="as the bundle d, here it is e"):
+        with pytest.raises(Conflict, match="the digest d has learned, and this one's is e"):
             act()
 
 
@@ -107,7 +107,7 @@ def test_who_lost_the_lease_appends_nothing_and_publishes_nothing(database: Post
     assert [one.offset for _, one in new.read(4, since=2.0)] == [3, 5]
     place = new.read(0)[1][0]
     assert [one.offset for _, one in new.read(0, place=place)] == [3, 5]
-    copy_journal(database.place, "fence:1", tmp_path)
+    copy_journal(database.place, "fence:1", "d", tmp_path)
     assert [encode(entry.event) for entry in read(tmp_path / "journal")] == [one.body for one in told]
     with pytest.raises(EnvironmentFault, match="only added"), database.write() as connection:
         connection.execute(sa.delete(EVENTS))

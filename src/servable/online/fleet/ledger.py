@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 
 from servable.errors import Conflict
 from servable.online.fleet.tables import CLOCK, EVENTS, LEASES, SNAPSHOTS, fence, of, ring
+from servable.online.identity import same
 from servable.stores.databases.port import Database
 
 SNAPSHOTS_KEPT: Final = 3
@@ -40,21 +41,21 @@ class Written(NamedTuple):
 
 
 class Ledger:
-    """Of one learner, of which `bundle` is the digest. `who` is told to people."""
+    """Of one learner, whose `identity` is that of `identity.py`. `who` is told to people."""
 
-    def __init__(self, database: Database, learner: str, bundle: str, who: str, lease_s: float) -> None:
+    def __init__(self, database: Database, learner: str, identity: str, who: str, lease_s: float) -> None:
         self.learner = learner
         self._database = database
-        self._bundle = bundle
+        self._identity = identity
         self._who = who
         self.lease_s = lease_s
 
     # ---- the lease
 
     def standing(self) -> Standing | None:
-        """Who learns; None: nobody ever has. Raises Conflict for a learner of other files."""
+        """Who learns; None: nobody ever has. Raises Conflict for another learner."""
         columns = (
-            LEASES.c.epoch, LEASES.c.who, LEASES.c.until - CLOCK, LEASES.c.offset, LEASES.c.report, LEASES.c.bundle,
+            LEASES.c.epoch, LEASES.c.who, LEASES.c.until - CLOCK, LEASES.c.offset, LEASES.c.report, LEASES.c.identity,
         )  # fmt: skip
         with self._database.read() as connection:
             if connection is None:
@@ -66,16 +67,16 @@ class Ledger:
         return Standing(*found[:-1])
 
     def take(self) -> int | None:
-        """Be the one that learns: the new epoch; None if somebody is. Raises Conflict for a learner of other files."""
-        fresh = {"learner": self.learner, "bundle": self._bundle, "epoch": 0, "who": "", "until": 0.0, "offset": 0}
+        """Be the one that learns: the new epoch; None if somebody is. Raises Conflict for another learner."""
+        fresh = {"learner": self.learner, "identity": self._identity, "epoch": 0, "who": "", "until": 0.0, "offset": 0}
         row = of(LEASES, self.learner)
         with self._database.hold(), self._database.write() as connection:  # the first of all makes the tables
             connection.execute(
                 postgresql.insert(LEASES).values(**fresh, report="").on_conflict_do_nothing(index_elements=["learner"])
             )
-            columns = (LEASES.c.bundle, LEASES.c.epoch, LEASES.c.until - CLOCK)
-            bundle, epoch, left_s = connection.execute(sa.select(*columns).where(row).with_for_update()).one()
-            self._same(bundle)
+            columns = (LEASES.c.identity, LEASES.c.epoch, LEASES.c.until - CLOCK)
+            identity, epoch, left_s = connection.execute(sa.select(*columns).where(row).with_for_update()).one()
+            self._same(identity)
             if left_s > 0:
                 return None
             now = {"epoch": epoch + 1, "who": self._who, "until": CLOCK + self.lease_s}
@@ -83,12 +84,9 @@ class Ledger:
             ring(connection, self.learner)
         return int(epoch) + 1
 
-    def _same(self, bundle: str) -> None:
-        if bundle != self._bundle:
-            raise Conflict(
-                f"machines share {self.learner} as the bundle {bundle}, here it is {self._bundle}: serve the same one "
-                "on all, from a shared registry"
-            )
+    def _same(self, identity: str) -> None:
+        place = f"the journal of {self.learner} that machines share"
+        same(place, identity, self._identity, "or the same one on all machines, from a shared registry")
 
     def renew(self, epoch: int, report: str) -> None:
         """Go on learning, and tell all how it goes. Raises Conflict if another does by now."""

@@ -22,7 +22,7 @@ LEASES: Final = sa.Table(
     "learning_leases",
     _ALL,
     sa.Column("learner", sa.Text, primary_key=True),
-    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("identity", sa.Text, nullable=False),
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("until", sa.Float, nullable=False),

@@ -34,6 +34,8 @@ FORGOTTEN_S: Final = 60.0
 """One that no door came to, after this long."""
 WORKED_S: Final = 1.0
 """The longest pause after the death of a process that had come up: one input may have killed it, the next will not."""
+LAST_SNAPSHOT_S: Final = 10.0
+"""For a learner that ends: its journal has all, so what it does not finish costs the next start, and no more."""
 RETIRE_S: Final = 60.0
 """For the call that runs in a process that retires."""
 
@@ -81,6 +83,7 @@ class Hosting:
         self._left = False
         self._cpu: dict[Child, int] = {}
         self._stopping = asyncio.Event()
+        self.stopped = asyncio.Event()
 
     @property
     def name(self) -> str:
@@ -266,18 +269,22 @@ class Hosting:
                 return True
         return False
 
-    async def stop(self) -> None:
-        """End all, and leave nothing behind."""
+    async def stop(self, within_s: float = LAST_SNAPSHOT_S) -> None:
+        """End all, and leave nothing behind. One that learns may keep its state before, `within_s`."""
         self._stopping.set()
         self._fail(NotReady(f"the model process of {self.name} is being stopped"))
         self._full.set()
         children = list(self.children)
+        if self.launch.learns and self.child is not None and self.child.alive:
+            self.child.channel.send(Retire())
+            await asyncio.wait((self.child.exited,), timeout=within_s)
         for child in children:
             child.kill("stopped")
         for child in children:
             await child.end()
         self._listener.close()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        self.stopped.set()
 
 
 def cpu_ticks(pid: int) -> int:

@@ -19,7 +19,7 @@ from servable.errors import EnvironmentFault, NotReady, UsageError
 from servable.sandbox.environment import environment
 from servable.server.control import Notice
 from servable.server.supervisor.environments import interpreter
-from servable.server.supervisor.hosting import Hosting
+from servable.server.supervisor.hosting import LAST_SNAPSHOT_S, Hosting
 from servable.server.supervisor.policy import Restarts
 from servable.server.supervisor.run_folder import RunFolder
 from servable.settings import Settings
@@ -62,6 +62,8 @@ class Processes:
             raise
 
     async def _begin(self, launch: Launch) -> Hosting:
+        for other in [other for other in self._ending if other.launch == launch]:
+            await other.stopped.wait()  # a learner's journal has one writer
         try:
             python, environ = await asyncio.to_thread(
                 interpreter, launch, self._settings.home_path, environment(), self._home()
@@ -125,21 +127,20 @@ class Processes:
             for hosting in self._table.values()
         ]
 
-    async def stop(self) -> None:
-        """End all. The doors have finished."""
+    async def stop(self, within_s: float) -> None:
+        """End all. The doors have finished; learners have `within_s` to keep their states."""
         self._stopped = True
-        for hosting in list(self._table.values()):
-            await self._end(hosting)
+        await asyncio.gather(*(self._end(hosting, within_s) for hosting in list(self._table.values())))
         if self._folder is not None:
             await asyncio.to_thread(self._folder.remove)
             self._folder = None
 
-    async def _end(self, hosting: Hosting) -> None:
+    async def _end(self, hosting: Hosting, within_s: float = LAST_SNAPSHOT_S) -> None:
         if self._table.get(hosting.launch) is hosting:
             del self._table[hosting.launch]
             self._asking.pop(hosting.launch, None)
             self._ending.add(hosting)
-            await hosting.stop()
+            await hosting.stop(within_s)
             self._ending.discard(hosting)
 
     def kill(self) -> None:

@@ -208,8 +208,10 @@ class Supervisor:
         logger.info("stopping: the doors finish their requests", extra={"event": "stopping"})
         asyncio.get_running_loop().call_later(delay_s, self._listeners.close)
         finish_s = max(grace_s - MARGIN_S, grace_s * 0.8)
+        over_at = asyncio.get_running_loop().time() + delay_s + grace_s
         clean = await self._doors.drain(delay_s, finish_s, grace_s, self._forced)
-        await self._processes.stop()
+        left_s = over_at - asyncio.get_running_loop().time()
+        await self._processes.stop(0.0 if self._forced.done() else max(left_s, MARGIN_S / 2))
         logger.info("stopped", extra={"event": "stopped"})
         return 0 if clean else 1
 
