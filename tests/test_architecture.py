@@ -50,6 +50,18 @@ def test_files_that_the_page_names_exist():
     assert {name for name in named if not (HOUSE / name).exists() and not (ROOT / name).exists()} == set()
 
 
+def test_files_that_modules_name_exist():
+    """A file that was moved is still named where others speak of it."""
+    there = {f"/{path.relative_to(ROOT)}" for shelf in (HOUSE, ROOT / "tests") for path in shelf.rglob("*.py")}
+    lost = {
+        (str(path.relative_to(ROOT)), name)
+        for path in HOUSE.rglob("*.py")
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text(encoding="utf-8"))
+        if not any(one.endswith(f"/{name}") for one in there)
+    }
+    assert lost == set()
+
+
 def test_the_page_can_be_read_in_one_sitting():
     assert len(TEXT.splitlines()) < 150
 

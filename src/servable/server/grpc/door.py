@@ -1,8 +1,8 @@
 """The gRPC door: HTTP/2 on the loop of the HTTP door, over the same models.
 
 RPCS names every method and the role it demands; what is not in it does not exist, and each call passes `_admit`.
-Predictions are `grpc_infer.py`; what describes and manages is `grpc_methods.py`; the protocol below is `grpc_call.py`,
-on `http2.py`.
+Predictions are `infer.py`; what describes and manages is `methods.py`; the protocol below is `call.py`,
+on `http2/`.
 """
 
 from __future__ import annotations

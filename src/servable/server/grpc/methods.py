@@ -1,6 +1,6 @@
 """The gRPC methods that describe and manage: health, metadata, configuration, statistics, repository, and refusals.
 
-Not predictions, access or errors: those are `grpc.py`'s, which calls these by the names in its table, each with the
+Not predictions, access or errors: those are `door.py`'s, which calls these by the names in its table, each with the
 request's message and the caller.
 """
 

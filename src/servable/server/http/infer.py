@@ -1,6 +1,6 @@
 """Inference over HTTP: from the headers and body of a request to the bytes of its answer. No sockets, no parser.
 
-The fast protocol (`http.py`) and the ordinary routes (`rest.py`) both come here, so there is one behaviour.
+The fast protocol (`protocol.py`) and the ordinary routes (`rest.py`) both come here, so there is one behaviour.
 """
 
 from __future__ import annotations

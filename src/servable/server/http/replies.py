@@ -1,6 +1,6 @@
 """Replies: what ordinary routes read of a request and answer with. Bodies are bounded; every error has the one shape.
 
-The fast protocol has its own reading and writing (`http.py`); what both send is made in `infer.py`.
+The fast protocol has its own reading and writing (`protocol.py`); what both send is made in `infer.py`.
 """
 
 from __future__ import annotations

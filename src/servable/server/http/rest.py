@@ -1,7 +1,7 @@
 """The REST door's ordinary routes, as one ASGI application: built from the table, behind the guard, in one error shape.
 
-The inference routes are here too, for the requests that the fast protocol (`http.py`) leaves to ASGI. What each route
-does is in `open_inference.py`, `changes.py`, `triton.py`, `tensorflow_v1.py`, `invocations.py` and `pages.py`.
+The inference routes are here too, for the requests that the fast protocol (`protocol.py`) leaves to ASGI. What each
+route does is in `open_inference.py`, `changes.py`, `triton.py`, `tensorflow_v1.py`, `invocations.py` and `pages.py`.
 """
 
 from __future__ import annotations

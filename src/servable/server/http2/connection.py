@@ -1,7 +1,7 @@
 """HTTP/2, the server's side of it, for gRPC: one connection, from its first byte to its last.
 
 It knows nothing of gRPC: a Service opens a Receiver for each request and answers through its Stream. What arrives is
-`http2_reading.py` and `http2_inbound.py`, what leaves is `http2_sending.py`; here are the connection's life and its
+`reading.py` and `inbound.py`, what leaves is `sending.py`; here are the connection's life and its
 limits in time. Source: RFC 9113, RFC 7541. Not here: server push, priorities, HTTP/1.1, TLS.
 """
 

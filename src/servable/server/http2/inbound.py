@@ -1,6 +1,6 @@
 """What the frames of an HTTP/2 peer mean: requests, windows, settings; and where they break the protocol or the peace.
 
-Decides nothing about time (`http2.py` does) and answers nothing. Source: RFC 9113, sections 5 and 6.
+Decides nothing about time (`connection.py` does) and answers nothing. Source: RFC 9113, sections 5 and 6.
 """
 
 from __future__ import annotations
