@@ -14,13 +14,10 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
+from servable.monitoring.age import Age
 from servable.stores.databases.open import open_database
 from servable.stores.databases.port import Database, Layout
 from servable.wire.device_records import DeviceRecord
-
-DAY_S: Final = 86_400.0
-SWEEP_S: Final = 3600.0
-"""Between two looks for what is too old."""
 
 _TABLES: Final = sa.MetaData()
 _RECORDS: Final = sa.Table(
@@ -42,8 +39,7 @@ class DeviceRecords:
 
     def __init__(self, database: Database, days: float) -> None:
         self._database = database
-        self._days = days
-        self._swept = 0.0
+        self._age = Age(days)
 
     @staticmethod
     def at(url: str, home: Path, days: float) -> DeviceRecords:
@@ -67,9 +63,8 @@ class DeviceRecords:
             ]
             if rows:
                 connection.execute(sa.insert(_RECORDS), rows)
-            if now - self._swept > SWEEP_S:
-                self._swept = now
-                connection.execute(sa.delete(_RECORDS).where(c.received < now - self._days * DAY_S))
+            if (past := self._age.past(now)) is not None:
+                connection.execute(sa.delete(_RECORDS).where(c.received < past))
         return len(rows)
 
     def after(self, name: str, place: int, most: int) -> list[tuple[int, DeviceRecord]]:

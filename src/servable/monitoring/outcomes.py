@@ -16,13 +16,11 @@ import sqlalchemy as sa
 
 from servable.domain.outcome import Outcome
 from servable.domain.success import Said
+from servable.monitoring.age import Age
 from servable.monitoring.kept import Kept, Told
 from servable.stores.databases.open import open_database
 from servable.stores.databases.port import Database, Layout
 
-DAY_S: Final = 86_400.0
-SWEEP_S: Final = 3600.0
-"""Between two looks for what is too old."""
 AT_ONCE: Final = 500
 """Ids or units that are asked for in one query."""
 
@@ -63,8 +61,7 @@ class Outcomes:
 
     def __init__(self, database: Database, days: float) -> None:
         self._database = database
-        self._days = days
-        self._swept = 0.0
+        self._age = Age(days)
 
     @staticmethod
     def at(url: str, home: Path, days: float) -> Outcomes:
@@ -98,11 +95,9 @@ class Outcomes:
         # One writer at a time: places are given in the order in which they can be read.
         with self._database.hold(), self._database.write() as connection:
             connection.execute(sa.insert(table), rows)
-            if now - self._swept > SWEEP_S:
-                self._swept = now
-                before = now - self._days * DAY_S
-                connection.execute(sa.delete(_OUTCOMES).where(_OUTCOMES.c.received < before))
-                connection.execute(sa.delete(_ANSWERS).where(_ANSWERS.c.time < before))
+            if (past := self._age.past(now)) is not None:
+                connection.execute(sa.delete(_OUTCOMES).where(_OUTCOMES.c.received < past))
+                connection.execute(sa.delete(_ANSWERS).where(_ANSWERS.c.time < past))
 
     def last(self) -> int:
         """The place of the newest outcome."""

@@ -227,7 +227,7 @@ class Channel(asyncio.Protocol):
                 message = _decoder.decode(line)
             except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 # A door of a newer installation may know more words: it is watched by its Beats, not by its vocabulary.
-                logger.error("a control message was not understood: %s: %.200r", error, line)  # noqa: TRY400 - no fault of ours: one line is enough
+                logger.error("a control message was not understood: %s: %.200r", error, line)  # noqa: TRY400 - no fault of ours
                 continue
             self._take(message)
 
