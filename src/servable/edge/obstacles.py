@@ -37,9 +37,9 @@ _FIXES: Final = {
     "pmml": "Pack the model that the PMML was written from",
     "pmml-jvm": "Pack the model that the PMML was written from",
     "gguf": "Serve it from a server: language models of this form run in llama.cpp",
-    "learner": "Serve it from a server: it learns there, and what it has learnt by now is no ONNX",
+    "learner": "Serve it from a server: it learns there, and what it has learned by now is no ONNX",
     "python": "Serve it from a server, or export the network inside to ONNX and pack that",
-    "python-learner": "Serve it from a server: it learns there, and what it has learnt by now is no ONNX",
+    "python-learner": "Serve it from a server: it learns there, and what it has learned by now is no ONNX",
 }
 """What brings a model of a format to ONNX, where something does."""
 
