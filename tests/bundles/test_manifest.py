@@ -73,7 +73,7 @@ def test_what_is_written_is_read_and_written_the_same():
         (lambda m: m["signature"]["inputs"][0].update(name="größe"), "two inputs have the same name"),
         (
             lambda m: m["signature"]["inputs"][3].update(content="dat"),
-            "key 'signature.inputs[3].content': expected one of date, got 'dat': did you mean 'date'?",
+            "key 'signature.inputs[3].content': expected one of date, id, target, got 'dat': did you mean 'date'?",
         ),
         (lambda m: m.update(checks=["accuracy>=0.9", "acuracy>=0.9"]), "did you mean 'accuracy'?"),
         (lambda m: m.update(checks=["good"]), "check 'good'"),

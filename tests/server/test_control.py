@@ -203,3 +203,11 @@ async def _first(channel: Channel, count: int):  # type: ignore[no-untyped-def]
     inbox = aiter(channel)
     for number in range(count):
         yield number, await anext(inbox)
+
+
+def test_an_error_that_somebody_refined_comes_back_as_the_one_of_its_code() -> None:
+    class Refined(InvalidInput):
+        def __init__(self) -> None:
+            super().__init__("refined")
+
+    assert type(Problem.of(Refined()).error()) is InvalidInput

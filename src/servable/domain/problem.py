@@ -24,9 +24,12 @@ class Problem(msgspec.Struct, frozen=True):
 
     def error(self) -> ServableError:
         """The message as an error of the same code; one of an unknown code is a plain ServableError."""
-        kinds = {kind.code: kind for kind in _tree(ServableError) if kind is not MissingExtra}
-        kind = kinds.get("environment" if self.code == MissingExtra.code else self.code, ServableError)
-        return kind(self.message, **self.detail)
+        kinds: dict[str, type[ServableError]] = {}
+        for kind in _tree(ServableError):
+            if kind is not MissingExtra:
+                kinds.setdefault(kind.code, kind)  # a kind of somebody's own has the code of the one it refines
+        found = kinds.get("environment" if self.code == MissingExtra.code else self.code, ServableError)
+        return found(self.message, **self.detail)
 
 
 def _tree(kind: type[ServableError]) -> Iterator[type[ServableError]]:

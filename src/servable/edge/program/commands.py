@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from servable.edge.program.door import Door
 from servable.edge.program.held import Held, held
-from servable.edge.served import Told, answers
+from servable.edge.served import answers
 from servable.errors import ServableError, UsageError
 from servable.wire.metadata import contract
 from servable.wire.row_files import read_rows, texts_of
@@ -69,7 +69,8 @@ def _predict(model: Held, given: argparse.Namespace) -> None:
     for start in range(0, len(rows), AT_ONCE):
         (told,) = answers(model.predictor, model.facts.version, [{"rows": rows[start : start + AT_ONCE]}])
         if "error" in told:
-            raise _Told(told)
+            rest = {name: value for name, value in told.items() if name not in {"error", "code"}}
+            raise ServableError(told["error"], **rest)
         for name, what in told.get("parameters", {}).items():
             print(f"{name}: {what}" + (f" (counted from row {start})" if start else ""), file=sys.stderr)
         for row in told["rows"]:
@@ -100,11 +101,3 @@ def _prove(model: Held, given: argparse.Namespace) -> None:
         answers(model.predictor, version, good[:1])
         times.append((time.perf_counter() - began) * 1000)
     print(json.dumps({"told": told, "first": first, "p50_ms": median(times[len(times) // 3 :]) if times else None}))
-
-
-class _Told(ServableError):
-    """A refusal that was told as the body of an answer."""
-
-    def __init__(self, told: Told) -> None:
-        rest: dict[str, Any] = {name: value for name, value in told.items() if name not in {"error", "code"}}
-        super().__init__(told["error"], **rest)
