@@ -8,6 +8,7 @@ import pytest
 
 from servable import __version__
 from servable.cli.commands import COMMANDS
+from servable.domain.terms import Terms
 from tests.cli.command import servable
 
 GROUPS = {
@@ -35,6 +36,18 @@ def test_help_tells_what_holds_where_an_option_is_left_out(command, monkeypatch)
     monkeypatch.setenv("COLUMNS", "200")
     assert "Where tables are. [default: (in the home)]" in command.plain("table", "list", "--help").out
     assert "The offset to go back to. [default: (the newest)]" in command.plain("learning", "rebuild", "--help").out
+
+
+def test_help_tells_the_terms_of_a_canary_that_hold(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    told, terms = command.plain("release", "canary", "--help").out, Terms()
+    for said in (
+        terms.least_requests,
+        round(terms.least_s / 60),
+        f"{terms.error_margin:.0%}",
+        f"{terms.slow_margin:.0%}",
+    ):
+        assert f"[default: ({said})]" in told
 
 
 def test_help_tells_all_commands(command):

@@ -58,10 +58,16 @@ def canary(
     context: typer.Context,
     ref: RefText,
     share: Annotated[str, typer.Option(help="Of the requests: 5% or 0.05.")] = "5%",
-    requests: Annotated[int | None, typer.Option(help="The canary's own, before it is promoted.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="At least, before it is promoted.")] = None,
-    errors: Annotated[str | None, typer.Option(help="More failures than the live version's, at most.")] = None,
-    slow: Annotated[str | None, typer.Option(help="More slow answers than the live version's, at most.")] = None,
+    requests: Annotated[
+        int | None, typer.Option(help="The canary's own, before it is promoted.", show_default="1000")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="At least, before it is promoted.", show_default="60")] = None,
+    errors: Annotated[
+        str | None, typer.Option(help="More failures than the live version's, at most.", show_default="1%")
+    ] = None,
+    slow: Annotated[
+        str | None, typer.Option(help="More slow answers than the live version's, at most.", show_default="2%")
+    ] = None,
     success: Annotated[
         str | None,
         typer.Option(help="What outcomes tell: correct, within=NUMBER or outcome.", show_default="not waited for"),
