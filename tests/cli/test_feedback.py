@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from servable.domain.outcome import Outcome
+from servable.monitoring.device_records import DeviceRecords
 from servable.monitoring.intake import Intake
 from servable.monitoring.outcomes import Outcomes
 from servable.monitoring.routes import Asked, routes
@@ -18,7 +19,9 @@ def store(tmp_path):
 
 @pytest.fixture
 def url(tmp_path, store):
-    pairs = routes(Intake(lambda: store), lambda _: Asked("1", kept=False, teach=None), lambda _: "ada")
+    devices = DeviceRecords.at("", tmp_path / "served", days=90.0)
+    asked = Asked("1", kept=False, teach=None)
+    pairs = routes(Intake(lambda: store), lambda _: asked, lambda _: "ada", lambda: devices)
     models = {"m": {"1": scaler(tmp_path / "m.onnx")}}
     with served(tmp_path / "served", models, offers=[Offer(*pair) for pair in pairs]) as door:
         yield door.url
