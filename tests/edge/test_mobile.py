@@ -30,6 +30,7 @@ def folder(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Pa
         place = tmp_path_factory.mktemp("exported") / "phones"
         made = export(Predictor(Opened(simple(predictor.bundle), predictor.model)), "3", place, target="mobile")
     assert made.proven
+    assert [note.partition(":")[0] for note in made.notes] == ["no model.tflite"]
     return place
 
 

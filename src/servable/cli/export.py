@@ -111,4 +111,6 @@ def show(made: Report, output: Path, *, as_json: bool) -> None:
         say(f"  {device}")
     if not made.devices:
         say("  not proven: nobody asked it (--no-proof)")
+    for note in made.notes:
+        say(f"  {note}")
     say("  " + ", ".join(f"{name} {size:,} bytes" for name, size in made.bytes.items()))

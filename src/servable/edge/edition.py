@@ -22,7 +22,7 @@ from servable.edge.one_by_one import OneByOne
 from servable.edge.slim import slim
 from servable.edge.texts import Embedder, Tokenizer, network_of, tokenizer_of
 from servable.errors import BundleError, UsageError
-from servable.runtimes import verified
+from servable.runtimes import tflite, verified
 from servable.runtimes.onnx import opened
 from servable.runtimes.onnx_file import read
 
@@ -32,9 +32,9 @@ TEXTS: Final = "huggingface"
 
 
 class Edition(msgspec.Struct, frozen=True):
-    """`model` is ONNX. `bundle` states the contract of what goes: of its outputs, those that were kept. `variant` is
-    what became of the model, `alone` says that its rows are computed one at a time. A device may differ from this
-    edition on a server by `absolute` + `relative` of the value.
+    """`model` is ONNX, or TFLite where `lite` says so. `bundle` states the contract of what goes: of its outputs, those
+    that were kept. `variant` is what became of the model, `alone` says that its rows are computed one at a time. A
+    device may differ from this edition on a server by `absolute` + `relative` of the value.
     """
 
     bundle: Bundle
@@ -48,6 +48,14 @@ class Edition(msgspec.Struct, frozen=True):
     """What makes tokens of texts, where the model takes these."""
     life: Life | None = None
     """What it does after it is made, where it does anything."""
+    lite: bool = False
+
+    @property
+    def converted(self) -> str:
+        """The format that the model was brought to on its way, empty where it is the bundle's own."""
+        if self.lite:
+            return "" if self.bundle.manifest.format == "tflite" else "TFLite"
+        return "" if self.tokenizer is None else "ONNX"
 
     @property
     def inside(self) -> Bundle:
@@ -59,6 +67,8 @@ class Edition(msgspec.Struct, frozen=True):
 
     def opened(self) -> Model:
         """The edition, loaded in this process. Raises CorruptModel, IncompatibleModel."""
+        if self.lite:
+            return tflite.opened(self.bundle, self.model)
         model = opened(self.inside, self.model)
         if self.tokenizer is not None:
             return Embedder(model, self.tokenizer, tuple(field.name for field in self.bundle.signature.outputs))

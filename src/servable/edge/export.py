@@ -20,7 +20,7 @@ from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.edge import report
 from servable.edge.cases import bodies, golden_bodies, plain_body
-from servable.edge.edition import Edition, answering, edition_of
+from servable.edge.edition import Edition, answering
 from servable.edge.fit import Fit, Measured, fitted
 from servable.edge.life import UPDATES, Life, now_ms
 from servable.edge.obstacles import obstacles
@@ -48,13 +48,15 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
     """
     aim = _aim(target, options if life is None else options | {UPDATES})
     bundle = predictor.bundle
+    if bundle.manifest.format in aim.instead:
+        aim = aim.instead[bundle.manifest.format](bundle)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
-    if found := obstacles(bundle, aim.obstacles):
+    if found := obstacles(bundle, aim.obstacles, lite=aim.lite):
         told = [str(each) for each in found]
         raise Unsupported(f"{bundle.name!r} cannot go to a device: {' '.join(told)}", obstacles=told)
-    edition = edition_of(bundle, version, outputs)
-    if edition.tokenizer is not None:
+    edition = aim.edition(bundle, version, outputs)
+    if edition.converted:
         _hold(edition, predictor)
     table: tuple[Measured, ...] = ()
     if fit is not None:
@@ -114,7 +116,9 @@ def _hold(edition: Edition, predictor: Predictor) -> None:
     finally:
         model.close()
     if wrong:
-        raise ConversionRejected(f"converted to ONNX, {edition.bundle.name!r} answers otherwise: {'; '.join(wrong)}")
+        raise ConversionRejected(
+            f"converted to {edition.converted}, {edition.bundle.name!r} answers otherwise: {'; '.join(wrong)}"
+        )
 
 
 def _time_ms(edition: Edition, aim: Target, options: frozenset[str]) -> float | None:
@@ -142,17 +146,25 @@ def _proven(
 def _report(
     edition: Edition, aim: Target, folder: Path, table: tuple[Measured, ...], devices: tuple[Parity, ...]
 ) -> Report:
-    import onnxruntime
-
     bundle: Bundle = edition.bundle
     return Report(
         f"{bundle.name}:{edition.version}",
         bundle.digest,
-        {"onnxruntime": onnxruntime.__version__, **aim.runtimes()},
+        {**_server(edition), **aim.runtimes()},
         edition.relative,
         edition.absolute,
         devices,
         aim.sizes(edition, folder),
         edition.variant,
         table,
+        aim.notes(edition),
     )
+
+
+def _server(edition: Edition) -> dict[str, str]:
+    """What computes on the server's side, where the model is ONNX."""
+    if edition.lite:
+        return {}
+    import onnxruntime
+
+    return {"onnxruntime": onnxruntime.__version__}

@@ -65,8 +65,10 @@ class Measured(msgspec.Struct, frozen=True):
 
 def fitted(edition: Edition, fit: Fit, timed: Timer) -> tuple[Edition, tuple[Measured, ...]]:
     """The edition that is allowed, and what was measured of all. Raises CheckFailed that says what speaks
-    against each, UsageError where there are no rows to measure on.
+    against each, UsageError where there are no rows to measure on, or no ONNX.
     """
+    if edition.lite:
+        raise UsageError("variants are made of ONNX, and this model goes as TFLite: leave out --fit and limits")
     known = (ORIGINAL, *(variant.name for variant in VARIANTS))
     if fit.limits.named is not None and fit.limits.named not in known:
         raise UsageError(f"there is no variant {fit.limits.named!r}: expected one of {', '.join(known)}")

@@ -1,5 +1,5 @@
 """Writes a model for phones: onnxruntime's own format with its list of operators, and sources around it for Android
-(Kotlin), iOS (Swift) and React Native.
+(Kotlin), iOS (Swift) and React Native. A bundle of TFLite, Keras or TensorFlow goes as TFLite instead (`lite.py`).
 
 The sources for Kotlin and Swift know less than the other clients: what they do not, is an obstacle (`natives`).
 """
@@ -16,7 +16,7 @@ import orjson
 
 from servable.domain.bundle import Bundle
 from servable.domain.field import Field
-from servable.edge import react_native
+from servable.edge import lite, react_native
 from servable.edge.contract import CONTRACT
 from servable.edge.devices import Ran
 from servable.edge.edition import Edition
@@ -111,5 +111,6 @@ def _put(path: Path, data: bytes) -> None:
 
 
 TARGET: Final = Target(
-    "mobile", write, (in_node_as_on_a_phone,), sizes, react_native.runtimes, (halves, tokens, natives)
-)
+    "mobile", write, (in_node_as_on_a_phone,), sizes, react_native.runtimes, (halves, tokens, natives),
+    notes=lite.why_not, instead=dict.fromkeys(lite.FORMATS, lite.target),
+)  # fmt: skip

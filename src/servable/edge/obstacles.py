@@ -58,9 +58,10 @@ Check = Callable[[Bundle], Iterator[Obstacle]]
 """What else stands in the way of one target."""
 
 
-def obstacles(bundle: Bundle, own: Sequence[Check] = ()) -> list[Obstacle]:
-    """All of them, for a target that runs ONNX, with those of its own."""
-    return [each for check in (_of_format, *own, _of_rules) for each in check(bundle)]
+def obstacles(bundle: Bundle, own: Sequence[Check] = (), *, lite: bool = False) -> list[Obstacle]:
+    """All of them, with those of the target's own; it runs ONNX, or TFLite where `lite` says so."""
+    runs: Sequence[Check] = () if lite else (_of_format,)
+    return [each for check in (*runs, *own, _of_rules) for each in check(bundle)]
 
 
 def halves(bundle: Bundle) -> Iterator[Obstacle]:

@@ -13,6 +13,8 @@ from servable.bundles.difference import ABSOLUTE, RELATIVE
 from servable.edge.served import Told
 
 MOST_SHOWN: Final = 20
+_RUNTIMES: Final = ("onnxruntime: ", "TensorFlow: ", "LiteRT: ")
+"""How each begins what it says of its own failures."""
 _COMPARED: Final = ("error", "code", "faults", "rules", "parameters", "model_name", "model_version")
 
 
@@ -115,7 +117,7 @@ def _rows(told: Told) -> list[Any]:
 
 
 def _failed(told: Told) -> bool:
-    return told.get("code") == "model_failed" and str(told.get("error")).startswith("onnxruntime: ")
+    return told.get("code") == "model_failed" and str(told.get("error")).startswith(_RUNTIMES)
 
 
 def _scales(leaves: Mapping[tuple[Any, ...], Any]) -> dict[Any, float]:

@@ -24,7 +24,7 @@ _STYLE: Final = (
 
 class Report(msgspec.Struct, frozen=True):
     """What was compared with what. Without devices nothing was: whoever exported said so. `variant` is what went, out
-    of `table`, where several were measured; the tolerance is that of the variant.
+    of `table`, where several were measured; the tolerance is that of the variant. `notes` tell what it goes without.
     """
 
     model: str
@@ -36,6 +36,7 @@ class Report(msgspec.Struct, frozen=True):
     bytes: dict[str, int] = {}
     variant: str = ORIGINAL
     table: tuple[Measured, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def proven(self) -> bool:
@@ -63,7 +64,8 @@ def _page(report: Report) -> str:
         f"<p>{escape(runtimes)}. Variant: {escape(_variant(report))}. "
         f"Floats are equal within {report.absolute:g} + {report.relative:g} · the largest of their output in the "
         f"row; all else, refusals and rules too, to the letter. Bundle <code>{report.digest}</code>.</p>"
-        "<table><tr><th>device<th>asked<th>answered<th>refused<th>different<th>largest difference by output"
+        + "".join(f"<p>{escape(note)}</p>" for note in report.notes)
+        + "<table><tr><th>device<th>asked<th>answered<th>refused<th>different<th>largest difference by output"
         f"<th>first answer, ms<th>p50, ms</tr>{rows}</table>"
         + "".join(_mismatches(device) for device in report.devices)
         + _variants(report.table)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from servable.domain.bundle import Bundle
 from servable.edge.devices import Ran
-from servable.edge.edition import Edition
+from servable.edge.edition import Edition, edition_of
 from servable.edge.obstacles import Check
 
 Device = Callable[[Path, Sequence[Any]], Ran]
@@ -19,7 +20,8 @@ Device = Callable[[Path, Sequence[Any]], Ran]
 class Target(msgspec.Struct, frozen=True):
     """`write` makes the folder of an edition with the options that were asked for, of those the target knows. `devices`
     prove it: the first is the one that times are measured on. `sizes` tells what whoever takes it downloads.
-    `obstacles` are what stands in the way of this target alone.
+    `obstacles` are what stands in the way of this target alone. `notes` tell what a model goes without. `instead`: by
+    the format of a bundle, the target that takes it in the place of this one.
     """
 
     name: str
@@ -29,3 +31,7 @@ class Target(msgspec.Struct, frozen=True):
     runtimes: Callable[[], dict[str, str]]
     obstacles: tuple[Check, ...]
     options: frozenset[str] = frozenset()
+    notes: Callable[[Edition], tuple[str, ...]] = lambda _: ()
+    instead: Mapping[str, Callable[[Bundle], Target]] = {}
+    edition: Callable[[Bundle, str, Sequence[str]], Edition] = edition_of
+    lite: bool = False

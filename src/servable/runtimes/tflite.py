@@ -50,21 +50,27 @@ class TFLiteRuntime:
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         if device != "cpu":
             raise EnvironmentFault(f"TFLite models run on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU")
-        data = verified.read(bundle)
-        options, name = bundle.manifest.options, bundle.manifest.model
-        threads = int(options.get("threads", 1))
-        made = interpreter(data, threads, name)
-        graph = read(made, data, options.get("signature"), name)
-        fields = _fields(graph, free=bundle.signature.batched or graph.remembers)
-        agree(bundle, *fields)
-        if graph.remembers and bundle.signature.batched:
-            raise CorruptModel(
-                f"{name!r} remembers from call to call, and the manifest of {bundle.name!r} says that its rows may be "
-                "joined: pack the model again"
-            )
-        if graph.remembers:
-            return TFLiteStream(data, threads, graph, name)
-        return TFLiteModel(_Runner(made, graph), bundle.signature)
+        return opened(bundle, verified.read(bundle))
+
+
+def opened(bundle: Bundle, data: bytes) -> Model:
+    """A model of these bytes, which were verified or made here, under the contract and options of the bundle. Raises
+    CorruptModel, IncompatibleModel, MissingExtra.
+    """
+    options, name = bundle.manifest.options, bundle.manifest.model
+    threads = int(options.get("threads", 1))
+    made = interpreter(data, threads, name)
+    graph = read(made, data, options.get("signature"), name)
+    fields = _fields(graph, free=bundle.signature.batched or graph.remembers)
+    agree(bundle, *fields)
+    if graph.remembers and bundle.signature.batched:
+        raise CorruptModel(
+            f"{name!r} remembers from call to call, and the manifest of {bundle.name!r} says that its rows may be "
+            "joined: pack the model again"
+        )
+    if graph.remembers:
+        return TFLiteStream(data, threads, graph, name)
+    return TFLiteModel(_Runner(made, graph), bundle.signature)
 
 
 class _Runner:

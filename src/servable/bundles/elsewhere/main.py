@@ -89,6 +89,8 @@ class _Place:
             return self._predict(question)
         if isinstance(question, messages.Open):
             return self._open(question)
+        if isinstance(question, messages.ToLite):
+            return _lite(question)
         return _made(question) if isinstance(question, messages.Make) else _declared(question)
 
     def _open(self, question: messages.Open) -> messages.Answer:
@@ -153,6 +155,13 @@ def _made(question: messages.Make) -> messages.Answer:
             {path: str(content) for path, content in files if isinstance(content, Path)},
         )
     )
+
+
+def _lite(question: messages.ToLite) -> messages.Answer:
+    from servable.bundles.convert_lite import to_tflite
+    from servable.bundles.elsewhere import messages
+
+    return messages.Answer(file=to_tflite(question.format, Path(question.path), question.signature))
 
 
 if __name__ == "__main__":

@@ -57,6 +57,14 @@ class Make(msgspec.Struct, frozen=True, tag=True):
     label: str = ""
 
 
+class ToLite(msgspec.Struct, frozen=True, tag=True):
+    """Make a TFLite file, with one signature of that name, of the model at `path`."""
+
+    format: str
+    path: str
+    signature: str
+
+
 class Open(msgspec.Struct, frozen=True, tag=True):
     """Load the bundle or bare model there, and hold it against its golden rows."""
 
@@ -95,11 +103,12 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: Inspection | None = None
     opened: Opened | None = None
     made: Made | None = None
+    file: bytes | None = None
     rows: Rows | None = None
     problem: Problem | None = None
 
 
-Question = Declare | Make | Open | Predict
+Question = Declare | Make | ToLite | Open | Predict
 
 _encode = msgspec.msgpack.Encoder().encode
 read_question = msgspec.msgpack.Decoder(Question).decode

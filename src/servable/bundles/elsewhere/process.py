@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 import msgspec
 
 from servable.bundles.elsewhere import messages
-from servable.bundles.elsewhere.messages import Answer, Declare, Made, Make, Open, Opened, Predict, Question, Rows
+from servable.bundles.elsewhere.messages import (
+    Answer,
+    Declare,
+    Made,
+    Make,
+    Open,
+    Opened,
+    Predict,
+    Question,
+    Rows,
+    ToLite,
+)
 from servable.bundles.environments import path_for
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
@@ -106,6 +117,12 @@ class Elsewhere:
         answer = self._opening(question)
         assert answer.made is not None  # noqa: S101 - as above
         return answer.made
+
+    def lite(self, question: ToLite) -> bytes:
+        """A TFLite file of a model. Raises what making it raises, CorruptModel."""
+        answer = self._opening(question)
+        assert answer.file is not None  # noqa: S101 - as above
+        return answer.file
 
     def open(self, source: Path, name: str | None = None, device: str = "cpu") -> Opened:
         """Load the bundle or bare model there, proven on its golden rows. Raises what that raises, CorruptModel."""
