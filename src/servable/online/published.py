@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from copy import deepcopy
 
 from servable.domain.batch import Batch
 from servable.domain.model import Learner, Model
@@ -32,14 +33,14 @@ class Published:
         """`make` gives the learner as it was packed; `address` is where its process listens. Not for the loop's own
         thread: it waits for it.
         """
-        self._make = make
+        self._packed = make()  # its files may change, or go, while it serves: they are read once
         self._loop = loop
-        self._current: tuple[Model, int] = (make(), 0)
+        self._current: tuple[Model, int] = (deepcopy(self._packed), 0)
         connecting = Teacher.connect(name, address, signature, self._take)
         self.teacher = asyncio.run_coroutine_threadsafe(connecting, loop).result()
 
     def _take(self, progress: Progress, state: bytes) -> None:
-        learner = self._make()
+        learner = deepcopy(self._packed)
         if not isinstance(learner, Learner):
             raise TypeError(f"{type(learner).__name__} does not learn")
         learner.restore(state)
