@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import thread_time
+from typing import Any
 
 import numpy as np
 import orjson
@@ -11,10 +13,11 @@ from servable.domain.batch import Batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.online import event, messages
-from servable.online.journal import Journal
+from servable.online.journal import Journal, read
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
-from servable.online.teaching import Habits, Teaching
+from servable.online.policy import SURE
+from servable.online.teaching import SLICE_S, Habits, Teaching
 from servable.wire.frames import HEADER
 
 SIGNATURE = Signature((Field("x", "FP64", (-1, 2)),), Labels([0, 1]).fields())
@@ -66,6 +69,40 @@ def test_a_long_replay_keeps_how_far_it_has_come(tmp_path: Path) -> None:
     state = first.fold.state()
     first.close()
     again = teaching(tmp_path)
+    assert again.fold.state() == state
+    again.close()
+
+
+class Slow(Ftrl):
+    """Works half a slice for each row."""
+
+    def learn(self, batch: Batch, outcomes: np.ndarray[Any, Any]) -> None:
+        until = thread_time() + batch.rows * SLICE_S / 2
+        while thread_time() < until:
+            super().predict(batch)
+        super().learn(batch, outcomes)
+
+
+def test_of_a_slow_learner_what_comes_is_learned_in_pieces_and_again_in_the_same(tmp_path: Path) -> None:
+    def begun() -> Teaching:
+        return Teaching(lambda: Slow(SIGNATURE, [0, 1]), SIGNATURE, tmp_path, {}, HABITS, states=True)
+
+    work, door = begun(), Door()
+    for number in range(SURE + 1):
+        work.hear(door, messages.TEACH, number, memoryview(messages.encode([lesson(number, rows=5)])))
+        work.turn()
+    told = [answer for head, _ in door.of(messages.TAUGHT) for answer in messages.taken(head)]
+    assert [answer.offset for answer in told] == [5, 10, 15, 20, 25]
+    rows = [entry.event.rows for entry in read(tmp_path / "journal")]
+    assert rows[:SURE] == [5] * SURE, "nothing was known yet"
+    assert (sum(rows[SURE:]), max(rows[SURE:])) in {(5, 2), (5, 1)}
+    while work.pause_ms() == 0:
+        work.turn()
+    state = work.fold.state()
+    work.close()
+    for snapshot in (tmp_path / "snapshots").iterdir():
+        snapshot.unlink()
+    again = begun()
     assert again.fold.state() == state
     again.close()
 

@@ -12,7 +12,7 @@ from servable.online.event import Column
 from servable.online.messages import Asked, Examples, Lesson, Outcomes
 
 MOST_ROWS: Final = 64
-"""Of a group of several lessons: it is learned in one go, and predictions wait as long."""
+"""Of a group of several lessons: at the most, that many are learned in one go, and predictions wait as long."""
 
 Kind: TypeAlias = tuple[object, ...]
 

@@ -33,6 +33,7 @@ from servable.online.guards.quarantine import Quarantine
 from servable.online.guards.standing import standing
 from servable.online.intake import Intake
 from servable.online.journal import Entry, Journal
+from servable.online.pace import Pace
 from servable.online.snapshots import Snapshot, Snapshots
 from servable.online.truth import Kept, Truth
 from servable.online.waiting import Waiting
@@ -92,6 +93,7 @@ class Teaching:
         self._habits = habits
         self._states = states
         self._journal, self._snapshots = shared or (Journal(folder / "journal"), Snapshots(folder / "snapshots"))
+        self._pace = Pace(SLICE_S)
         self._waiting = Waiting(habits.keep_inputs_s)
         self._intake = Intake(
             self.guarded, signature, self._waiting, habits.guards, self.quarantine, habits.most_behind
@@ -119,7 +121,7 @@ class Teaching:
             if isinstance(entry.event, event.Asked):
                 self._waiting.keep(entry.event)
             elif entry.offset >= first:
-                self.fold.apply(entry)
+                self._pace.apply(self.fold, entry)
                 if self._many():  # a long way: whoever is killed on it goes on from here
                     self._snap(monotonic())
         self._waiting.forget(time())
@@ -180,7 +182,7 @@ class Teaching:
         now = monotonic()
         until = now + SLICE_S
         while self._behind:
-            self.fold.apply(self._behind.popleft())
+            self._pace.apply(self.fold, self._behind.popleft())
             if monotonic() >= until:
                 break
         self._show(monotonic())
@@ -205,7 +207,7 @@ class Teaching:
         offset = self._journal.offset
         events, answers = self._intake.take(lessons, offset, offset - self.fold.offset)
         try:
-            self._append(events)
+            self._append(self._pace.cut(events))
         except ServableError as error:
             self._paused = error.message
             answers = [messages.Taken(problem=Problem.of(error))] * len(lessons)
