@@ -60,7 +60,8 @@ def from_numbers(flat: Array, datatype: str, shape: tuple[int, ...]) -> Array:
         raise BadTensor(f"{size_of(shape)} values for shape {list(shape)}", f"{flat.size} values")
     dtype = DTYPES[datatype]
     if datatype in FLOATS:
-        if datatype == "FP32" and flat.dtype.kind == "f" and flat.dot(flat) < EXACT_IN_FLOAT32:
+        # vdot, since dot warns of what is too large, which is told below.
+        if datatype == "FP32" and flat.dtype.kind == "f" and np.vdot(flat, flat) < EXACT_IN_FLOAT32:
             return flat.astype(dtype).reshape(shape)
         with np.errstate(over="ignore"):
             array = flat.astype(dtype)
