@@ -52,8 +52,16 @@ def trees_case(rows: int = 1) -> Case:
 
 def dense_case() -> Case:
     """Standard normal rows for the dense network."""
-    x = np.random.default_rng(1).standard_normal((DISTINCT, 1, 30)).astype(np.float32)
-    return _case(models.dense(), "x", list(x))
+    return _case(models.dense(), "x", _normal_rows())
+
+
+def large_case() -> Case:
+    """The same rows for the one of 400 MB."""
+    return _case(models.large(), "x", _normal_rows())
+
+
+def _normal_rows() -> list[Array]:
+    return list(np.random.default_rng(1).standard_normal((DISTINCT, 1, 30)).astype(np.float32))
 
 
 def mobile_case() -> Case:

@@ -20,6 +20,7 @@ IR_VERSION: Final = 8
 """Old enough for the onnxruntime of every peer."""
 
 DENSE_LAYERS: Final = (30, 680, 680, 2)
+LARGE_LAYERS: Final = (30, 9_984, 9_984, 2)
 """2 x (30 x 680 + 680 x 680 + 680 x 2) = 0.97 million floating-point operations a row."""
 
 MOBILE_WIDTH: Final = 40
@@ -39,6 +40,11 @@ def trees() -> Path:
 def dense() -> Path:
     """A multilayer perceptron of about 1 MFLOP a row: x [-1, 30] -> probabilities [-1, 2]."""
     return _cached("dense", _dense)
+
+
+def large() -> Path:
+    """A network of 400 MB of weights: x [-1, 30] -> probabilities [-1, 2]."""
+    return _cached("large", _large)
 
 
 def mobile() -> Path:
@@ -111,14 +117,22 @@ class _Graph:
 
 
 def _dense() -> bytes:
+    return _perceptron(DENSE_LAYERS)
+
+
+def _large() -> bytes:
+    return _perceptron(LARGE_LAYERS)
+
+
+def _perceptron(layers: tuple[int, ...]) -> bytes:
     graph = _Graph(seed=0)
     x = "x"
-    for before, after in pairwise(DENSE_LAYERS):
-        last = after == DENSE_LAYERS[-1]
+    for before, after in pairwise(layers):
+        last = after == layers[-1]
         x = graph.layer("MatMul", [x, graph.weight((before, after), before * (50 if last else 1))])
         x = x if last else graph.layer("Relu", [x])
     graph.layer("Softmax", [x], "probabilities")
-    return graph.bytes("x", ["rows", DENSE_LAYERS[0]], DENSE_LAYERS[-1])
+    return graph.bytes("x", ["rows", layers[0]], layers[-1])
 
 
 def _mobile() -> bytes:

@@ -19,7 +19,7 @@ import uvloop
 
 from benchmarks import ours
 from benchmarks.bench import Bench
-from benchmarks.case import Case, dense_case, trees_case
+from benchmarks.case import Case, dense_case, large_case, trees_case
 from benchmarks.figure import Figure
 from benchmarks.machine import tree
 from servable.domain.batch import Batch
@@ -97,7 +97,7 @@ def memory(case: Case) -> Figure:
         with ours.serve(case, env={"SERVABLE_ISOLATE": "all", "SERVABLE_WORKERS": workers}) as server:
             seen.append(_pss_of_models(server.process.pid))
     return Figure(
-        "PSS of a model's processes with two doors against one",
+        "PSS of the processes of a 400 MB model with two doors against one",
         (seen[1] / seen[0],),
         at_most=1.15,
         absolute=f"{seen[1]:.0f} to {seen[0]:.0f} MiB",
@@ -148,7 +148,7 @@ def process(bench: Bench) -> list[Figure]:
         hop(),
         large(1, "50 MB in"),
         large(LARGE_COLUMNS, "50 MB in and 50 MB out"),
-        memory(dense_case()),
+        memory(large_case()),
         rate(bench, trees_case(), "trees"),
         rate(bench, dense_case(), "a 1-MFLOP network"),
     ]
