@@ -60,14 +60,18 @@ def rate(bench: Bench, case: Case, name: str) -> Figure:
     )
 
 
-def hop() -> Figure:
+def hop(bench: Bench) -> Figure:
     """From the door's loop to a model that computes nothing, and back: one row of 30 features."""
     batch = Batch({"x": np.random.default_rng(0).random((1, 30), np.float32)})
     with _columns(30, 1) as address:
-        seconds = uvloop.run(_calls(address, batch, 4000))[500:]
-    p50, p99 = np.percentile(seconds, (50, 99)) * 1e3
+        runs = bench.turns(lambda: np.percentile(uvloop.run(_calls(address, batch, 4000))[500:], (50, 99)) * 1e3)
+    p50s, p99s = zip(*(run for (run,) in runs), strict=True)
     return Figure(
-        "hop to a model process and back, p50", (float(p50),), "ms", at_most=0.150, absolute=f"p99 {p99:.3f} ms"
+        "hop to a model process and back, p50",
+        tuple(float(p50) for p50 in p50s),
+        "ms",
+        at_most=0.150,
+        absolute=f"p99 {statistics.median(p99s):.3f} ms",
     )
 
 
@@ -145,7 +149,7 @@ def _pss_of_models(pid: int) -> float:
 def process(bench: Bench) -> list[Figure]:
     """The hop, large tensors, memory, and the rate."""
     return [
-        hop(),
+        hop(bench),
         large(1, "50 MB in"),
         large(LARGE_COLUMNS, "50 MB in and 50 MB out"),
         memory(large_case()),
