@@ -94,7 +94,7 @@ def test_many_keys_at_once(door):
     ("body", "said"),
     [
         (b"{", "not valid JSON"),
-        (b"[]", "expected a list of keys"),
+        (b"[]", "expected a JSON object"),
         (b'{"keys":[]}', "expected a list of keys"),
         (b'{"keys":[1.5]}', "expected a whole number"),
         (b'{"keys":[true]}', "expected a whole number"),

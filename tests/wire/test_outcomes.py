@@ -35,7 +35,7 @@ def test_what_is_told_is_read():
     ("told", "said"),
     [
         (b"{", "not valid JSON"),
-        (b"[]", "expected a list"),
+        (b"[]", "expected a JSON object"),
         (body(), "expected a list"),
         (body(7), "expected an 'id'"),
         (body({"id": "a"}), "expected an 'id'"),

@@ -21,6 +21,7 @@ from servable.stores.tables import keys
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.layout import Layout
 from servable.stores.tables.port import Found, Tables
+from servable.wire.json_object import json_object
 
 MOST_KEYS: Final = 10_000
 EXAMPLE: Final = {"keys": ["42", "43"]}
@@ -40,12 +41,8 @@ class Asked(NamedTuple):
     @staticmethod
     def read(body: bytes) -> Asked:
         """`{"keys": [...], "rows": [{column: value} or null, ...]}`. Raises InvalidInput, TooLarge."""
-        try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise InvalidInput(f"the body is not valid JSON: {error}", example=EXAMPLE) from error
-        asked = document.get("keys") if isinstance(document, dict) else None
-        rows = document.get("rows") if isinstance(document, dict) else None
+        document = json_object(body, EXAMPLE)
+        asked, rows = document.get("keys"), document.get("rows")
         if not isinstance(asked, list) or not asked:
             raise InvalidInput("'keys': expected a list of keys", example=EXAMPLE)
         if len(asked) > MOST_KEYS:

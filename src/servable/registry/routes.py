@@ -19,6 +19,7 @@ from starlette.responses import Response
 from servable.domain.endpoint import ANY, Endpoint
 from servable.domain.ref import Ref
 from servable.errors import InvalidInput
+from servable.wire.json_object import json_object
 
 if TYPE_CHECKING:
     from servable.registry.registry import Registry
@@ -129,7 +130,7 @@ class _Routes:
         return await self._done(request, work)
 
     async def tags(self, request: Request, body: bytes) -> Response:
-        tags = _object(body, {"stage": "production", "old": None})
+        tags = json_object(body, {"stage": "production", "old": None})
         if not all(isinstance(value, (str, type(None))) for value in tags.values()):
             raise InvalidInput("tags: expected texts, or null to take one away", example={"stage": "production"})
 
@@ -149,7 +150,7 @@ class _Routes:
 
     async def alias(self, request: Request, body: bytes) -> Response:
         example = {"version": "3", "override": None}
-        asked = _object(body, example)
+        asked = json_object(body, example)
         version, override = asked.get("version"), asked.get("override")
         if not isinstance(version, (str, int)) or not isinstance(override, (str, type(None))):
             raise InvalidInput("expected a 'version', and as 'override' a reason or nothing", example=example)
@@ -186,13 +187,3 @@ def _ref(request: Request) -> Ref:
     """A version by its number, or by an alias."""
     name, version = request.path_params["model"], request.path_params["version"]
     return Ref(name, version) if version.isdigit() else Ref(name, alias=version)
-
-
-def _object(body: bytes, example: dict[str, Any]) -> dict[str, Any]:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}", example=example) from error
-    if not isinstance(document, dict):
-        raise InvalidInput(f"the body: expected a JSON object, got {document!r:.80}", example=example)
-    return document

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
-import orjson
 
 from servable.domain.generation import Message, Piece, Prompt
 from servable.errors import InvalidInput, ServableError
+from servable.wire.json_object import json_object
 
 TOKENS: Final = 16
 """Of a completion that asks for no number; a chat ends when the model ends it."""
@@ -113,12 +113,7 @@ def chat(body: bytes, most_tokens: int) -> Request:
 
 def decode(body: bytes, kind: type[Kind], example: Mapping[str, Any]) -> Kind:
     """A body as a struct of this kind. Raises InvalidInput that lists every fault and shows the example."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}", example=example) from error
-    if not isinstance(document, dict):
-        raise InvalidInput("the body: expected a JSON object", example=example)
+    document = json_object(body, example)
     known = {field.name: field for field in msgspec.structs.fields(kind)}
     faults = []
     for name, value in document.items():

@@ -6,10 +6,9 @@ import math
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import orjson
-
 from servable.domain.outcome import Outcome
 from servable.errors import InvalidInput
+from servable.wire.json_object import json_object
 
 EXAMPLE: Final = {"outcomes": [{"id": "the id of a prediction", "outcome": 1}]}
 SHOWN: Final = 20
@@ -19,11 +18,7 @@ _FIELDS: Final = {"id", "outcome", "time", "version"}
 
 def read_outcomes(body: bytes) -> list[Outcome]:
     """The outcomes of a body, one at least. Raises InvalidInput that tells every fault."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}", example=EXAMPLE) from error
-    told = document.get("outcomes") if isinstance(document, dict) else None
+    told = json_object(body, EXAMPLE).get("outcomes")
     if not isinstance(told, list) or not told:
         raise InvalidInput("'outcomes': expected a list of objects with 'id' and 'outcome'", example=EXAMPLE)
     found = []

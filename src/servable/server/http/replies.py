@@ -18,6 +18,7 @@ from servable.errors import InvalidInput, ServableError, TooLarge
 from servable.server.http.infer import Answer, failure
 from servable.settings import Settings
 from servable.wire.compression import decompress
+from servable.wire.json_object import json_object
 
 JSON: Final = "application/json"
 GONE: Final = 499
@@ -69,15 +70,7 @@ async def body_of(request: Request, settings: Settings, *, packed: bool = False)
 
 def document_of(body: bytes, example: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON object; a body that is empty, as clients of Triton send, is an empty one."""
-    if not body.strip():
-        return {}
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"the body is not valid JSON: {error}", example=example) from error
-    if not isinstance(document, dict):
-        raise InvalidInput(f"the body: expected a JSON object, got {document!r:.80}", example=example)
-    return document
+    return json_object(body, example) if body.strip() else {}
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
