@@ -14,7 +14,7 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, NotFound
 from servable.online.event import Examples, column, columns
 from servable.online.fold import Fold
-from servable.online.journal import Journal, read
+from servable.online.journal import Entry, Journal, read
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
 from servable.online.snapshots import Snapshot, Snapshots
@@ -129,3 +129,22 @@ def test_snapshots_that_are_damaged_or_foreign(folder: Path, tmp_path: Path) -> 
         snapshots.get(9)
     with pytest.raises(IncompatibleModel, match="goes back"):
         Fold(learner(alpha=0.5)).take(fold.state())
+
+
+def test_the_ids_that_were_met_last_are_remembered_across_a_snapshot_too() -> None:
+    fold = Fold(learner(), remembered=20)
+
+    def met(stop: int, start: int = 0, version: int = 0) -> int:
+        return fold.apply(Entry(fold.offset, events(start, stop, version=version)))
+
+    assert met(20) == 20
+    for version in range(1, 50):  # corrected again and again, it stays the one that was met last
+        assert met(1, version=version) == 1
+    assert met(39, 20) == 19  # all but it have made room
+    assert met(1, version=49) == 0
+    restarted = Fold(learner(), remembered=20)
+    restarted.take(fold.state())
+    fold = restarted
+    assert met(39, 20) == 0
+    assert met(2, 1) == 1
+    assert met(1, version=49) == 1  # it was the oldest by then

@@ -6,6 +6,7 @@ higher than the one that counted before. What is remembered for that is part of 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -46,6 +47,8 @@ class Fold:
         self._without = frozenset(without)
         self._remembered = remembered
         self._seen: dict[str, int] = {}
+        self._order: deque[tuple[str, int]] = deque()
+        """What was seen, the oldest first: to find its first key, a dict walks past all that were taken from it."""
 
     def apply(self, entry: Entry) -> int:
         """Take an entry in; how many of its examples had an effect. Raises CorruptModel for one out of its turn."""
@@ -78,15 +81,20 @@ class Fold:
 
     def _fresh(self, event: Examples) -> list[int]:
         """The rows that were not learned before, which they are now."""
-        seen = self._seen
+        seen, order = self._seen, self._order
         fresh = []
         for row, (key, version) in enumerate(zip(event.ids, event.versions, strict=True)):
             if seen.get(key, -1) < version:
                 seen.pop(key, None)
                 seen[key] = version
+                order.append((key, version))
                 fresh.append(row)
         while len(seen) > self._remembered:
-            del seen[next(iter(seen))]
+            key, version = order.popleft()
+            if seen[key] == version:  # else it was corrected since
+                del seen[key]
+        if len(order) > 2 * self._remembered:  # corrections without end
+            self._order = deque(seen.items())
         return fresh
 
     def state(self) -> State:
@@ -99,3 +107,4 @@ class Fold:
         if state.delayed:
             self.delayed.restore(state.delayed)
         self.offset, self.learned, self._seen = state.offset, state.learned, dict(state.seen)
+        self._order = deque(self._seen.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -19,7 +20,7 @@ class Waiting:
     def __init__(self, window_s: float, most: int = MOST) -> None:
         self._window_s = window_s
         self._most = most
-        self._rows: dict[str, tuple[Asked, Batch, int]] = {}
+        self._rows: OrderedDict[str, tuple[Asked, Batch, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -8,6 +8,7 @@ admits the same.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 import numpy as np
@@ -29,9 +30,9 @@ class Table:
         self._capacity = capacity
         self._sightings = sightings
         self._expire_after = expire_after
-        self._held: dict[int, tuple[int, int]] = {}
+        self._held: OrderedDict[int, tuple[int, int]] = OrderedDict()
         """Feature to its place and when it was met last, the longest ago first."""
-        self._waiting: dict[int, int] = {}
+        self._waiting: OrderedDict[int, int] = OrderedDict()
         self._free: list[int] = []
         self._used = 0
         self._examples = 0
@@ -73,7 +74,7 @@ class Table:
         if met < self._sightings:
             self._waiting[feature] = met
             if len(self._waiting) > PATIENCE * self._capacity:
-                del self._waiting[next(iter(self._waiting))]
+                self._waiting.popitem(last=False)
             return None
         if self._free:
             return self._free.pop()
@@ -82,7 +83,7 @@ class Table:
             return self._first + self._used - 1
         if not self._held:  # one example fills all places by itself
             return None
-        place, _ = self._held.pop(next(iter(self._held)))
+        _, (place, _) = self._held.popitem(last=False)
         freed.append(place)
         return place
 
@@ -114,7 +115,7 @@ class Table:
 
     def take(self, state: dict[str, Array]) -> None:
         """Be what `state` told."""
-        self._held = {feature: (place, met) for feature, place, met in state["table_held"].tolist()}
-        self._waiting = dict(state["table_waiting"].tolist())
+        self._held = OrderedDict((feature, (place, met)) for feature, place, met in state["table_held"].tolist())
+        self._waiting = OrderedDict(state["table_waiting"].tolist())
         self._free = state["table_free"].tolist()
         self._used, self._examples = state["table_counts"].tolist()
