@@ -1,7 +1,10 @@
-"""A model with texts, gaps and rules of every kind, that goes to devices."""
+"""What the tests of devices share: a model with texts, gaps and rules of every kind, its exports, and a publisher of
+them.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import servable
 from servable.bundles.load import Predictor, load
+from servable.edge.export import export
+from tests.edge.exported import Exported, ExportTo
+from tests.edge.updating import Publisher, publishing
 
 RULES = """
 [[rules]]
@@ -103,3 +109,33 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predictor(packed: Path) -> Iterator[Predictor]:
     with load(packed) as loaded:
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def exported_to(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> ExportTo:
+    """The model's export to a target, as version 3 and with the proof, made once: its folder and its report."""
+    made: dict[str, Exported] = {}
+
+    def export_to(target: str) -> Exported:
+        if target not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("servable.edge.cases.MOST_ALONE", 150)
+                folder = tmp_path_factory.mktemp("exported") / target
+                made[target] = (folder, export(predictor, "3", folder, target=target))
+        return made[target]
+
+    return export_to
+
+
+@pytest.fixture(scope="module")
+def world(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    """A publisher whose server is up."""
+    with publishing(predictor, tmp_path_factory.mktemp("published")) as publisher:
+        yield publisher
+
+
+@pytest.fixture
+def publisher(world: Publisher) -> Publisher:
+    """The same, with nothing published yet."""
+    shutil.rmtree(world.updates, ignore_errors=True)
+    return world

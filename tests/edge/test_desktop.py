@@ -20,12 +20,11 @@ from servable.domain.batch import Batch
 from servable.edge.bare_python import bare_python
 from servable.edge.desktop import PROGRAM, write
 from servable.edge.edition import edition_of
-from servable.edge.export import export
-from servable.edge.report import Report
 from servable.wire.inquiry import Inquiry
 from servable.wire.open_inference import Codec
 from servable.wire.options import Options
 from tests.cli.command import servable
+from tests.edge.exported import Exported, ExportTo
 
 pytestmark = pytest.mark.timeout(300)
 MOST_BYTES = 150_000
@@ -34,15 +33,12 @@ CSV = "age,income,city,kind\n40,2500,north,a\n41,,south,\n"
 
 
 @pytest.fixture(scope="module")
-def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("servable.edge.cases.MOST_ALONE", 150)
-        folder = tmp_path_factory.mktemp("exported") / "desk"
-        return folder, export(predictor, "3", folder, target="desktop")
+def exported(exported_to: ExportTo) -> Exported:
+    return exported_to("desktop")
 
 
 @pytest.fixture(scope="module")
-def program(exported: tuple[Path, Report]) -> Iterator[tuple[list[str], dict[str, str]]]:
+def program(exported: Exported) -> Iterator[tuple[list[str], dict[str, str]]]:
     """The beginning of a command line, and the environment: no package of this one is in it."""
     with bare_python() as (python, environment):
         yield [*python, str(exported[0] / PROGRAM)], environment
@@ -53,7 +49,7 @@ def ran(program: tuple[list[str], dict[str, str]], *words: object) -> subprocess
     return subprocess.run(command, env=program[1], capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_a_bare_python_answers_as_the_server(exported: tuple[Path, Report]) -> None:
+def test_a_bare_python_answers_as_the_server(exported: Exported) -> None:
     (device,) = exported[1].devices
     assert exported[1].proven
     assert device.device.startswith("Python 3.")
@@ -185,13 +181,13 @@ def test_it_is_healthy_and_tells_its_contract(url: str, predictor: Predictor) ->
     assert json.loads(asked(f"{url}/v2")[1])["name"] == "servable"
 
 
-def test_equal_editions_are_equal_files(predictor: Predictor, exported: tuple[Path, Report], tmp_path: Path) -> None:
+def test_equal_editions_are_equal_files(predictor: Predictor, exported: Exported, tmp_path: Path) -> None:
     write(edition_of(predictor.bundle, "3"), tmp_path, frozenset())
     assert (tmp_path / PROGRAM).read_bytes() == (exported[0] / PROGRAM).read_bytes()
 
 
 def test_a_changed_model_is_not_run(
-    program: tuple[list[str], dict[str, str]], exported: tuple[Path, Report], tmp_path: Path
+    program: tuple[list[str], dict[str, str]], exported: Exported, tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(exported[0] / PROGRAM) as good, zipfile.ZipFile(tmp_path / PROGRAM, "w") as bad:
         for name in good.namelist():
@@ -201,9 +197,7 @@ def test_a_changed_model_is_not_run(
     assert "the file was changed or damaged after packing" in told.stderr
 
 
-def test_what_the_machine_lacks_is_said(
-    exported: tuple[Path, Report], program: tuple[list[str], dict[str, str]]
-) -> None:
+def test_what_the_machine_lacks_is_said(exported: Exported, program: tuple[list[str], dict[str, str]]) -> None:
     command = [*program[0][:-1], str(exported[0] / PROGRAM), "show"]
     told = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=60)
     assert told.returncode == 3

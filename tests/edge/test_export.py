@@ -12,10 +12,10 @@ from servable.bundles.load import Predictor
 from servable.edge import export as exporting
 from servable.edge.devices import browsing, in_node, serving
 from servable.edge.export import export
-from servable.edge.report import Report
-from servable.edge.targets import TARGETS
+from servable.edge.targets import PLACES, target_of
 from servable.errors import CheckFailed, Unsupported, UsageError
 from tests.cli.command import servable
+from tests.edge.exported import Exported, ExportTo
 
 pytestmark = pytest.mark.timeout(300)
 MOST_CLIENT_BYTES = 15_000
@@ -23,14 +23,11 @@ MOST_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
-def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("servable.edge.cases.MOST_ALONE", 150)
-        folder = tmp_path_factory.mktemp("exported") / "web"
-        return folder, export(predictor, "3", folder)
+def exported(exported_to: ExportTo) -> Exported:
+    return exported_to("browser")
 
 
-def test_browser_and_node_answer_as_the_server(exported: tuple[Path, Report]) -> None:
+def test_browser_and_node_answer_as_the_server(exported: Exported) -> None:
     folder, made = exported
     assert made.proven
     assert [device.device.split()[0] for device in made.devices] == ["Chromium", "Node"]
@@ -44,13 +41,13 @@ def test_browser_and_node_answer_as_the_server(exported: tuple[Path, Report]) ->
     assert json.loads((folder / "package.json").read_text())["servable"]["variant"] == "original"
 
 
-def test_it_is_small(exported: tuple[Path, Report]) -> None:
+def test_it_is_small(exported: Exported) -> None:
     sizes = exported[1].bytes
     assert sizes["the client, gzipped"] <= MOST_CLIENT_BYTES
     assert sizes["the page without the runtime"] <= MOST_BYTES
 
 
-def test_the_page_is_a_form_that_works_without_a_network(exported: tuple[Path, Report]) -> None:
+def test_the_page_is_a_form_that_works_without_a_network(exported: Exported) -> None:
     with browsing() as (browser, _):
         page = browser.new_context().new_page()
         with serving(exported[0]) as url:
@@ -78,7 +75,7 @@ def test_the_page_is_a_form_that_works_without_a_network(exported: tuple[Path, R
         page.wait_for_selector("text=expected numbers for INT64, got text")
 
 
-def test_a_model_that_was_changed_on_its_way_is_not_run(exported: tuple[Path, Report], tmp_path: Path) -> None:
+def test_a_model_that_was_changed_on_its_way_is_not_run(exported: Exported, tmp_path: Path) -> None:
     folder = tmp_path / "web"
     folder.mkdir()
     for file in exported[0].iterdir():
@@ -97,7 +94,8 @@ def test_an_export_that_answers_otherwise_is_not_made(
 ) -> None:
     asked = [{"rows": [{"age": 40, "income": 3000, "city": "north", "kind": "a"}]}]
     monkeypatch.setattr(exporting, "bodies", lambda *_, **__: asked)
-    monkeypatch.setitem(TARGETS, "node", msgspec.structs.replace(TARGETS["browser"], devices=(in_node,)))
+    node = msgspec.structs.replace(target_of("browser"), devices=(in_node,))
+    monkeypatch.setattr(exporting, "target_of", lambda _: node)
     real = exporting.answers
     other = [{"prediction": 1.0}]
     monkeypatch.setattr(exporting, "answers", lambda *given: [{**told, "rows": other} for told in real(*given)])
@@ -115,6 +113,16 @@ def test_what_stands_in_the_way_is_listed(
     with pytest.raises(Unsupported, match="a device takes at most 1") as told:
         export(predictor, "3", tmp_path / "web")
     assert "distil a smaller one" in told.value.detail["obstacles"][0]
+
+
+def test_every_place_is_a_line_that_its_file_and_the_help_of_the_command_follow(packed: Path, tmp_path: Path) -> None:
+    told = servable("export", "--help")
+    shown = "".join(told.out.replace("│", " ").split())
+    for name, place in PLACES.items():
+        assert target_of(name).name == name
+        assert "".join(f"{name}: {place.makes}".split()) in shown
+    told = servable("export", packed, "--target", "moon", "--output", tmp_path / "web", "--home", tmp_path)
+    assert (told.code, "expected one of browser, inline, mobile" in told.err) == (2, True)
 
 
 def test_the_command_says_where_nothing_was_proven(packed: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from servable.domain.signature import Signature
 from servable.edge.export import export
 from servable.edge.mobile import natives
 from servable.edge.obstacles import obstacles
-from servable.edge.targets import TARGETS
+from servable.edge.targets import target_of
 from servable.errors import Unsupported
 from tests.edge.simple import simple
 
@@ -54,7 +54,7 @@ def test_rules_that_native_sources_lack_are_named(predictor: Predictor, tmp_path
     found = told.value.detail["obstacles"]
     assert [each.split("'")[1] for each in found] == ["odd", "strange", "cheap", "sure"]
     assert all("--target react-native" in each for each in found)
-    assert obstacles(predictor.bundle, TARGETS["react-native"].obstacles) == []
+    assert obstacles(predictor.bundle, target_of("react-native").obstacles) == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from servable.domain.rule import Rule
 from servable.domain.signature import Signature
 from servable.edge.edition import TEXTS
 from servable.edge.obstacles import obstacles
-from servable.edge.targets import TARGETS
+from servable.edge.targets import target_of
 
 FORMATS = sorted(each.name for each in entry_points(group="servable.runtimes"))
 NUMBERS = Signature((Field("x", "FP32", (-1, 2)),), (Field("y", "FP32", (-1, 1)),))
@@ -68,13 +68,13 @@ def test_weights_beside_the_model(tmp_path: Path) -> None:
 
 def test_inputs_of_halves(tmp_path: Path) -> None:
     bundle = open_bundle(model(tmp_path, TensorProto.FLOAT16))
-    (found,) = obstacles(bundle, TARGETS["browser"].obstacles)
+    (found,) = obstacles(bundle, target_of("browser").obstacles)
     assert "input 'x' is FP16" in found.what
-    assert obstacles(bundle, TARGETS["desktop"].obstacles) == []
+    assert obstacles(bundle, target_of("desktop").obstacles) == []
 
 
 def test_tokens_are_made_in_javascript_alone() -> None:
-    (found,) = TARGETS["desktop"].obstacles[0](stated(TEXTS))
+    (found,) = target_of("desktop").obstacles[0](stated(TEXTS))
     assert "--target browser" in found.fix
 
 

@@ -9,24 +9,20 @@ import pytest
 
 from servable.bundles.load import Predictor
 from servable.edge.edition import edition_of
-from servable.edge.export import export
 from servable.edge.ort_format import ort_file
 from servable.edge.react_native import in_node_as_on_a_phone
-from servable.edge.report import Report
 from servable.errors import CheckFailed, IncompatibleModel, ModelFailed
+from tests.edge.exported import Exported, ExportTo
 
 pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
-def exported(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("servable.edge.cases.MOST_ALONE", 60)
-        folder = tmp_path_factory.mktemp("exported") / "phone"
-        return folder, export(predictor, "3", folder, target="react-native")
+def exported(exported_to: ExportTo) -> Exported:
+    return exported_to("react-native")
 
 
-def test_its_scripts_answer_as_the_server(exported: tuple[Path, Report]) -> None:
+def test_its_scripts_answer_as_the_server(exported: Exported) -> None:
     (device,) = exported[1].devices
     assert exported[1].proven
     assert device.device.startswith("React Native's package in Node")
@@ -35,7 +31,7 @@ def test_its_scripts_answer_as_the_server(exported: tuple[Path, Report]) -> None
     assert device.largest["prediction"] < 0.01
 
 
-def test_it_asks_for_the_runtime_and_tells_what_it_needs_of_it(exported: tuple[Path, Report]) -> None:
+def test_it_asks_for_the_runtime_and_tells_what_it_needs_of_it(exported: Exported) -> None:
     folder, made = exported
     package = json.loads((folder / "package.json").read_text())
     assert package["peerDependencies"] == {"onnxruntime-react-native": "^" + made.runtimes["onnxruntime-react-native"]}
@@ -45,7 +41,7 @@ def test_it_asks_for_the_runtime_and_tells_what_it_needs_of_it(exported: tuple[P
     assert made.bytes["the model in ORT format"] == (folder / "model.ort").stat().st_size
 
 
-def test_golden_rows_and_digests_are_held_on_the_device(exported: tuple[Path, Report], tmp_path: Path) -> None:
+def test_golden_rows_and_digests_are_held_on_the_device(exported: Exported, tmp_path: Path) -> None:
     facts = (exported[0] / "facts.js").read_text()
     golden = json.loads(facts.partition("export const GOLDEN = ")[2].removesuffix(";\n"))
     assert len(golden["asked"]) > 1

@@ -17,7 +17,7 @@ from servable.errors import UsageError
 from servable.monitoring.device_records import DeviceRecords
 from servable.monitoring.outcomes import Outcomes
 from tests.e2e.serving import Serving
-from tests.edge.updating import Publisher, in_node, publishing
+from tests.edge.updating import Publisher, in_node
 
 pytestmark = pytest.mark.timeout(300)
 ASKED = """(async () => {
@@ -31,27 +31,21 @@ ASKED = """(async () => {
 
 
 @pytest.fixture(scope="module")
-def publisher(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    with publishing(predictor, tmp_path_factory.mktemp("published")) as publisher:
-        yield publisher
-
-
-@pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("server")
 
 
 @pytest.fixture(scope="module")
-def server(publisher: Publisher, packed: Path, home: Path) -> Iterator[Serving]:
-    with Serving(home, packed, workers=1, allowed_origins=publisher.url.rstrip("/")) as server:
+def server(world: Publisher, packed: Path, home: Path) -> Iterator[Serving]:
+    with Serving(home, packed, workers=1, allowed_origins=world.url.rstrip("/")) as server:
         yield server.ready()
 
 
 @pytest.fixture(scope="module")
-def web(publisher: Publisher, server: Serving) -> Path:
+def web(world: Publisher, server: Serving) -> Path:
     life = life_of(server=f"http://127.0.0.1:{server.port}", share=1, columns=["age", "kind"])
-    export(publisher.predictor, "1", publisher.root / "web", proof=False, life=life)
-    return publisher.root / "web"
+    export(world.predictor, "1", world.root / "web", proof=False, life=life)
+    return world.root / "web"
 
 
 def stored(home: Path, place: int = 0) -> list[tuple[int, object]]:
@@ -105,12 +99,12 @@ def test_what_waits_is_bounded(web: Path, tmp_path: Path) -> None:
     assert in_node(folder, tmp_path / "keep", script) == [["first", "3", "4"], 3]  # outcomes stay
 
 
-def test_a_page_keeps_them_without_a_network_and_sends_them_later(web: Path, publisher: Publisher, home: Path) -> None:
+def test_a_page_keeps_them_without_a_network_and_sends_them_later(web: Path, world: Publisher, home: Path) -> None:
     before = max([0, *(place for place, _ in stored(home))])
     with browsing() as (browser, _):
         context = browser.new_context()
         page = context.new_page()
-        page.goto(f"{publisher.url}{web.name}/")
+        page.goto(f"{world.url}{web.name}/")
         page.wait_for_selector("body[data-ready=true]")
         assert "of what you type it holds: age, kind" in page.inner_text("#state")
         context.set_offline(True)
@@ -120,24 +114,24 @@ def test_a_page_keeps_them_without_a_network_and_sends_them_later(web: Path, pub
         page.close()
         context.set_offline(False)
         page = context.new_page()
-        page.goto(f"{publisher.url}{web.name}/")
+        page.goto(f"{world.url}{web.name}/")
         page.wait_for_selector("body[data-ready=true]")
         assert page.evaluate("model.queue.send()") == 0
     assert [record.id == id for _, record in stored(home, before)] == [True, False]
 
 
 @pytest.mark.faults
-def test_a_page_without_a_network_for_more_than_a_week(web: Path, publisher: Publisher, home: Path) -> None:
+def test_a_page_without_a_network_for_more_than_a_week(web: Path, world: Publisher, home: Path) -> None:
     """It says that it stops, and nothing is lost."""
     before = max([0, *(place for place, _ in stored(home))])
-    folder = publisher.root / "week"
+    folder = world.root / "week"
     shutil.copytree(web, folder)
     settings = folder / "settings.js"
     settings.write_text(settings.read_text().replace('"grace_s":null', '"grace_s":604800'))
     with browsing() as (browser, _):
         context = browser.new_context()
         page = context.new_page()
-        page.goto(f"{publisher.url}week/")
+        page.goto(f"{world.url}week/")
         page.wait_for_selector("body[data-ready=true]")
         page.evaluate("navigator.serviceWorker.ready.then(() => true)")
         context.set_offline(True)
@@ -146,7 +140,7 @@ def test_a_page_without_a_network_for_more_than_a_week(web: Path, publisher: Pub
         page.close()
         page = context.new_page()
         page.clock.install(time=time.time() + 8 * 86_400)
-        page.goto(f"{publisher.url}week/")  # the service worker has it
+        page.goto(f"{world.url}week/")  # the service worker has it
         page.wait_for_selector("body[data-ready=true]")
         assert "may answer for 7 days without news from its publisher, and had none for 8 days" in page.inner_text(
             "#life"

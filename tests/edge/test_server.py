@@ -8,37 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from servable.bundles.load import Predictor
 from servable.edge.devices import browsing
 from servable.edge.export import export
 from servable.edge.life import life_of
 from servable.errors import UsageError
 from tests.e2e.serving import Serving
-from tests.edge.updating import Publisher, in_node, publishing
+from tests.edge.updating import Publisher, in_node
 
 pytestmark = pytest.mark.timeout(300)
 REFUSED = "model.predict([{ ...row, age: 17 }]).catch((error) => [error.code, error.rules[0].rule])"
 
 
 @pytest.fixture(scope="module")
-def publisher(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    with publishing(predictor, tmp_path_factory.mktemp("published")) as publisher:
-        yield publisher
-
-
-@pytest.fixture(scope="module")
-def server(publisher: Publisher, packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    origins = publisher.url.rstrip("/")
+def server(world: Publisher, packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    origins = world.url.rstrip("/")
     with Serving(tmp_path_factory.mktemp("home"), packed, workers=1, allowed_origins=origins) as server:
         yield server.ready()
 
 
 @pytest.fixture(scope="module")
-def web(publisher: Publisher, server: Serving) -> Path:
+def web(world: Publisher, server: Serving) -> Path:
     """An export that is too slow as soon as it has answered."""
-    folder = publisher.root / "web"
+    folder = world.root / "web"
     life = life_of(server=f"http://127.0.0.1:{server.port}", slowest_ms=1e-9)
-    export(publisher.predictor, "1", folder, proof=False, life=life)
+    export(world.predictor, "1", folder, proof=False, life=life)
     return folder
 
 
@@ -65,11 +58,11 @@ def test_a_server_that_cannot_be_reached_is_told(web: Path, tmp_path: Path) -> N
     assert "the server that would answer in place of this device cannot be reached" in message
 
 
-def test_a_browser_without_simd_asks_the_server_of_another_origin(web: Path, publisher: Publisher) -> None:
+def test_a_browser_without_simd_asks_the_server_of_another_origin(web: Path, world: Publisher) -> None:
     with browsing() as (browser, _):
         page = browser.new_page()
         page.add_init_script("WebAssembly.validate = () => false;")
-        page.goto(f"{publisher.url}{web.name}/")
+        page.goto(f"{world.url}{web.name}/")
         page.wait_for_selector("body[data-ready=true]")
         assert page.inner_text("#state") == "what you type is sent to a server"
         assert "this browser has no WebAssembly with SIMD" in page.inner_text("#life")

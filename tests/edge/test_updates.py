@@ -5,32 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from servable.bundles.load import Predictor
 from servable.edge.publish import publish
 from servable.errors import CheckFailed, UnsignedModel, UsageError
 from tests.cli.command import servable
 from tests.e2e.serving import eventually
-from tests.edge.updating import UPDATED, Publisher, in_node, key_at, killed, publishing
+from tests.edge.updating import UPDATED, Publisher, in_node, key_at, killed
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(scope="module")
-def world(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    with publishing(predictor, tmp_path_factory.mktemp("published")) as publisher:
-        yield publisher
-
-
-@pytest.fixture
-def publisher(world: Publisher) -> Publisher:
-    """With nothing published yet."""
-    shutil.rmtree(world.updates, ignore_errors=True)
-    return world
 
 
 def test_an_update_is_taken_kept_and_used_from_then_on(publisher: Publisher, tmp_path: Path) -> None:

@@ -8,25 +8,12 @@ from typing import Any
 
 import pytest
 
-from servable.bundles.load import Predictor
 from servable.edge.devices import browsing
-from tests.edge.updating import Publisher, publishing
+from tests.edge.updating import Publisher
 
 pytestmark = pytest.mark.timeout(300)
 ANSWERED = """() => model.predict([{ age: 40, income: 2500, city: "north", kind: "a" }]).then(
   (answer) => answer.model_version, (error) => error.message)"""
-
-
-@pytest.fixture(scope="module")
-def world(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
-    with publishing(predictor, tmp_path_factory.mktemp("published")) as publisher:
-        yield publisher
-
-
-@pytest.fixture
-def publisher(world: Publisher) -> Publisher:
-    shutil.rmtree(world.updates, ignore_errors=True)
-    return world
 
 
 @pytest.fixture(scope="module")

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from servable.cli.options import AsJson, Home
 from servable.cli.terminal import say, show_json, show_table, working
 from servable.cli.under_test import Data, Label, Place, titled
+from servable.edge.targets import PLACES
 
 if TYPE_CHECKING:
     from servable.edge.report import Report
 
 
-class Target(StrEnum):
-    """Where the model goes."""
-
-    browser = "browser"
-    mobile = "mobile"
-    desktop = "desktop"
-    c = "c"
-    react_native = "react-native"
+_WHERE: Final = f"Where it goes. {'; '.join(f'{name}: {place.makes}' for name, place in PLACES.items())}."
 
 
 def export(
     ref: Annotated[str, typer.Argument(metavar="REF|PATH", help="A registered model, or a bundle.")],
     output: Annotated[Path, typer.Option(help="The folder to make; new or empty.", metavar="DIR")],
-    target: Annotated[Target, typer.Option(help="Where it goes.")] = Target.browser,
+    target: Annotated[str, typer.Option(help=_WHERE, autocompletion=lambda: [*PLACES], metavar="NAME")] = "browser",
     fit: Annotated[bool, typer.Option("--fit", help="Make smaller and quicker variants, and show them.")] = False,
     variant: Annotated[str | None, typer.Option(help="Take this one, whatever it loses.", metavar="NAME")] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Of the model's file.", metavar="N")] = None,
@@ -74,8 +67,8 @@ def export(
 
     if max_latency is not None and no_proof:
         raise UsageError("--max-latency is measured on the device, which --no-proof leaves out: drop one of them")
-    if inline and target is not Target.browser:
-        raise UsageError(f"--inline makes a page: it is for --target browser, not for {target.value}")
+    if inline and target not in {"browser", "inline"}:
+        raise UsageError(f"--inline makes a page: it is for --target browser, not for {target}")
     life = life_of(updates, trust or (), grace_days, server=server, slowest_ms=slowest, share=records,
                    columns=record_column or ())  # fmt: skip
     limits = Limits(max_bytes, max_latency, max_loss, variant)
@@ -84,9 +77,9 @@ def export(
     with ExitStack() as stack:
         predictor = stack.enter_context(servable.load(ref, home=home))
         fitting = asked(place, found, predictor, limits, data, label) if fit or limits != Limits() else None
-        stack.enter_context(working(f"exporting {titled(found)} for a {target.value}"))
+        stack.enter_context(working(f"exporting {titled(found)} to {target}"))
         made = exported(
-            predictor, found.version, output, target="inline" if inline else target.value, proof=not no_proof,
+            predictor, found.version, output, target="inline" if inline else target, proof=not no_proof,
             options=frozenset({"webgpu"} if webgpu else ()), outputs=keep or (), fit=fitting, life=life,
         )  # fmt: skip
     show(made, output, as_json=as_json)

@@ -22,6 +22,7 @@ def publish(
     ] = None,
     restore: Annotated[list[str] | None, typer.Option(help="Let it be used again.", metavar="VERSION")] = None,
     unproven: Annotated[bool, typer.Option("--unproven", help="Also what was exported with --no-proof.")] = False,
+    keep: Annotated[int, typer.Option(min=1, help="Editions that stay there, the newest among them.", metavar="N")] = 3,
     home: Home = None,  # noqa: ARG001 - as every command; nothing of it is needed here
     as_json: AsJson = False,
 ) -> None:
@@ -30,6 +31,7 @@ def publish(
     Example:  servable publish churn-web --to updates --sign release.pem --withdraw 3="wrong for new customers"
     """
     from servable.edge.publish import publish as published
+    from servable.edge.retention import prune
     from servable.errors import UsageError
 
     reasons: dict[str, str] = {}
@@ -39,10 +41,13 @@ def publish(
             raise UsageError(f"{word!r} withdraws nothing: expected VERSION=REASON, which users will read")
         reasons[version] = reason
     made = published(to, sign, export, withdrawn=reasons, restored=restore or (), unproven=unproven)
+    files, size = prune(to, keep)
     if as_json:
         show_json({"output": str(to), "name": made.name, "version": made.version, "sequence": made.sequence,
-                   "disabled": made.disabled})  # fmt: skip
+                   "disabled": made.disabled, "removed": {"files": files, "bytes": size}})  # fmt: skip
         return
     print(f"{made.name}:{made.version} → {to}")
     for version, reason in made.disabled.items():
         say(f"  withdrawn: version {version} ({reason})")
+    if files:
+        say(f"  removed {files} files of editions that no device asks for any more: {size:,} bytes")

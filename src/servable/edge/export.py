@@ -28,7 +28,7 @@ from servable.edge.parity import Parity, compare
 from servable.edge.report import Report
 from servable.edge.served import answers
 from servable.edge.target import Target
-from servable.edge.targets import TARGETS
+from servable.edge.targets import target_of
 from servable.errors import CheckFailed, ConversionRejected, Unsupported, UsageError
 
 LARGE_BYTES: Final = 10_000_000
@@ -97,11 +97,10 @@ def _living(edition: Edition, predictor: Predictor, life: Life) -> Edition:
 
 
 def _aim(name: str, options: frozenset[str]) -> Target:
-    if name not in TARGETS:
-        raise UsageError(f"there is no target {name!r}: expected one of {', '.join(TARGETS)}")
-    if strange := sorted(options - TARGETS[name].options):
+    aim = target_of(name)
+    if strange := sorted(options - aim.options):
         raise UsageError(f"the target {name!r} knows no --{strange[0]}: leave it out")
-    return TARGETS[name]
+    return aim
 
 
 def _hold(edition: Edition, predictor: Predictor) -> None:

@@ -2,7 +2,7 @@
 
 `update.json` says what the newest edition is, which versions are withdrawn, and who signed it; `files/` holds contents
 by their digest, so that one manifest gives way to the next in one rename, and whoever still reads the old one finds
-its files. Any server of files will do; this folder holds no secret.
+its files; `past/` holds former manifests, for `retention.py`. Any server of files will do; this folder holds no secret.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from servable.errors import CheckFailed, EnvironmentFault, UnsignedModel, UsageE
 
 UPDATE: Final = "update.json"
 FILES: Final = "files"
+PAST: Final = "past"
 NEEDS: Final = 1
 """What a client must understand: raised with what contracts begin to hold, in `client/life.js` too."""
 _SAID: Final = b"servable update "
@@ -47,7 +48,9 @@ class Update(msgspec.Struct, frozen=True):
     disabled: dict[str, str] = {}
 
 
-class _Signed(msgspec.Struct, frozen=True):
+class Signed(msgspec.Struct, frozen=True):
+    """A manifest as it lies there: the text that was signed, and the signatures by public key."""
+
     update: str
     signatures: dict[str, str]
 
@@ -109,7 +112,7 @@ def publish(
         )
     sequence = max(now_ms(), 0 if before is None else before.sequence + 1)
     made = msgspec.structs.replace(newest, sequence=sequence, disabled=disabled)
-    _write(folder, made, key, export)
+    _write(folder, made, key, export, before)
     return made
 
 
@@ -143,26 +146,35 @@ def _read(folder: Path, key: Path) -> Update | None:
     path = folder / UPDATE
     if not path.exists():
         return None
-    try:
-        told = msgspec.json.decode(path.read_bytes(), type=_Signed)
-        update = msgspec.json.decode(told.update, type=Update)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise EnvironmentFault(f"{path} cannot be read: {error}; restore it, or name another folder") from error
+    update, told = read_update(path)
     public, _ = signed(b"", key)
     if not holds(public, told.signatures.get(public, ""), _SAID + told.update.encode()):
         raise UnsignedModel(f"{path} is not signed by the key of {key} ({public}): take the key that signed it")
     return update
 
 
-def _write(folder: Path, update: Update, key: Path, export: Path | None) -> None:
+def read_update(path: Path) -> tuple[Update, Signed]:
+    """A manifest, and what was signed; nobody verified it. Raises EnvironmentFault."""
+    try:
+        told = msgspec.json.decode(path.read_bytes(), type=Signed)
+        return msgspec.json.decode(told.update, type=Update), told
+    except (OSError, msgspec.MsgspecError) as error:
+        raise EnvironmentFault(f"{path} cannot be read: {error}; restore it, or name another folder") from error
+
+
+def _write(folder: Path, update: Update, key: Path, export: Path | None, before: Update | None) -> None:
     text = msgspec.json.encode(update).decode()
     public, signature = signed(_SAID + text.encode(), key)
     try:
         for name, file in update.files.items() if export else ():
             target = folder / FILES / file.sha256
-            if not target.exists():
+            if target.exists():
+                target.touch()  # young again, so that nobody takes it for left over
+            else:
                 _put(target, (export / name).read_bytes())  # type: ignore[operator]  # there is one
-        _put(folder / UPDATE, msgspec.json.encode(_Signed(text, {public: signature})))
+        if before is not None:
+            _put(folder / PAST / f"{before.sequence}.json", (folder / UPDATE).read_bytes())
+        _put(folder / UPDATE, msgspec.json.encode(Signed(text, {public: signature})))
     except OSError as error:
         raise EnvironmentFault(f"cannot publish to {folder}: {error.strerror or error}") from error
 

@@ -12,7 +12,10 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from servable.errors import DigestMismatch, EnvironmentFault
@@ -40,7 +43,8 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "servable" / "edge"
 
 
-def read_files(names: tuple[str, ...], cache: Path | None = None) -> dict[str, bytes]:
+@lru_cache(maxsize=3)  # an export asks for the same ones several times, and unpacking takes seconds
+def read_files(names: tuple[str, ...], cache: Path | None = None) -> Mapping[str, bytes]:
     """Files of the release by name. Raises EnvironmentFault, DigestMismatch."""
     with tarfile.open(_archive(cache or cache_folder())) as archive:
         found = {}
@@ -49,7 +53,7 @@ def read_files(names: tuple[str, ...], cache: Path | None = None) -> dict[str, b
             if member is None:
                 raise EnvironmentFault(f"{PACKAGE} {VERSION} holds no {name!r}")
             found[name] = member.read()
-    return found
+    return MappingProxyType(found)
 
 
 def _archive(cache: Path) -> Path:
