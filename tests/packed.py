@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,6 +35,16 @@ def bundle_at(folder: Path, name: str = "scaler", factor: float = 2.0) -> Path:
     bare = open_bundle(scaler(folder / "model.onnx", factor), name=name)
     manifest = msgspec.structs.replace(bare.manifest, files=of_tree(folder))
     (folder / MANIFEST).write_bytes(dumps(manifest))
+    return folder
+
+
+def bandit_at(folder: Path, actions: Sequence[str], inputs: Mapping[str, str], name: str = "choice") -> Path:
+    """The folder, with a bundle of a bandit in it."""
+    folder.mkdir(parents=True)
+    described = {"learner": "linucb", "inputs": inputs, "actions": actions, "options": {"epsilon": 0.1}}
+    (folder / "learner.json").write_text(json.dumps(described))
+    bare = open_bundle(folder / "learner.json", name=name)
+    (folder / MANIFEST).write_bytes(dumps(msgspec.structs.replace(bare.manifest, files=of_tree(folder))))
     return folder
 
 

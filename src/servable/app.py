@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from servable.domain.batch import Batch
     from servable.domain.endpoint import Endpoint
     from servable.engine.routing.answered import Answered
+    from servable.engine.serving import Serving
     from servable.monitoring.device_records import DeviceRecords
     from servable.monitoring.outcomes import Outcomes
     from servable.monitoring.record_queue import RecordQueue
@@ -124,23 +125,28 @@ def _online_and_outcomes(parts: Parts, caller: Callable[[Request], str]) -> Iter
     from servable.online import routes
 
     def pupil(name: str) -> routes.Pupil | None:
-        serving = parts.router.pick(name)
-        teacher = getattr(serving.lane.model, "teacher", None)
-        if teacher is None:
+        """What learns by what is told of a name: its live version, or the bandit that chooses among its versions."""
+        serving: Serving | None = parts.router.pick(name)
+        bandit = parts.router.route(name).bandit
+        if bandit is not None:
+            serving = parts.host.find(bandit)
+        teacher = None if serving is None else getattr(serving.lane.model, "teacher", None)
+        if serving is None or teacher is None:
             return None
 
         def decode(body: bytes) -> tuple[Batch, dict[str, Any]]:
             inquiry, document = serving.codec.read(body)
             return inquiry.batch, document
 
-        return routes.Pupil(teacher, serving.signature, decode, serving.version)
+        return routes.Pupil(teacher, serving.signature, decode, serving.name, serving.version)
 
     teach = routes.feedback(pupil, caller)
 
     def asked(name: str) -> monitoring.Asked:
-        serving = parts.router.pick(name)
-        learns = getattr(serving.lane.model, "teacher", None) is not None
-        return monitoring.Asked(serving.version, parts.router.route(name).outcomes, teach if learns else None)
+        learns = pupil(name) is not None
+        return monitoring.Asked(
+            parts.router.pick(name).version, parts.router.route(name).outcomes, teach if learns else None
+        )
 
     outcomes = cache(partial(_outcomes, parts.settings))
     yield from monitoring.routes(Intake(outcomes), asked, caller, cache(partial(_devices, parts.settings)))

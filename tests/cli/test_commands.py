@@ -13,7 +13,7 @@ from tests.cli.command import servable
 
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
-    "release": ("canary", "shadow", "fallback", "promote", "rollback", "status"),
+    "release": ("canary", "bandit", "shadow", "fallback", "promote", "rollback", "status"),
     "rules": ("suggest", "test", "apply"),
     "keys": ("create", "list", "revoke"),
     "table": ("list", "get", "push", "secret", "rollback", "drop"),
@@ -46,6 +46,7 @@ def test_help_tells_the_terms_of_a_canary_that_hold(command, monkeypatch):
         round(terms.least_s / 60),
         f"{terms.error_margin:.0%}",
         f"{terms.slow_margin:.0%}",
+        f"{terms.success_margin:.0%}",
     ):
         assert f"[default: ({said})]" in told
 

@@ -19,9 +19,10 @@ from servable.domain.terms import Terms
 from servable.domain.verdict import Verdict
 from servable.errors import CheckFailed, Conflict, InvalidInput, NotFound, UsageError
 from servable.registry.news import News
+from servable.registry.policy import wanted, with_fallbacks
 from servable.registry.registry import Registry
 from servable.release.acts import Acts
-from tests.packed import bundle_at, scaler
+from tests.packed import bandit_at, bundle_at, scaler
 
 ONE, TWO, THREE = (Ref("scaler", number) for number in "123")
 
@@ -60,6 +61,72 @@ def test_another_canary_meets_others(acts):
     acts.rollback("scaler")
     other = acts.canary(TWO, 0.5).route
     assert {one.choose(str(n)) == other.choose(str(n)) for n in range(50)} == {True, False}
+
+
+@pytest.fixture
+def with_bandit(acts: Acts, tmp_path: Path) -> Acts:
+    """And one that chooses between versions 1 and 2."""
+    acts.registry.register(bandit_at(tmp_path / "choice", ["1", "2"], {"x": "FP32 [-1, 2]"}))
+    return acts
+
+
+def test_a_bandit_chooses_until_it_is_ended(with_bandit):
+    acts = with_bandit
+    acts.shadow(TWO)
+    acts.bandit("scaler", Ref("choice"))
+    chosen = route(acts)
+    assert (chosen.live, chosen.bandit, chosen.arms, chosen.shadows) == ("1", "choice", ("1", "2"), ())
+    assert [one.version for one in acts.registry.wanted(Ref("scaler"))[0].versions] == ["1", "2"]
+    catalog = acts.registry.catalog()
+    assert {one.name for one in with_fallbacks(catalog, wanted(catalog, Ref("scaler")))} == {"scaler", "choice"}
+    with pytest.raises(Conflict, match=r"choice chooses among versions of scaler: end that first"):
+        acts.canary(THREE, 0.1)
+    with pytest.raises(UsageError, match="answers requests itself"):
+        acts.shadow(TWO)
+    for gone in (TWO, Ref("choice", "1")):
+        with pytest.raises(Conflict, match="choice"):
+            acts.registry.delete(gone)
+    assert acts.rollback("scaler").reason == "choice chooses no more: by hand"
+    assert route(acts) == Route("1")
+    acts.bandit("scaler", Ref("choice", "1"))
+    acts.promote(TWO)
+    assert route(acts) == Route("2")
+
+
+def test_what_cannot_choose_among_versions_is_told(with_bandit, tmp_path):
+    acts = with_bandit
+    for name, actions, inputs in (
+        ("offers", ["call", "write"], {"x": "FP32 [-1, 2]"}),
+        ("other", ["1", "2"], {"x": "FP64 [-1, 2]"}),
+        ("more", ["1", "2"], {"y": "FP32"}),
+        ("beyond", ["1", "9"], {"x": "FP32 [-1, 2]"}),
+    ):
+        acts.registry.register(bandit_at(tmp_path / name, actions, inputs, name))
+    for name, kind, said in (
+        ("scaler", UsageError, "got a model that chooses nothing"),
+        ("offers", UsageError, r"a bandit whose actions are versions of scaler.* got \['call', 'write'\]"),
+        ("other", UsageError, "the input 'x' is .*and the bandit takes .*FP64"),
+        ("more", UsageError, "there is no input 'y'"),
+        ("beyond", NotFound, "no version '9'"),
+    ):
+        with pytest.raises(kind, match=said):
+            acts.bandit("scaler", Ref(name))
+    acts.canary(THREE, 0.1)
+    with pytest.raises(Conflict, match="scaler:3 is a canary"):
+        acts.bandit("scaler", Ref("choice"))
+    acts.rollback("scaler")
+    acts.registry.record_verdicts(TWO, [Verdict("accuracy", passed=False, reason="low")])
+    with pytest.raises(CheckFailed, match="scaler:2 may answer nobody"):
+        acts.bandit("scaler", Ref("choice"))
+    assert acts.bandit("scaler", Ref("choice"), "known").reason == "choice chooses among 1, 2; known"
+
+
+def test_a_version_that_learns_is_no_arm(acts, tmp_path):
+    for number in "12":
+        acts.registry.register(bandit_at(tmp_path / number, ["1", number * 2], {"x": "FP32"}, "pupil"))
+    acts.registry.register(bandit_at(tmp_path / "choice", ["1", "2"], {"x": "FP32"}))
+    with pytest.raises(UsageError, match="pupil:1 learns itself"):
+        acts.bandit("pupil", Ref("choice"))
 
 
 def test_a_canary_is_rolled_back_and_then_the_champion_too(acts):

@@ -12,7 +12,7 @@ from servable.release.routes import routes
 from servable.server.access.keys import Keys
 from servable.server.http.guard import caller_of
 from servable.server.http.parts import Offer
-from tests.packed import bundle_at
+from tests.packed import bandit_at, bundle_at
 from tests.server.rest_served import served
 
 
@@ -26,6 +26,7 @@ def door(tmp_path_factory):
     for factor in (1, 2, 3):
         registry.register(bundle_at(tmp_path_factory.mktemp("b") / "b", factor=factor))
     registry.promote(Ref("scaler", "1"))
+    registry.register(bandit_at(tmp_path_factory.mktemp("c") / "c", ["1", "2"], {"x": "FP32 [-1, 2]"}))
     registry.record_verdicts(Ref("scaler", "3"), [Verdict("accuracy", passed=False, reason="0.6 is less than 0.9")])
     followed = []
 
@@ -60,6 +61,13 @@ def test_a_release_step_by_step(door):
     assert door("POST", "/fallback", {"to": "scaler:2"}).json()["fallback"] == "scaler:2"
     assert door("POST", "/fallback", {}).json()["fallback"] is None
     assert door.followed == ["scaler"] * 7
+
+
+def test_a_bandit_chooses_among_versions(door):
+    told = door("POST", "/bandit", {"by": "choice"}).json()
+    assert (told["live"], told["bandit"], told["arms"]) == ("1", "choice", ["1", "2"])
+    assert door("POST", "/rollback").json()["bandit"] is None
+    assert door("POST", "/bandit", {"by": "scaler"}).status_code == 400
 
 
 def test_what_a_route_did_is_told_over_all_doors(door):

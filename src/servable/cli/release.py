@@ -1,4 +1,4 @@
-"""`servable release`: canary, shadow, fallback, promote, rollback, status. Running servers follow within a second."""
+"""`servable release`: canary, bandit, shadow, fallback, promote, rollback, status. Servers follow within a second."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def release(context: typer.Context, home: Home = None, as_json: AsJson = False) 
                 "name": one["name"],
                 "live": one["live"],
                 "canary": f"{one['canary']} ({one['share']:.2%})" if one["canary"] else "",
+                "bandit": f"{one['bandit']}: {', '.join(one['arms'])}" if one["bandit"] else "",
                 "shadows": one["shadows"],
                 "fallback": one["fallback"] or ("a value" if one["fallback_value"] else ""),
                 "since": "" if one["since"] is None else _date(one["since"]),
@@ -72,6 +73,9 @@ def canary(
         str | None,
         typer.Option(help="What outcomes tell: correct, within=NUMBER or outcome.", show_default="not waited for"),
     ] = None,
+    success_margin: Annotated[
+        str | None, typer.Option(help="Fewer successes than the live version's, at most.", show_default="1%")
+    ] = None,
     promote: Annotated[bool, typer.Option("--promote/--no-promote", help="By itself, once it is proven.")] = True,
     override: Override = "",
     home: Home = None,
@@ -89,6 +93,7 @@ def canary(
         "error_margin": None if errors is None else _share(errors, "--errors"),
         "slow_margin": None if slow is None else _share(slow, "--slow"),
         "success": success,
+        "success_margin": None if success_margin is None else _share(success_margin, "--success-margin"),
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
@@ -97,6 +102,24 @@ def canary(
         raise UsageError(str(error)) from error
     acts, asked = _acts(home or context.obj), _ref(ref)
     acts.canary(asked, _share(share, "--share"), terms, override)
+    _tell(acts, asked.name, as_json)
+
+
+@app.command()
+def bandit(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="The model, among whose versions it chooses.")],
+    by: Annotated[str, typer.Option(metavar="REF", help="The bandit: a model whose actions are versions.")],
+    override: Override = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a bandit choose for each row, by its inputs, which version answers. Outcomes teach it. A rollback ends it.
+
+    Example:  servable release bandit churn --by choice
+    """
+    acts, asked = _acts(home or context.obj), _ref(name)
+    acts.bandit(asked.name, _ref(by), override)
     _tell(acts, asked.name, as_json)
 
 
@@ -156,7 +179,7 @@ def rollback(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """End a canary; where there is none, make the champion before this one live again.
+    """End a canary or a bandit's choice; where there is none, make the champion before this one live again.
 
     Example:  servable release rollback churn
     """

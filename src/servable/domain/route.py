@@ -16,6 +16,9 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     """The live version, a canary with its share of requests, shadows that get a copy, and what answers when the one
     that was chosen cannot: a version of this name or another model (`fallback`, a Ref), or a value for each output.
 
+    With a `bandit` (a Ref to a model of its own) that one chooses among the `arms` for each row, by its inputs; where
+    it cannot, and for whoever asks here, it is the live version.
+
     The choice is sticky: one unit (a request's id, or what the caller calls itself) always meets the same version while
     the canary stands, and stays in it while its share grows. `salt` makes the draw: another one draws others.
 
@@ -35,6 +38,18 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
     salt: str = ""
     outcomes: bool = False
     """Whether answers are kept until their outcomes come."""
+    bandit: str | None = None
+    arms: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The Refs of what must be served beside it."""
+        return tuple(ref for ref in (self.fallback, self.bandit) if ref is not None)
+
+    @property
+    def tried(self) -> tuple[str, ...]:
+        """The versions that answer some requests beside the live one: a canary, or what a bandit chooses among."""
+        return tuple(one for one in (self.canary, *self.arms) if one is not None and one != self.live)
 
     @property
     def plain(self) -> bool:
@@ -60,22 +75,24 @@ class Route(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def versions(self) -> set[str]:
         """Every version of this name that it needs, but for the fallback, which may be another name's."""
-        return {self.live, *self.shadows} | ({self.canary} if self.canary else set())
+        return {self.live, *self.shadows, *self.arms} | ({self.canary} if self.canary else set())
 
     def promoted(self, version: str) -> Route:
-        """After this version has become the live one: a canary is over, a shadow of it pointless."""
+        """After this version has become the live one: a trial is over, a shadow of it pointless."""
         return Route(version, shadows=self._others(version), fallback=self.fallback, fallback_value=self.fallback_value)
 
     def ended(self) -> Route:
-        """After the canary is over."""
-        return msgspec.structs.replace(self, canary=None, canary_share=0.0, salt="", outcomes=False)
+        """After the canary is over, or the bandit's choice."""
+        return msgspec.structs.replace(
+            self, canary=None, canary_share=0.0, salt="", outcomes=False, bandit=None, arms=()
+        )
 
     def without(self, version: str) -> Route | None:
         """After this version is gone; None if it was the live one."""
         if version == self.live:
             return None
         shadows = self._others(version)
-        if version == self.canary:
+        if version in {self.canary, *self.arms}:
             return msgspec.structs.replace(self.ended(), shadows=shadows)
         return msgspec.structs.replace(self, shadows=shadows)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
 from servable.domain.rule import Fired
 from servable.errors import ModelFailed, ServableError
-
-if TYPE_CHECKING:
-    from servable.engine.serving import Serving
+from servable.wire.open_inference import Codec
 
 NEVER: Final = float("inf")
 
@@ -20,6 +19,15 @@ class Waiting(Protocol):
     """Where a request waits."""
 
     def leave(self, request: Request) -> None: ...
+
+
+class Answering(Protocol):
+    """A version that answers, as whoever tells of its answers needs it."""
+
+    name: str
+    version: str
+    bundle: Bundle
+    codec: Codec
 
 
 class Request:
@@ -54,7 +62,7 @@ class Request:
         """Of the call that this request shared: its own rows begin at `start`; `result` cuts them out."""
         self.start = 0
         self.error: ServableError | None = None
-        self.by: Serving | None = None
+        self.by: Answering | None = None
         """Who answered in the place of the version that was asked, if somebody did."""
         self.fired: Sequence[Fired] = ()
         """The rules that did."""

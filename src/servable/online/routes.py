@@ -38,12 +38,15 @@ LEARNING: Final = Endpoint(
 
 
 class Pupil(NamedTuple):
-    """A model that learns, as its routes need it."""
+    """A model that learns, as its routes need it. Its name need not be the one that was asked: a bandit learns by what
+    is told of the model whose versions it chooses.
+    """
 
     teacher: Teacher
     signature: Signature
     decode: Callable[[bytes], tuple[Batch, dict[str, Any]]]
     """The body of an inference request as a batch that the signature has checked, and all that it holds."""
+    name: str
     version: str
 
 
@@ -96,7 +99,7 @@ class _Routes:
 
     async def learning(self, request: Request, body: bytes) -> Response:  # noqa: ARG002 - it has none
         pupil = self._find(request)
-        report = {"model_name": request.path_params["model"], "model_version": pupil.version}
+        report = {"model_name": pupil.name, "model_version": pupil.version}
         return Response(orjson.dumps(report | await pupil.teacher.report()), media_type="application/json")
 
     def _find(self, request: Request) -> Pupil:
@@ -114,7 +117,7 @@ class _Routes:
             status = 200
         answer = {
             **told,
-            "model_name": request.path_params["model"],
+            "model_name": pupil.name,
             "model_version": pupil.version,
             "accepted": taken.taken,
             "offset": taken.offset,

@@ -48,13 +48,15 @@ def wanted(catalog: Catalog, ref: Ref | None) -> tuple[Wanted, ...]:
 
 
 def with_fallbacks(catalog: Catalog, served: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
-    """The same, and what their Routes and their rules fall back to, and so on, as far as it is there."""
+    """The same, and what their Routes and their rules need beside them: what they fall back to, the bandits that
+    choose; and so on, as far as it is there.
+    """
     found = {one.name: one for one in served}
     unread = list(served)
     while unread:
         one = unread.pop()
         texts = [text for version in one.versions for text in version.fallbacks]
-        refs = map(Ref.parse, texts if one.route.fallback is None else [*texts, one.route.fallback])
+        refs = map(Ref.parse, [*texts, *one.route.others])
         for ref in sorted(
             refs, key=lambda ref: ref.version or ref.alias or ""
         ):  # bare names first: they say what is live

@@ -34,7 +34,7 @@ def uses(catalog: Catalog, model: Model, gone: Collection[Version], *, whole: bo
         if own and not whole and NOTE in model.noted:  # without: nobody has decided which version is live
             yield from _route(model.name, one.route, numbers)
         if not (own and whole):
-            yield from _fallbacks(one, model, numbers)
+            yield from _others(one, model, numbers)
 
 
 def _aliases(model: Model, numbers: Collection[str]) -> Iterator[Use]:
@@ -50,14 +50,22 @@ def _route(name: str, route: Route, numbers: Collection[str]) -> Iterator[Use]:
         yield Use(f"{name}:{route.live} is live", f"promote another first  (servable release promote {name}:VERSION)")
     if route.canary in numbers:
         yield Use(f"{name}:{route.canary} is a canary", f"end it first  (servable release rollback {name})")
+    for arm in route.arms:
+        if arm in numbers and arm != route.live:
+            yield Use(
+                f"{name}:{arm} is one that {route.bandit} chooses", f"end that  (servable release rollback {name})"
+            )
     for shadow in route.shadows:
         if shadow in numbers:
             remedy = f"end it first  (servable release shadow {name}:{shadow} --remove)"
             yield Use(f"{name}:{shadow} is a shadow", remedy)
 
 
-def _fallbacks(one: Wanted, model: Model, numbers: Collection[str]) -> Iterator[Use]:
+def _others(one: Wanted, model: Model, numbers: Collection[str]) -> Iterator[Use]:
     """Of the Route of a name, and of the rules of its versions that stay."""
+    if one.route.bandit and _means(one.route.bandit, model, numbers):
+        remedy = f"end that first  (servable release rollback {one.name})"
+        yield Use(f"{one.route.bandit} chooses among versions of {one.name}", remedy)
     if one.route.fallback and _means(one.route.fallback, model, numbers):
         remedy = f"name another first  (servable release fallback {one.name} --to REF)"
         yield Use(f"{one.route.fallback} is what {one.name} falls back to", remedy)

@@ -1,4 +1,4 @@
-"""Acts of a release: canary, shadow, fallback, promote, roll back. Each is written into the registry; servers follow.
+"""Acts of a release: canary, bandit, shadow, fallback, promote, roll back. Each is written into the registry.
 
 A release is a note of a name in the registry: the Route, on which Terms, since when, and why. What a Route becomes by
 an act is said by `domain/route.py` and here; nothing is loaded and nobody is asked. The parent of a server undoes acts
@@ -21,6 +21,8 @@ from servable.registry.catalog import Model, Version
 from servable.registry.policy import CHAMPION, held_back, released
 from servable.registry.registry import Registry
 from servable.registry.release import NOTE, Release
+
+_END = "end that first  (servable release rollback {})"
 
 
 class Acts:
@@ -45,6 +47,8 @@ class Acts:
         route = release.route
         if version == route.live:
             raise UsageError(f"{model.name}:{version} is the live version: a canary is another one")
+        if route.bandit is not None:
+            raise Conflict(f"{route.bandit} chooses among versions of {model.name}: {_END.format(model.name)}")
         self._keep_contract(model.name, route.live, version, override_reason)
         again = route.canary == version
         salt = route.salt if again else f"{model.name}:{version}@{self._now():.3f}"
@@ -56,13 +60,34 @@ class Acts:
         told = f"canary with {share:.2%} of the requests"
         return self._note(model, changed, f"{told}; {override_reason}" if override_reason else told, terms)
 
+    def bandit(self, name: str, by: Ref, override_reason: str = "") -> Release:
+        """Let a bandit, a model of its own whose actions are versions of this name, choose for each row which of them
+        answers. Raises UsageError for what is no such bandit, CheckFailed for a version that the gate holds back or
+        that cannot answer for the live one, Conflict while there is a canary.
+        """
+        model = self.registry.catalog().model(name)
+        release = released(model)
+        route = release.route
+        if route.canary is not None:
+            raise Conflict(f"{name}:{route.canary} is a canary, whose requests are drawn: {_END.format(name)}")
+        arms = self._arms(Ref(name, route.live), by)
+        for arm in arms:
+            self._found(Ref(name, arm), override_reason)
+            if arm != route.live:
+                self._keep_contract(name, route.live, arm, override_reason)
+        changed = msgspec.structs.replace(
+            route, bandit=str(by), arms=arms, shadows=tuple(one for one in route.shadows if one not in arms)
+        )
+        told = f"{by} chooses among {', '.join(arms)}"
+        return self._note(model, changed, f"{told}; {override_reason}" if override_reason else told, release.terms)
+
     def shadow(self, ref: Ref, *, remove: bool = False) -> Release:
         """Let a version have copies of all requests, or no more of them. It answers nobody: the gate is not asked."""
         version = self.registry.catalog().find(ref).version
         model = self.registry.catalog().model(ref.name)
         release = released(model)
         route = release.route
-        if version in {route.live, route.canary}:
+        if version in {route.live, *route.tried}:
             raise UsageError(f"{ref.name}:{version} answers requests itself: a shadow is another version")
         shadows = _without(route.shadows, version)
         if remove and version not in route.shadows:
@@ -105,13 +130,15 @@ class Acts:
         return self._note(model, route.promoted(version), f"promoted over {route.live}: {override_reason or 'by hand'}")
 
     def rollback(self, name: str, reason: str = "by hand") -> Release:
-        """End a canary; where there is none, make the champion before this one live again. Raises Conflict where there
-        was none.
+        """End a canary, or a bandit's choice; where there is none, make the champion before this one live again. Raises
+        Conflict where there was none.
         """
         model = self.registry.catalog().model(name)
         route = released(model).route
         if route.canary is not None:
             return self._note(model, route.ended(), f"canary {route.canary} rolled back: {reason}")
+        if route.bandit is not None:
+            return self._note(model, route.ended(), f"{route.bandit} chooses no more: {reason}")
         before = self._before(model, route.live)
         if before is None:
             raise Conflict(f"{name!r} has neither a canary nor a champion before {name}:{route.live}: nothing to undo")
@@ -135,6 +162,30 @@ class Acts:
                 f"{ref.name}:{version.version} may answer nobody: {reason}; or give a reason to override it"
             )
         return model, version.version
+
+    def _arms(self, live: Ref, by: Ref) -> tuple[str, ...]:
+        """The versions among which a bandit chooses. Raises UsageError where it cannot."""
+        from servable.domain.choosing import actions_of, lacking
+        from servable.runtimes.find import runtime
+
+        chooser, asked = self.registry.open(by)[1].signature, self.registry.open(live)[1].signature
+        arms = actions_of(chooser)
+        if len(arms) < 2 or not all(arm.isdigit() for arm in arms):
+            raise UsageError(
+                f'{by}: expected a bandit whose actions are versions of {live.name}, such as "actions": ["1", "2"], '
+                f"got {list(arms) or 'a model that chooses nothing'}"
+            )
+        faults = lacking(chooser, asked)
+        if faults:
+            raise UsageError(f"{by} cannot choose for {live}: {'; '.join(faults)}", faults=faults)
+        for arm in arms:
+            stated = self.registry.open(Ref(live.name, arm))[1].manifest
+            if getattr(runtime(stated.format), "learns", False) and not stated.options.get("frozen"):
+                raise UsageError(
+                    f"{live.name}:{arm} learns itself, and what it is told would be the bandit's reward: freeze it "
+                    f"first  (servable learning rebuild {live.name}:{arm} --frozen)"
+                )
+        return arms
 
     def _keep_contract(self, name: str, live: str, version: str, override_reason: str) -> None:
         """Raise CheckFailed where callers of the live version would be refused by the other."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MODEL: Final = "/admin/release/{model}"
 STATUS: Final = Endpoint("GET", _MODEL, "viewer", "release", "How a name is being released")
 CANARY: Final = Endpoint("POST", f"{_MODEL}/canary", "deployer", "canary", "Give a version a share of requests", ANY)
+BANDIT: Final = Endpoint("POST", f"{_MODEL}/bandit", "deployer", "bandit", "Let a bandit choose among versions", ANY)
 SHADOW: Final = Endpoint("POST", f"{_MODEL}/shadow", "deployer", "shadow", "Give a version copies of all requests", ANY)
 FALLBACK: Final = Endpoint("POST", f"{_MODEL}/fallback", "deployer", "fallback", "What answers on failure", ANY)
 PROMOTE: Final = Endpoint("POST", f"{_MODEL}/promote", "deployer", "promote", "Make a version the live one", ANY)
@@ -49,6 +50,11 @@ class _Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Canary(_Ask, frozen=True, forbid_unknown_fields=True):
     share: float = 0.05
     terms: Terms | None = None
+
+
+class _Bandit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    by: str
+    override: str = ""
 
 
 class _Shadow(_Ask, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +82,7 @@ def routes(
     work = _Routes(acts, caller, follow, reports)
     yield STATUS, work.status
     yield CANARY, work.canary
+    yield BANDIT, work.bandit
     yield SHADOW, work.shadow
     yield FALLBACK, work.fallback
     yield PROMOTE, work.promote
@@ -103,6 +110,10 @@ class _Routes:
         return await self._done(
             request, lambda acts, name: acts.canary(asked.ref(name), asked.share, asked.terms, asked.override)
         )
+
+    async def bandit(self, request: Request, body: bytes) -> Response:
+        asked = _read(body, _Bandit, {"by": "choice"})
+        return await self._done(request, lambda acts, name: acts.bandit(name, Ref.parse(asked.by), asked.override))
 
     async def shadow(self, request: Request, body: bytes) -> Response:
         asked = _read(body, _Shadow, {"version": "3"})

@@ -42,6 +42,8 @@ def _route(release: Release) -> dict[str, Any]:
         "live": route.live,
         "canary": route.canary,
         "share": route.canary_share,
+        "bandit": route.bandit,
+        "arms": list(route.arms),
         "shadows": list(route.shadows),
         "fallback": route.fallback,
         "fallback_value": route.fallback_value or None,

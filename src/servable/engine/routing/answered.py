@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING
 
 from servable.domain.batch import Batch
-
-if TYPE_CHECKING:
-    from servable.engine.request import Request
-    from servable.engine.serving import Serving
+from servable.engine.request import Answering, Request
 
 
 class Answered:
@@ -19,7 +15,7 @@ class Answered:
 
     __slots__ = ("gave", "id", "name", "rows", "start", "time", "unit", "version", "whole")
 
-    def __init__(self, drawn: Serving, unit: str, id: str, request: Request | None = None) -> None:
+    def __init__(self, drawn: Answering, unit: str, id: str, request: Request | None = None) -> None:
         """Of a `request` that is answered, or of a text, whose outcome alone tells what it was worth."""
         self.name = drawn.name
         self.version = drawn.version

@@ -15,6 +15,7 @@ from servable.domain.generation import Prompt
 from servable.domain.route import Route
 from servable.engine.request import Request
 from servable.engine.routing.answered import Answered
+from servable.engine.routing.by_reward import ByReward
 from servable.engine.routing.counts import RouteCounts, ShadowCounts
 from servable.engine.routing.mirror import Mirror
 from servable.engine.routing.spares import Spares
@@ -56,8 +57,7 @@ class Front:
         self._mirrors_of_texts = shadows
         self._route = route
         self._choose = route.chooser()
-        names = (route.live,) if route.canary is None else (route.live, route.canary)
-        chosen = {version: versions[version] for version in names if version in versions}
+        chosen = {version: versions[version] for version in (route.live, *route.tried) if version in versions}
         self._chosen = chosen
         found = {version: _found(route, serving, versions, find) for version, serving in chosen.items()}
         spares = {version: _spares(route, serving, found[version], counts) for version, serving in chosen.items()}
@@ -69,15 +69,23 @@ class Front:
                 )
                 for version, serving in chosen.items()
             }
-            for assigned in (None, None if route.canary is None else counts.assigned)
+            for assigned in (None, counts.assigned if route.tried else None)
         )
         """By version: for requests that name their unit, and for those that are drawn one by one, which are counted."""
+        self._by_reward: Serving | None = None
+        if route.bandit is not None:
+            live, arms = self._drawn[route.live], {arm: self._drawn[arm] for arm in route.arms if arm in self._drawn}
+            self._by_reward = _presented(live, ByReward(route.bandit, live, arms, find, counts).submit)
         self._keep = keep if route.outcomes else None
         if self._keep is not None:
             self._drawn = {version: _kept(serving, "", self._keep) for version, serving in self._drawn.items()}
 
     def choose(self, request_id: str, unit: str) -> Serving:
-        """What answers this request, of this unit if it names one. A canary that is not there is not chosen."""
+        """What answers this request, of this unit if it names one. A canary that is not there is not chosen. Where a
+        bandit chooses, which it does once it knows the inputs, it is as the live version that it is asked.
+        """
+        if self._by_reward is not None:
+            return self._by_reward
         named = self._named if unit else self._drawn
         chosen = named.get(self._choose(unit or request_id)) or named[self._route.live]
         return _kept(chosen, unit, self._keep) if unit and self._keep is not None else chosen
@@ -111,10 +119,10 @@ def _with_texts(serving: Serving, texts: Texts) -> Serving:
 def _found(
     route: Route, serving: Serving, versions: Mapping[str, Serving], find: Find
 ) -> Callable[[], Sequence[Serving]]:
-    """Who could stand in, at the time: for a canary the live version, so that no caller pays for the trial; then what
-    the Route names.
+    """Who could stand in, at the time: for one that is tried the live version, so that no caller pays for the trial;
+    then what the Route names.
     """
-    own = [versions[route.live]] if serving.version == route.canary and route.live in versions else []
+    own = [versions[route.live]] if serving.version != route.live and route.live in versions else []
     named = route.fallback
 
     def found() -> Sequence[Serving]:
@@ -127,7 +135,7 @@ def _found(
 def _spares(
     route: Route, serving: Serving, found: Callable[[], Sequence[Serving]], counts: RouteCounts
 ) -> Spares | None:
-    if serving.version != route.canary and route.fallback is None and not route.fallback_value:
+    if serving.version == route.live and route.fallback is None and not route.fallback_value:
         return None
     try:
         return Spares(serving, found, route.fallback_value, counts)

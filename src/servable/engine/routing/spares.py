@@ -110,9 +110,14 @@ class Spares:
 
 
 def answerer(asked: Serving, answer: Batch) -> dict[str, str]:
-    """Who answered, by name and version, as JSON tells it: the version that was asked, or the one that stood in."""
-    name, _, version = (answer.parameters or {}).get("fallback", "").partition(":")
-    return {"model_name": name if version else asked.name, "model_version": version or asked.version}
+    """Who answered, by name and version, as JSON tells it: the version that was asked, or that a bandit chose; or the
+    one that stood in.
+    """
+    told = answer.parameters or {}
+    name, _, version = told.get("fallback", "").partition(":")
+    arm = told.get("arm")
+    chosen = arm if isinstance(arm, str) else asked.version
+    return {"model_name": name if version else asked.name, "model_version": version or chosen}
 
 
 def one_row(value: Mapping[str, Any], signature: Signature) -> Batch:

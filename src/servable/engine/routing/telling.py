@@ -6,20 +6,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
+from servable.domain.bundle import Bundle
 from servable.domain.generation import Piece, Prompt
-from servable.engine.routing.breaker import Probe
+from servable.engine.generations import Generations
+from servable.engine.routing.breaker import Breaker, Probe
+from servable.engine.stats import Stats
 from servable.errors import DeadlineExceeded, ServableError, Unsupported
 
-if TYPE_CHECKING:
-    from servable.engine.serving import Serving
+
+class Teller(Protocol):
+    """A version that may make texts."""
+
+    name: str
+    version: str
+    bundle: Bundle
+    stats: Stats
+    breaker: Breaker
+    generations: Generations | None
 
 
 class Telling(NamedTuple):
     """The first piece, and those that follow it. Where another stands in: `stood_in` says who, and `why` the code."""
 
-    by: Serving
+    by: Teller
     first: Piece
     rest: AsyncGenerator[Piece]
     stood_in: str = ""
@@ -27,7 +38,7 @@ class Telling(NamedTuple):
 
 
 async def begin(
-    serving: Serving, prompt: Prompt, within_s: float, request_id: str = "", first_s: float | None = None
+    serving: Teller, prompt: Prompt, within_s: float, request_id: str = "", first_s: float | None = None
 ) -> Telling:
     """Return with the first piece, which may take `first_s` at the most. Raises Unsupported for a model that makes no
     texts, CircuitOpen, and what its generations raise.
@@ -76,6 +87,6 @@ def followed(telling: Telling, on_whole: Callable[[str], None]) -> Telling:
     return telling._replace(rest=rest())
 
 
-def _tell(serving: Serving, probe: Probe | None, code: str) -> None:
+def _tell(serving: Teller, probe: Probe | None, code: str) -> None:
     if probe is not None:
         serving.breaker.ended(code)

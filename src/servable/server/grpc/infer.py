@@ -13,9 +13,8 @@ from time import monotonic
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from servable.engine.request import Request
+from servable.engine.request import Answering, Request
 from servable.engine.router import Router
-from servable.engine.serving import Serving
 from servable.errors import ServableError, Unavailable
 from servable.server.grpc.call import Call
 from servable.server.grpc.status import text_of, unexpected
@@ -36,7 +35,7 @@ class Predictions:
         self._router = router
         self._deadline_s = deadline_s
         self._admit = admit
-        self._codecs: WeakKeyDictionary[Serving, GrpcCodec] = WeakKeyDictionary()
+        self._codecs: WeakKeyDictionary[Answering, GrpcCodec] = WeakKeyDictionary()
         self._prefix = secrets.token_hex(6)
         self._count = count(1)
 
@@ -101,7 +100,7 @@ class Predictions:
         serving.submit(request)
         return request
 
-    def _codec(self, serving: Serving) -> GrpcCodec:
+    def _codec(self, serving: Answering) -> GrpcCodec:
         codec = self._codecs.get(serving)
         if codec is None:
             codec = self._codecs[serving] = GrpcCodec(serving.codec, serving.name, serving.version)

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from servable.domain.ref import Ref
-from servable.engine.routing.telling import Telling
+from servable.engine.routing.telling import Teller, Telling
 from servable.engine.serving import Serving
 from servable.errors import InvalidInput, ServableError, Unsupported, UsageError
 from servable.server.http.events import EventStream
@@ -111,7 +111,7 @@ class _Texts:
         return self._parts.router.pick(ref.name, ref.version or ref.alias, request_id, unit)
 
 
-def _named(serving: Serving) -> dict[str, Any]:
+def _named(serving: Teller) -> dict[str, Any]:
     """What tells the model and its exact version."""
     return {
         "model": serving.name,

@@ -122,9 +122,9 @@ def keep(plan: Plan, standing: Plan) -> Plan:
 
 
 def concerned(plan: Plan, chosen: AbstractSet[str]) -> set[str]:
-    """The chosen names, and those of the models that their Routes fall back to."""
+    """The chosen names, and those of the models that their Routes need beside them."""
     routes = [plan.routes[name] for name in chosen if name in plan.routes]
-    return {*chosen, *(Ref.parse(route.fallback).name for route in routes if route.fallback)}
+    return {*chosen, *(Ref.parse(ref).name for route in routes for ref in route.others)}
 
 
 def names(plan: Plan) -> set[str]:
