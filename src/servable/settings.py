@@ -89,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     inline_ms: float = 0.5
     """Model calls expected to be shorter run on the event loop; longer ones on the lane's thread."""
 
+    devices: tuple[str, ...] = ()
+    """Where models run, each by its name: `churn=cuda:0`; `cuda:0` alone: all that are not named. None: on the CPU."""
     isolate: Literal["foreign", "all"] = "foreign"
     """Which models live in processes of their own: those that run foreign code, or all."""
     sandbox: Literal["auto", "required", "off"] = "auto"

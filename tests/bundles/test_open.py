@@ -10,9 +10,10 @@ import msgspec
 import pytest
 
 import servable
+from servable.bundles.bare import name_from
 from servable.bundles.digest import of_bytes
 from servable.bundles.manifest import dumps, loads
-from servable.bundles.open import name_from, open_bundle
+from servable.bundles.open import open_bundle
 from servable.domain.bundle import MANIFEST, File
 from servable.errors import BundleError, DigestMismatch, UnknownFormat
 from servable.runtimes.find import runtime

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 from catboost import CatBoostClassifier
@@ -12,8 +14,9 @@ from xgboost import XGBClassifier
 import servable
 from servable.bundles import trial
 from servable.bundles.open import open_bundle
-from servable.errors import BundleError, CorruptModel, ServableError
+from servable.errors import BundleError, CorruptModel, EnvironmentFault, ServableError
 from servable.runtimes.find import runtime
+from tests.e2e.serving import Serving
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -97,3 +100,60 @@ def test_what_the_library_refuses_is_not_remembered(tmp_path):
     with pytest.raises(BundleError):
         open_bundle(path)
     assert not list((tmp_path / "cache").rglob("*xgboost*"))
+
+
+HOSTILE = """
+import os, sys
+from pathlib import Path
+from servable.bundles import bare, trial
+from servable.sandbox import walls
+
+def opens(path, plugin):
+    for attempt in (lambda: open("/etc/shadow"), os.fork, lambda: open(sys.argv[2], "w")):
+        try:
+            if attempt() == 0:
+                os._exit(0)
+            print("done")
+        except PermissionError:
+            pass
+    print("opened", walls.entered())
+    sys.exit(0)
+
+bare.bare = opens
+path = Path(sys.argv[1])
+trial.main(path, walls.Walls("m", walls.of_model(path), sys.argv[3]))
+"""
+
+
+def test_what_a_file_would_do_it_does_behind_walls(tmp_path):
+    """A file that takes its parser over can neither read, nor write, nor start anything."""
+    path, scratch = xgboost(tmp_path / "m"), tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", HOSTILE, str(path), str(tmp_path / "written"), str(scratch)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout.split(), done.returncode) == (["opened", "True"], 0), done.stderr
+    assert not (tmp_path / "written").exists()
+
+
+def test_without_the_walls_that_are_required_nothing_is_tried(tmp_path, monkeypatch):
+    path = xgboost(tmp_path / "m")
+    monkeypatch.setenv("SERVABLE_SANDBOX", "required")
+    assert trial.survive(path, "xgboost") is None
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    (lacking / "sitecustomize.py").write_text("import platform\nplatform.machine = lambda: 'riscv64'\n")
+    monkeypatch.setenv("PYTHONPATH", str(lacking))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    with pytest.raises(EnvironmentFault, match='sandbox = "required"'):
+        trial.survive(path, "xgboost")
+
+
+def test_a_process_with_walls_tries_nothing_in_another(tmp_path):
+    """It could start none, and is there to die itself: a bare file is served in one, where all models have one."""
+    path = xgboost(tmp_path / "m")
+    with Serving(tmp_path, path, isolate="all") as serving:
+        serving.ready()
+        rows = {"inputs": [{"name": "input", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}]}
+        name = serving.ask("GET", "/v2/models/m")[1]["inputs"][0]["name"]
+        rows["inputs"][0]["name"] = name
+        assert serving.ask("POST", "/v2/models/m/infer", rows)[0] == 200

@@ -222,6 +222,13 @@ def test_closing_gives_the_memory_back(golden):
     assert cycle(24) - before < LEAK_MIB
 
 
+def test_a_device_that_is_not_there_is_an_error_and_never_the_processor_instead(golden):
+    if getattr(runtime(golden.bundle.manifest.format), "code", False):
+        return  # told where to run, it goes there itself
+    with pytest.raises(EnvironmentFault, match="'cuda:7'"):
+        runtime(golden.bundle.manifest.format).load(golden.bundle, "cuda:7")
+
+
 NEEDS = {
     "sklearn": ("sklearn", r"'servable\[sklearn\]'"), "xgboost": ("xgboost", r"'servable\[xgboost\]'"),
     "lightgbm": ("lightgbm", r"'servable\[lightgbm\]'"), "catboost": ("catboost", r"'servable\[catboost\]'"),

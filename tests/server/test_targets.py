@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from servable.domain.route import Route
@@ -69,6 +70,30 @@ def test_a_bundle_serves_under_its_own_name_wherever_it_lies(settings, tmp_path,
 def test_targets_that_mean_nothing(settings, targets, error, said):
     with pytest.raises(error, match=said):
         resolve(settings, targets)
+
+
+def test_a_model_is_placed_where_its_device_is_set(settings, tmp_path, caplog):
+    placed = msgspec.structs.replace(settings, devices=("scaler=cuda:1", "cuda:0"))
+    assert {(target.name, target.device) for target in resolve(placed, []).targets} == {
+        ("scaler", "cuda:1"), ("other", "cuda:0"),
+    }  # fmt: skip
+    assert {target.device for target in resolve(settings, []).targets} == {"cpu"}
+    assert not caplog.text
+    resolve(msgspec.structs.replace(settings, devices=("scalar=cuda:1",)), [])
+    assert "devices: no model is named scalar here (there are: other, scaler)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("scaler=",), "expected NAME=DEVICE"), (("=cuda",), "expected NAME=DEVICE"),
+        (("cuda:x",), "expected NAME=DEVICE"), (("a b=cpu",), "expected NAME=DEVICE"),
+        (("m=cpu", "m=cuda"), "two devices for m"), (("cuda:0", "cuda:1"), "two devices for all that are not named"),
+    ],
+)  # fmt: skip
+def test_devices_that_mean_nothing(settings, words, said):
+    with pytest.raises(UsageError, match=said):
+        resolve(msgspec.structs.replace(settings, devices=words), [])
 
 
 def test_an_empty_home_serves_nothing_yet(tmp_path):

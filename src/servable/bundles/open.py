@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from servable.bundles import digest, manifest
+from servable.bundles.bare import bare, name_from
 from servable.bundles.guard import guard_of
 from servable.bundles.infer import with_names
 from servable.bundles.trial import survive
@@ -126,27 +126,6 @@ def tried(path: Path, plugin: Runtime) -> Bundle:
     return bare(path, plugin)
 
 
-def bare(path: Path, plugin: Runtime) -> Bundle:
-    """A bundle around a bare model: the manifest that packing it as it is would have written."""
-    path = path.resolve()
-    seen = plugin.inspect(path)
-    folder = path.parent
-    files = [path] if path.is_file() else digest.walk(path)
-    files.extend(folder / other for other in seen.files)
-    stated = Manifest(
-        name=name_from(path.stem),
-        format=plugin.name,
-        model=path.name,
-        platform=plugin.platform,
-        signature=seen.signature,
-        files=tuple(digest.of_file(file, folder) for file in files),
-        labels=seen.labels,
-        libraries=seen.libraries,
-        options=seen.options,
-    )
-    return Bundle(folder, stated, digest.of_bytes(manifest.dumps(stated)), inferred=True)
-
-
 def _only_model(folder: Path) -> tuple[Path, Runtime]:
     """The folder itself if a runtime knows it, else the one model file in it. Raises UnknownFormat."""
     try:
@@ -164,16 +143,6 @@ def _only_model(folder: Path) -> tuple[Path, Runtime]:
             names = ", ".join(path.name for path, _ in models)
             raise UnknownFormat(f"{str(folder)!r} holds several models ({names}): name one of them") from unknown
         raise
-
-
-def name_from(stem: str) -> str:
-    """A model's name from a file's stem: what a name may not hold becomes `-`.
-
-    >>> name_from("my model (1)")
-    'my-model--1-'
-    """
-    name = re.sub(r"[^A-Za-z0-9_.-]", "-", stem)[:128]
-    return name if NAME.fullmatch(name) else f"m{name}"[:128]
 
 
 def _renamed(stated: Manifest, name: str) -> Manifest:

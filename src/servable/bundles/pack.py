@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from servable.bundles.bare import name_from
 from servable.bundles.choose import To
 from servable.bundles.convert_file import pack_file
 from servable.bundles.environments import ENVIRONMENTS
@@ -20,7 +21,6 @@ from servable.bundles.keep_code import keep_code
 from servable.bundles.lineage import lineage_of
 from servable.bundles.mlflow import unwrapped
 from servable.bundles.mlflow_origin import facts, papers
-from servable.bundles.open import name_from
 from servable.bundles.pack_foreign import Tell, pack_foreign
 from servable.bundles.pack_object import pack_object
 from servable.bundles.ruled import Rules, with_rules

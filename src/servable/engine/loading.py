@@ -50,7 +50,7 @@ def load(target: Target, *, warm_up: bool = True) -> Loaded:
             f"{target.digest}: the bundle was changed after it was registered; pack it again"
         )
     guard = guard_of(bundle)
-    model = runtime(bundle.manifest.format).load(bundle)
+    model = runtime(bundle.manifest.format).load(bundle, target.device)
     try:
         prove_golden(bundle, model)
         curve = _warm(bundle, model) if warm_up else UNMEASURED

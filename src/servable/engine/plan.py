@@ -10,7 +10,8 @@ from servable.domain.route import Route
 class Target(msgspec.Struct, frozen=True):
     """One version that should be loaded, and where its bundle, model file or model folder lies.
 
-    A higher `generation` of the same version means: load it anew, then drain the old one.
+    `device` is where it is to run. A higher `generation` of the same version means: load it anew, then drain the old
+    one.
     """
 
     name: str
@@ -18,6 +19,7 @@ class Target(msgspec.Struct, frozen=True):
     source: str
     digest: str | None = None
     generation: int = 0
+    device: str = "cpu"
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -24,6 +24,7 @@ from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, Model
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.classes import EVEN, LABEL, PREDICTION, PROBABILITIES, Classes, each
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.features import MATRIX
 from servable.runtimes.versions import not_newer
 
@@ -58,7 +59,8 @@ class CatBoostRuntime:
         signature = Signature(inputs, _outputs(model, path.name))
         return Inspection(signature, labels_of(signature.outputs), {"catboost": version} if version else {})
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        only_cpu("CatBoost models", device)
         model, _ = _model(verified.read(bundle), bundle.manifest.model)
         agree(bundle, bundle.signature.inputs, _outputs(model, bundle.manifest.model))
         return CatBoostModel(model, bundle)

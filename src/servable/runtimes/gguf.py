@@ -16,9 +16,10 @@ from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.generation import Finish, Generator, Piece, Prompt, Say
 from servable.domain.runtime import Inspection
-from servable.errors import BundleError, CorruptModel, InvalidInput, MissingExtra, ModelFailed
+from servable.errors import BundleError, CorruptModel, EnvironmentFault, InvalidInput, MissingExtra, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.completion import SIGNATURE, TOKENS, completed
+from servable.runtimes.devices import CPU, kind_and_number
 from servable.runtimes.gguf_file import MAGIC, read
 
 SLOTS: Final = 4
@@ -152,7 +153,7 @@ def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
     params.n_parallel = slots
     params.n_ctx = slots * options.get("context", CONTEXT)
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.get("threads", threads())
-    params.n_gpu_layers = 0 if device == "cpu" else -1
+    _place(params, xllamacpp, device)
     params.cache_ram_mib = 0  # no prompt of one caller is kept once another's has taken its place
     params.ui = False
     params.warmup = False  # the first text does it
@@ -171,6 +172,21 @@ def _engine(bundle: Bundle, options: dict[str, int], device: str) -> Any:
     # Also, its loop must have turned before it can be ended: one that is told to end as it starts never hears it.
     engine.handle_completions({"prompt": " ", "max_tokens": 1})
     return engine
+
+
+def _place(params: Any, xllamacpp: Any, device: str) -> None:
+    """All layers on the CPU, on one graphics card, or on all there are. Raises EnvironmentFault where there is none."""
+    params.n_gpu_layers = 0
+    if device == CPU:
+        return
+    kind, number = kind_and_number(device)
+    cards = [each for each in xllamacpp.get_device_info() if "GPU" in str(each["type"])]
+    if kind != "cuda" or (number or 0) >= len(cards):
+        told = ", ".join(str(each["name"]) for each in cards) or "no graphics card"
+        raise EnvironmentFault(f"llama.cpp here cannot use device {device!r}: it was built for, or found, {told}")
+    params.n_gpu_layers = -1
+    if number is not None:
+        params.main_gpu, params.split_mode = number, xllamacpp.llama_split_mode.LLAMA_SPLIT_MODE_NONE
 
 
 def threads() -> int:

@@ -14,6 +14,7 @@ from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import IncompatibleModel, MissingExtra, ModelFailed
 from servable.runtimes.rows import probe
+from servable.runtimes.silence import silence
 
 Call = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -32,7 +33,8 @@ def tensorflow(name: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # its rounding depends on the machine
     try:
-        import tensorflow as tf
+        with silence():
+            import tensorflow as tf
     except ImportError as error:
         raise MissingExtra("tensorflow", f"load {name!r}", missing=error.name) from error
     try:

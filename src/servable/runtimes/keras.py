@@ -16,10 +16,11 @@ from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
-from servable.errors import CorruptModel, EnvironmentFault, MissingExtra, UnsafeModel
+from servable.errors import CorruptModel, MissingExtra, UnsafeModel
 from servable.runtimes import graph, verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.content import BROKEN_ZIP, entries
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.keras_config import judge
 
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
@@ -55,8 +56,7 @@ class KerasRuntime:
         return _traced(path.read_bytes(), path, path.name)[0]
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(f"Keras models run on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU")
+        only_cpu("Keras models", device, "convert to ONNX to use a GPU")
         call, inputs, outputs, _ = _function(verified.read(bundle), bundle.model_path, bundle.manifest.model)
         agree(bundle, inputs, outputs)
         return graph.GraphModel(call, bundle.signature)

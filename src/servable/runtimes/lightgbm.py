@@ -22,6 +22,7 @@ from servable.errors import CorruptModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.classes import PREDICTION, Classes, both
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.features import Assembler, input_fields, renamed
 from servable.runtimes.lightgbm_file import LightGBMFile, is_lightgbm, read
 
@@ -51,7 +52,8 @@ class LightGBMRuntime:
         signature = Signature(input_fields(file.features, "FP64", named=file.named), _outputs(file, booster, None))
         return Inspection(signature, labels_of(signature.outputs))
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        only_cpu("LightGBM models", device)
         data = verified.read(bundle)
         file = read(data, bundle.manifest.model)
         options = bundle.manifest.options

@@ -19,6 +19,7 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, MissingExtra, ModelFailed
 from servable.runtimes import consent, verified, versions
 from servable.runtimes.classes import PREDICTION
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.estimator import labels, output_fields
 from servable.runtimes.frame import Columns, FrameMaker
 from servable.runtimes.mlflow_folder import is_mlflow, read
@@ -61,7 +62,8 @@ class MLflowRuntime:
         libraries = {"mlflow": versions.installed("mlflow") or versions.installed("mlflow-skinny") or stated.version}
         return Inspection(Signature(stated.inputs, outputs), libraries=libraries)
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        only_cpu("MLflow models", device)
         consent.demand(bundle, WHAT)
         with ExitStack() as kept:
             function = _loaded(kept.enter_context(verified.copied(bundle)))

@@ -21,6 +21,7 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, ModelFailed
 from servable.runtimes import onnx_external, verified
 from servable.runtimes.agreement import agree
+from servable.runtimes.devices import CPU, kind_and_number
 from servable.runtimes.onnx_file import OnnxFile, is_onnx, read
 from servable.runtimes.onnx_signature import contract, fields
 from servable.runtimes.protobuf import Malformed
@@ -162,19 +163,20 @@ def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: i
     """An InferenceSession over the file's bytes and the mapped files beside it."""
     import onnxruntime
 
-    provider = _PROVIDERS.get(device.partition(":")[0])
+    kind, number = kind_and_number(device)
+    provider = _PROVIDERS.get(kind)
+    lacks = f"onnxruntime here cannot use device {device!r}: install onnxruntime-gpu and its CUDA, or load on 'cpu'"
     if provider not in onnxruntime.get_available_providers():
-        raise EnvironmentFault(
-            f"onnxruntime here cannot use device {device!r}: install onnxruntime-gpu, or load on 'cpu'"
-        )
+        raise EnvironmentFault(lacks)
     options = session_options(threads)
     if content:
         places = list(content)
         options.add_external_initializers_from_files_in_memory(
             places, [content[place] for place in places], [len(content[place]) for place in places]
         )
+    chosen = {} if number is None or kind == CPU else {"device_id": str(number)}
     try:
-        return onnxruntime.InferenceSession(file.model, options, providers=[provider])
+        session = onnxruntime.InferenceSession(file.model, options, providers=[(provider, chosen)])
     except Exception as error:
         why = reason(error)
         if any(mark in why for mark in _NEWER):
@@ -184,3 +186,6 @@ def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: i
                 f"{onnxruntime.__version__} knows: {why}; update onnxruntime, or save the model with an older opset"
             ) from error
         raise CorruptModel(f"onnxruntime {onnxruntime.__version__} cannot load {name!r}: {why}") from error
+    if provider not in session.get_providers():  # it goes on without, and says so to nobody
+        raise EnvironmentFault(lacks)
+    return session

@@ -24,6 +24,7 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, UsageError
 from servable.runtimes import consent, verified, versions
 from servable.runtimes.content import HEAD_BYTES
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.estimator import answer_of, class_names, output_fields, single_job
 from servable.runtimes.pickle_file import is_pickle_file, modules
 from servable.runtimes.pickle_file import versions as versions_in
@@ -72,7 +73,8 @@ class PickleRuntime:
         outputs = output_fields(answer, class_names(estimator))
         return Inspection(Signature(known.signature.inputs, outputs), labels_of(outputs), libraries, options)
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        only_cpu("Pickled models", device)
         consent.demand(bundle, WHAT)
         for library, made_by in bundle.manifest.libraries.items():
             versions.same(library, made_by, bundle.manifest.model)

@@ -23,6 +23,7 @@ from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import BundleError, CorruptModel, ModelFailed
 from servable.runtimes import consent, verified
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.python_model import PythonModel, signature_of
 
 WHAT: Final = "Python"
@@ -66,7 +67,7 @@ class PythonRuntime:
             raise BundleError(f"{path.name!r} does not say what it takes and gives: set `inputs` and `outputs`")
         return Inspection(signature, options={"entry": entry.__name__})
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - where it runs is the code's own affair
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
         consent.demand(bundle, WHAT)
         source = verified.read(bundle)
         folder = str(bundle.model_path.parent)
@@ -76,8 +77,10 @@ class PythonRuntime:
             entry = _entry(module, bundle.manifest.options.get("entry"))
             if isinstance(entry, type):
                 model = entry()
+                model.device = device
                 model.load(bundle.model_path.parent)
                 return _Custom(model.predict, bundle.signature, folder, model.close)
+            only_cpu("functions", device, "write a servable.PythonModel, which is told its device")
         except BaseException:
             sys.path.remove(folder)
             raise

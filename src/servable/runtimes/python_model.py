@@ -33,6 +33,8 @@ class PythonModel:
     inputs: ClassVar[Mapping[str, str | Field]] = {}
     outputs: ClassVar[Mapping[str, str | Field]] = {}
     batched: ClassVar[bool] = True
+    device: str = "cpu"
+    """Where whoever serves it wants it to run, `cuda:0` say: known before `load`, which places what it loads there."""
 
     def load(self, folder: Path) -> None:
         """Read what is needed from the bundle's folder, where the model's other files lie. Called once, before

@@ -20,10 +20,11 @@ from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
-from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, MissingExtra, ModelFailed, UnsafeModel
+from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed, UnsafeModel
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.content import entries
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.pytorch_archive import is_exported, judge
 from servable.runtimes.rows import probe
 
@@ -50,10 +51,7 @@ class PyTorchRuntime:
         return Inspection(_signature(program), libraries={"torch": program.version} if program.version else {})
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(
-                f"PyTorch programs run on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU"
-            )
+        only_cpu("PyTorch programs", device, "convert to ONNX to use a GPU")
         program = Program(verified.read(bundle), bundle.manifest.model)
         agree(bundle, program.inputs, program.outputs)
         return PyTorchModel(program, bundle.signature)

@@ -16,8 +16,9 @@ from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
-from servable.errors import BundleError, CorruptModel, EnvironmentFault, MissingExtra, UsageError
+from servable.errors import BundleError, CorruptModel, MissingExtra, UsageError
 from servable.runtimes import consent, verified
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.python import run_source
 from servable.runtimes.tensor_call import TensorModel, call_of, contract, pytorch, taught
 
@@ -62,8 +63,7 @@ class SafetensorsRuntime:
         return Inspection(signature, libraries={"torch": str(torch.__version__).partition("+")[0]}, options=options)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(f"PyTorch modules run on 'cpu' here, not on {device!r}: convert to ONNX")
+        only_cpu("PyTorch modules", device, "convert to ONNX to use a GPU")
         consent.demand(bundle, WHAT)
         stated = bundle.manifest
         sys.path.insert(0, str(bundle.folder))

@@ -27,6 +27,7 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed, UnsafeModel
 from servable.runtimes import verified
 from servable.runtimes.content import entries
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.estimator import Answer, answer_of, class_names, one_thread, output_fields, single_job
 from servable.runtimes.features import MATRIX
 from servable.runtimes.frame import Columns, FrameMaker
@@ -58,7 +59,8 @@ class SklearnRuntime:
         seen = contract_of(estimator, path.name)
         return msgspec.structs.replace(seen, libraries={"scikit-learn": version} if version else {})
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        only_cpu("scikit-learn models", device)
         estimator, _ = load_estimator(verified.read(bundle), bundle.manifest.model)
         return SklearnModel(estimator, bundle)
 

@@ -17,9 +17,10 @@ from servable.domain.bundle import Bundle
 from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
-from servable.errors import CorruptModel, EnvironmentFault
+from servable.errors import CorruptModel
 from servable.runtimes import graph, saved_model, verified
 from servable.runtimes.agreement import agree
+from servable.runtimes.devices import only_cpu
 
 PREFERRED: Final = "serving_default"
 
@@ -67,10 +68,7 @@ class TensorFlowRuntime:
         return graph.Traced(run, taken, inputs, outputs)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(
-                f"TensorFlow models run on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU"
-            )
+        only_cpu("TensorFlow models", device, "convert to ONNX to use a GPU")
         name = bundle.manifest.model
         file = saved_model.read(verified.read(bundle, bundle.model_path / saved_model.FILE), name)
         chosen = str(bundle.manifest.options.get("signature", PREFERRED))

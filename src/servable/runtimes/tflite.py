@@ -19,9 +19,10 @@ from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
-from servable.errors import CorruptModel, EnvironmentFault, ModelFailed
+from servable.errors import CorruptModel, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.rows import probe
 from servable.runtimes.tflite_file import MAGIC, Graph, interpreter, read
 
@@ -48,8 +49,7 @@ class TFLiteRuntime:
         return Inspection(_signature(_Runner(made, graph)), options=options)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(f"TFLite models run on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU")
+        only_cpu("TFLite models", device, "convert to ONNX to use a GPU")
         return opened(bundle, verified.read(bundle))
 
 

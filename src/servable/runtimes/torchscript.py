@@ -19,9 +19,10 @@ from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
-from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, UsageError
+from servable.errors import CorruptModel, IncompatibleModel, UsageError
 from servable.runtimes import verified
 from servable.runtimes.content import entries
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.tensor_call import Call, TensorModel, call_of, contract, pytorch, taught
 from servable.runtimes.torchscript_archive import is_torchscript, judge
 from servable.runtimes.versions import not_newer
@@ -66,8 +67,7 @@ class TorchScriptRuntime:
         return Inspection(signature, libraries={"torch": str(torch.__version__).partition("+")[0]}, options=options)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(f"TorchScript runs on 'cpu' here, not on {device!r}: convert to ONNX to use a GPU")
+        only_cpu("TorchScript models", device, "convert to ONNX to use a GPU")
         stated = bundle.manifest
         torch, module = _opened(verified.read(bundle), stated.model)
         not_newer("torch", stated.libraries.get("torch", ""), torch.__version__, stated.model)

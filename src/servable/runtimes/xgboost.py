@@ -17,10 +17,11 @@ from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
-from servable.errors import CorruptModel, MissingExtra, ModelFailed
+from servable.errors import CorruptModel, EnvironmentFault, MissingExtra, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.classes import LABEL, PREDICTION, PROBABILITIES, Classes, both, each, softmax
+from servable.runtimes.devices import CPU, kind_and_number
 from servable.runtimes.features import Assembler, input_fields, renamed
 from servable.runtimes.versions import not_newer
 from servable.runtimes.xgboost_file import XGBoostFile, is_xgboost, read
@@ -54,8 +55,8 @@ class XGBoostRuntime:
         data = verified.read(bundle)
         file = read(data, bundle.manifest.model)
         booster = _booster(data, file, bundle.manifest.model, int(bundle.manifest.options.get("threads", 1)))
-        if device != "cpu":
-            booster.set_param({"device": device})
+        if device != CPU:
+            _move(booster, device)
         agree(bundle, bundle.signature.inputs, _outputs(file, booster))
         features = renamed(file.features, bundle.manifest.options.get("features"))
         return XGBoostModel(booster, file, Assembler(bundle, features, np.float32))
@@ -84,6 +85,21 @@ class XGBoostModel:
 
     def close(self) -> None:
         self._answer = None
+
+
+def _move(booster: Any, device: str) -> None:
+    """To a graphics card. Raises EnvironmentFault where there is none: XGBoost would warn, and stay on the CPU."""
+    import xgboost
+
+    kind, _ = kind_and_number(device)
+    if kind != "cuda" or not xgboost.build_info().get("USE_CUDA"):
+        raise EnvironmentFault(
+            f"XGBoost here cannot use device {device!r}: install the xgboost that is built for CUDA, or load on 'cpu'"
+        )
+    try:
+        booster.set_param({"device": device})
+    except xgboost.core.XGBoostError as error:
+        raise EnvironmentFault(f"XGBoost cannot use device {device!r}: {str(error).splitlines()[0][:300]}") from error
 
 
 def _booster(data: bytes, file: XGBoostFile, name: str, threads: int) -> Any:

@@ -37,13 +37,16 @@ SYSTEM: Final = (
     "/usr", "/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/etc/passwd", "/etc/group",
     "/etc/nsswitch.conf", "/etc/ssl/certs", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
     "/proc/version", "/proc/sys/vm/overcommit_memory", "/proc/sys/kernel/osrelease", "/sys/devices/system",
-    "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage", "/dev/urandom", "/dev/random", "/dev/zero",
+    "/sys/bus/pci/devices", "/sys/fs/cgroup", "/sys/kernel/mm/transparent_hugepage", "/dev/urandom", "/dev/random",
+    "/dev/zero",
 )  # fmt: skip
 """What libraries read. None of it is a secret of this machine's user."""
 DEVICES: Final = ("/dev/null", "/dev/full")
 GRAPHICS: Final = "nvidia"
 
 logger = logging.getLogger("servable.process")
+_stand: list[str] = []
+"""The model that this process is for; none where it has no walls. A process enters them once, and never leaves."""
 
 
 class Walls(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ def die_with_parent() -> None:
 def enter(walls: Walls) -> tuple[str, ...]:
     """Set up all layers there are, and name them. Raises EnvironmentFault if more are required than there are."""
     _settle(walls)
+    _stand.append(walls.name)
     layers = [_limits(walls)]
     if walls.mode == "off":
         logger.warning("the model process of %s runs without a sandbox, as configured", walls.name)
@@ -100,6 +104,11 @@ def enter(walls: Walls) -> tuple[str, ...]:
             raise EnvironmentFault(f'{told}; sandbox = "required" refuses to load {walls.name} without')
         logger.warning("%s: the model process of %s is less confined", told, walls.name)
     return tuple(layers)
+
+
+def entered() -> bool:
+    """Whether this process is one for foreign code, made to die of it."""
+    return bool(_stand)
 
 
 def _settle(walls: Walls) -> None:
@@ -136,7 +145,7 @@ def _no_new_privileges() -> str:
 
 def _landlock(walls: Walls) -> str:
     version = landlock.restrict(
-        [*_code(), *map(Path, walls.readable), *map(Path, SYSTEM)],
+        [*_code(), *map(Path, walls.readable), *map(Path, SYSTEM), *Path("/sys/devices").glob("pci*")],
         [Path(walls.scratch), *([Path(walls.journal)] if walls.journal else []), *map(Path, DEVICES), *_graphics()],
         execute=walls.spawns,
     )

@@ -90,7 +90,7 @@ class Loader:
         from servable.online.published import Published
 
         loaded = load(target, warm_up=self._settings.warm_up)
-        make = partial(runtime(loaded.bundle.manifest.format).load, loaded.bundle)
+        make = partial(runtime(loaded.bundle.manifest.format).load, loaded.bundle, target.device)
         model = Published(target.name, hosted.address, loaded.bundle.signature, make, self._loop)
         self._share(model.teacher, target, hosted)
         return loaded._replace(model=model)

@@ -5,20 +5,25 @@ It opens no model and imports no library of one: the supervisor reads here.
 
 from __future__ import annotations
 
+import logging
 import os
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from servable.domain.ref import Ref
 from servable.domain.route import Route
 from servable.engine.plan import Plan, Target
 from servable.errors import UsageError
+from servable.server.devices import OTHERS, device_of, devices_of
 from servable.settings import Settings
 
 MANIFEST: Final = "manifest.toml"
 """Of a bundle; said again here, as the noun itself stands on numpy, which the supervisor does without."""
+logger = logging.getLogger("servable.server")
 
 
 def resolve(settings: Settings, targets: Sequence[str]) -> Plan:
@@ -26,20 +31,27 @@ def resolve(settings: Settings, targets: Sequence[str]) -> Plan:
 
     Raises UsageError for a target that is neither, and what the registry raises.
     """
+    devices = devices_of(settings.devices)
     plans = [_from_path(Path(text)) if _is_path(text) else _from_registry(settings, text) for text in targets]
     if not targets:
         plans = [_from_registry(settings, None)]
     names = [name for plan in plans for name in plan.routes]
+    if strange := sorted(devices.keys() - {OTHERS, *names}):
+        logger.warning("devices: no model is named %s here (there are: %s)", ", ".join(strange), ", ".join(names))
     for name in names:
         if names.count(name) > 1:
             raise UsageError(
                 f"two targets are named {name!r}: a name has one meaning; rename a file, or pack one with --name"
             )
     return Plan(
-        tuple(target for plan in plans for target in plan.targets),
+        tuple(_placed(target, devices) for plan in plans for target in plan.targets),
         {name: route for plan in plans for name, route in plan.routes.items()},
         {name: aliases for plan in plans for name, aliases in plan.aliases.items()},
     )
+
+
+def _placed(target: Target, devices: dict[str, str]) -> Target:
+    return msgspec.structs.replace(target, device=device_of(devices, target.name))
 
 
 def declared(settings: Settings, targets: Sequence[str]) -> Declared | None:

@@ -13,6 +13,7 @@ from servable.errors import CorruptModel
 from servable.online.learners import spec
 from servable.online.learners.state import begin
 from servable.runtimes import verified
+from servable.runtimes.devices import only_cpu
 
 
 class LearnerRuntime:
@@ -41,6 +42,7 @@ class LearnerRuntime:
             labels["propensities"] = found.actions
         return Inspection(signature, labels)
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Learner:  # noqa: ARG002 - a few hundred numbers
+    def load(self, bundle: Bundle, device: str = "cpu") -> Learner:
+        only_cpu("Learners", device)
         found = spec.parsed(verified.read(bundle), bundle.manifest.model)
         return begin(spec.make(found, bundle.signature), bundle)

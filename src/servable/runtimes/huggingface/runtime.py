@@ -13,8 +13,9 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
-from servable.errors import CorruptModel, EnvironmentFault, MissingExtra
+from servable.errors import CorruptModel, MissingExtra
 from servable.runtimes import verified
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.huggingface.folder import Folder, is_model_folder, judge
 from servable.runtimes.huggingface.task import AskedModel, Loaded, Task
 from servable.runtimes.huggingface.tasks import TASKS
@@ -42,8 +43,7 @@ class HuggingFaceRuntime:
         return Inspection(Signature(task.inputs, outputs), labels_of(outputs), libraries)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(f"Hugging Face models run on 'cpu' here, not on {device!r}: convert to ONNX")
+        only_cpu("Hugging Face models", device, "convert to ONNX to use a GPU")
         with verified.copied(bundle) as path:
             folder = judge(path, TASKS)
             task = TASKS[folder.task]

@@ -22,6 +22,7 @@ from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed
 from servable.runtimes import verified
+from servable.runtimes.devices import only_cpu
 from servable.runtimes.pmml.document import parse
 
 FORMAT: Final = "pmml-jvm"
@@ -53,7 +54,8 @@ class PMMLJvmRuntime:
         document = Document(path.read_bytes(), path.name)
         return Inspection(Signature(document.inputs, document.outputs), libraries={"pypmml": document.version})
 
-    def load(self, bundle: Bundle, device: str = "cpu") -> Model:  # noqa: ARG002 - it has no other
+    def load(self, bundle: Bundle, device: str = "cpu") -> Model:
+        only_cpu("PMML models", device)
         return JvmModel(Document(verified.read(bundle), bundle.manifest.model), bundle.signature)
 
 

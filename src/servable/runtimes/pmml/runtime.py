@@ -11,9 +11,10 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
-from servable.errors import CorruptModel, EnvironmentFault, ModelFailed
+from servable.errors import CorruptModel, ModelFailed
 from servable.runtimes import verified
 from servable.runtimes.agreement import agree
+from servable.runtimes.devices import only_cpu
 
 if TYPE_CHECKING:
     from servable.runtimes.pmml.translate import Answer
@@ -44,8 +45,7 @@ class PMMLRuntime:
         return Inspection(Signature(found.inputs, found.outputs), labels_of(found.outputs), found.made_by)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Model:
-        if device != "cpu":
-            raise EnvironmentFault(f"PMML models run on 'cpu', not on {device!r}")
+        only_cpu("PMML models", device)
         from servable.runtimes.pmml.translate import translate
 
         found = translate(verified.read(bundle), bundle.manifest.model)
