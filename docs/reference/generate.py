@@ -21,7 +21,7 @@ import servable
 from servable import settings
 from servable.cli.commands import COMMANDS, app
 from servable.domain.endpoint import Endpoint
-from servable.server.grpc.door import RPCS
+from servable.server.grpc.rpcs import RPCS
 from servable.server.http.routes import ROUTES
 
 HERE: Final = Path(__file__).parent

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from servable.release.acts import Acts
     from servable.server.access.access import Access, Principal
     from servable.server.door import Door
-    from servable.server.grpc.door import Answer, Rpc
+    from servable.server.grpc.rpcs import Answer, Rpc
     from servable.server.http.parts import BodyHandler, Offer, Parts
     from servable.server.http.shortcut import Shortcuts
 
@@ -54,8 +54,8 @@ def build_door(start: Start, channel: Channel) -> Door:
     from servable.server.access.keys import Keys
     from servable.server.door import Door
     from servable.server.http.infer import Inference
+    from servable.server.http.limited import DoorState
     from servable.server.http.parts import Parts
-    from servable.server.http.protocol import DoorState
     from servable.server.http.rest import RestDoor
     from servable.server.isolated import Loader
     from servable.server.report import Report
@@ -229,7 +229,7 @@ def _counted(lookup: Lookup, settings: Settings) -> dict[str, Any]:
 
 def _rpcs(lookup: Lookup, access: Access) -> Iterable[tuple[Rpc, Answer]]:
     from servable.offline.rpc import SERVICE, LookupCall
-    from servable.server.grpc.door import Rpc
+    from servable.server.grpc.rpcs import Rpc
     from servable.wire.generated import tables_pb2
 
     call = LookupCall(lookup, lambda caller, model: access.permit(caller, model, f"/{SERVICE}/Lookup"))

@@ -23,8 +23,9 @@ from servable.server.access.audit import Audit
 from servable.server.access.hosts import Hosts
 from servable.server.access.keys import Keys
 from servable.server.http.infer import Inference
+from servable.server.http.limited import DoorState
 from servable.server.http.parts import Offer, Parts
-from servable.server.http.protocol import DoorProtocol, DoorState
+from servable.server.http.protocol import DoorProtocol
 from servable.server.http.rest import RestDoor
 from servable.server.http.shortcut import Shortcuts
 from servable.server.report import Report

@@ -20,7 +20,8 @@ from uvicorn._types import ASGIApplication
 from servable.engine.host import Host
 from servable.engine.plan import Plan
 from servable.server.control import Answer, Ask, Beat, Channel, Converge, Converged, Drain, Notice, Start
-from servable.server.http.protocol import DoorProtocol, DoorState
+from servable.server.http.limited import DoorState
+from servable.server.http.protocol import DoorProtocol
 
 SWEEP_S: Final = 1.0
 

@@ -12,7 +12,7 @@ from servable.server.access.access import Access
 from servable.server.access.audit import Audit
 from servable.server.access.keys import Keys
 from servable.server.access.roles import GRANTS, ROLES
-from servable.server.grpc.door import RPCS, Rpc
+from servable.server.grpc.rpcs import RPCS, Rpc
 from servable.server.http.routes import OPEN
 from servable.wire.generated import open_inference_pb2 as pb
 from tests.server import grpc_served

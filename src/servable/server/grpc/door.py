@@ -1,6 +1,6 @@
 """The gRPC door: HTTP/2 on the loop of the HTTP door, over the same models.
 
-RPCS names every method and the role it demands; what is not in it does not exist, and each call passes `_admit`.
+`rpcs.py` names every method and the role it demands; what is not in it does not exist, and each call passes `_admit`.
 Predictions are `infer.py`; what describes and manages is `methods.py`; the protocol below is `call.py`,
 on `http2/`.
 """
@@ -13,11 +13,10 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from time import monotonic
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError, Message
 
-from servable.domain.endpoint import Role
 from servable.engine.host import Host
 from servable.engine.router import Router
 from servable.errors import DeadlineExceeded, InvalidInput, ServableError, Unsupported
@@ -25,76 +24,17 @@ from servable.server.access.access import ANONYMOUS, Access, Principal
 from servable.server.grpc.call import Call, Head, read_head
 from servable.server.grpc.infer import InferStream, Predictions
 from servable.server.grpc.methods import HEALTH, SERVICE, Methods
+from servable.server.grpc.rpcs import ACTS, BY_PATH, INFER, OPEN, Answer, Rpc
 from servable.server.grpc.status import unexpected
 from servable.server.http2.connection import Connection
 from servable.server.http2.stream import Stream
 from servable.server.repository import Repository
 from servable.settings import Settings
-from servable.wire.generated import health_pb2
-from servable.wire.generated import open_inference_pb2 as pb
-
-OPEN: Final = "open"
-"""The role of a method that asks for no key."""
 
 BACKLOG: Final = 4096
 SWEEP_S: Final = 1.0
 LINGER_S: Final = 0.1
 """How long a door that drains takes up who waits in the queue of its port."""
-
-
-class Rpc(NamedTuple):
-    """One method: its role, the message it takes, and the name of what answers it (in Methods, but for predictions).
-
-    `model` is the field of the message that names the model, empty where the call concerns none.
-    """
-
-    name: str
-    role: Role | Literal["open"]
-    message: type[Message]
-    answered_by: str
-    model: str = "name"
-    service: str = SERVICE
-
-    @property
-    def path(self) -> str:
-        return f"/{self.service}/{self.name}"
-
-
-RPCS: Final = (
-    Rpc("ServerLive", OPEN, pb.ServerLiveRequest, "server_live", ""),
-    Rpc("ServerReady", OPEN, pb.ServerReadyRequest, "server_ready", ""),
-    Rpc("Check", OPEN, health_pb2.HealthCheckRequest, "health_check", "", HEALTH),
-    Rpc("Watch", OPEN, health_pb2.HealthCheckRequest, "health_watch", "", HEALTH),
-    Rpc("ModelReady", "viewer", pb.ModelReadyRequest, "model_ready"),
-    Rpc("ServerMetadata", "viewer", pb.ServerMetadataRequest, "server_metadata", ""),
-    Rpc("ModelMetadata", "viewer", pb.ModelMetadataRequest, "model_metadata"),
-    Rpc("ModelConfig", "viewer", pb.ModelConfigRequest, "model_config"),
-    Rpc("ModelStatistics", "viewer", pb.ModelStatisticsRequest, "model_statistics"),
-    Rpc("ModelInfer", "invoker", pb.ModelInferRequest, "infer", "model_name"),
-    Rpc("ModelStreamInfer", "invoker", pb.ModelInferRequest, "stream_infer", "model_name"),
-    Rpc("RepositoryIndex", "viewer", pb.RepositoryIndexRequest, "repository_index", ""),
-    Rpc("RepositoryModelLoad", "deployer", pb.RepositoryModelLoadRequest, "repository_load", "model_name"),
-    Rpc("RepositoryModelUnload", "deployer", pb.RepositoryModelUnloadRequest, "repository_unload", "model_name"),
-    Rpc("SystemSharedMemoryStatus", "viewer", pb.SystemSharedMemoryStatusRequest, "system_memory_status", ""),
-    Rpc("SystemSharedMemoryRegister", "admin", pb.SystemSharedMemoryRegisterRequest, "memory_register", ""),
-    Rpc(
-        "SystemSharedMemoryUnregister", "admin", pb.SystemSharedMemoryUnregisterRequest, "system_memory_unregister", ""
-    ),
-    Rpc("CudaSharedMemoryStatus", "viewer", pb.CudaSharedMemoryStatusRequest, "cuda_memory_status", ""),
-    Rpc("CudaSharedMemoryRegister", "admin", pb.CudaSharedMemoryRegisterRequest, "memory_register", ""),
-    Rpc("CudaSharedMemoryUnregister", "admin", pb.CudaSharedMemoryUnregisterRequest, "cuda_memory_unregister", ""),
-    Rpc("TraceSetting", "viewer", pb.TraceSettingRequest, "trace_setting", "model_name"),
-    Rpc("LogSettings", "viewer", pb.LogSettingsRequest, "log_settings", ""),
-)
-"""Every method there is. Reading what is traced and logged is a viewer's; changing it is offered to nobody."""
-
-Answer = Callable[[Any, Principal], Awaitable[Message]]
-"""Takes the request's message and the caller. Raises ServableErrors."""
-
-BY_PATH: Final = {rpc.path: rpc for rpc in RPCS}
-INFER: Final = next(rpc for rpc in RPCS if rpc.name == "ModelInfer")
-ACTS: Final = frozenset({"deployer", "admin"})
-"""Roles whose calls change the server, and are written down in the audit log, whatever came of them."""
 
 
 class GrpcDoor:

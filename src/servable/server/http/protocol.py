@@ -1,79 +1,42 @@
 """The HTTP door: uvicorn's own protocol, extended.
 
 A request for an inference route never becomes an ASGI scope: it is answered here, by `Inference`, without a task; so
-is one that has a shortcut (`shortcut.py`).
-Everything else is plain ASGI, and uvicorn's. What uvicorn lacks is added for both: limits on header, body and
-connections, and receive, idle and write timeouts (kept by one sweep a second, not by a timer a request).
+is one that has a shortcut (`shortcut.py`). Everything else is plain ASGI, and uvicorn's. What holds both within limits
+is `limited.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
 from typing import Any, Final
 
 import httptools
-import orjson
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from servable.server.access.hosts import Hosts
 from servable.server.http.exchange import Exchange, render
-from servable.server.http.heads import Head, Headers, Heads
-from servable.server.http.infer import Answer, Asked, Inference, asked
-from servable.server.http.policy import Patience, Phase, patience
+from servable.server.http.heads import Head, Headers
+from servable.server.http.infer import Asked, asked
+from servable.server.http.limited import DoorState, LimitedProtocol
 from servable.server.http.shortcut import Shortcuts
-from servable.settings import Settings
 
 PIPELINED: Final = 64
 """Requests of one connection that may be under way at once; beyond, it is not read from."""
 
 
-class DoorState:
-    """What all connections of a door share."""
-
-    def __init__(
-        self, inference: Inference, hosts: Hosts, settings: Settings, shortcuts: Shortcuts | None = None
-    ) -> None:
-        self.inference = inference
-        self.shortcuts = shortcuts
-        self.hosts = hosts
-        self.settings = settings
-        self.draining = False
-        self.heads = Heads()
-
-
-class DoorProtocol(HttpToolsProtocol):
+class DoorProtocol(LimitedProtocol):
     """One connection. `functools.partial(DoorProtocol, state)` is what uvicorn takes as its `http`."""
 
     def __init__(
         self, door: DoorState, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
     ) -> None:
-        super().__init__(config=config, server_state=server_state, app_state=app_state, **more)
-        self.door = door
-        self._max_header = door.settings.max_header_bytes
-        self._max_body = door.settings.max_body_bytes
-        self._exchanges: deque[Exchange] = deque()
+        super().__init__(door, config, server_state, app_state, **more)
         self._receiving: Exchange | None = None
-        self._header_bytes = 0
-        self._body_bytes = 0
-        self._since = 0.0
-        """When the present phase began: a request being received, or the connection idle."""
-        self._in_request = False
-        self._refused = False
         self._fresh = b""
         """What came last, if a request begins with it."""
-        self._unsent = (0, 0.0)
 
     # ---- the connection
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._since = self.loop.time()
-        if len(self.connections) > self.door.settings.max_connections:
-            self.refuse(503, "too many connections: ask again", "overloaded")
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -133,70 +96,13 @@ class DoorProtocol(HttpToolsProtocol):
             return
         super().shutdown()
 
-    def sweep(self, now: float) -> None:
-        """Once a second: close whoever sends too slowly, idles too long, or does not read."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent == 0 or unsent != self._unsent[0]:
-            self._unsent = (unsent, now)
-        waited_s = now - self._since
-        under_way = bool(self._exchanges) or self._ordinary_busy() or unsent > 0
-        phase = Phase(
-            waited_s if self._in_request else None,
-            self._body_bytes,
-            None if under_way else waited_s,
-            now - self._unsent[1],
-        )
-        match patience(phase, self.door.settings, draining=self.door.draining):
-            case Patience.ABORT:
-                self.transport.abort()
-            case Patience.REFUSE:
-                came = f"{waited_s:.0f} s, {self._body_bytes} bytes"
-                self.refuse(408, f"the request did not arrive in full: {came}", "timeout")
-            case Patience.CLOSE:
-                self.transport.close()
-
     # ---- the parser's callbacks
 
-    def on_message_begin(self) -> None:
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-        self._header_bytes = 0
-        self._body_bytes = 0
-        self._in_request = True
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
-        self._count_header(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_header(len(name) + len(value))
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size + 4
-        if self._header_bytes > self._max_header and not self._refused:
-            self.refuse(431, f"the request's header is longer than {self._max_header} bytes", "too_large")
-
     def on_headers_complete(self) -> None:
-        if self._refused:
+        self._receiving = None
+        if self._refused or not self._permitted():
             return
-        from_page = False
-        for name, value in self.headers:
-            if name == b"origin":
-                from_page = True  # a browser's page: the ordinary way asks whether it may
-            if name == b"content-length" and int(value) > self._max_body:
-                self._too_large()
-                return
-            if name == b"host" and not self.door.hosts.allows(value):
-                self.refuse(
-                    403, f"Host {value[:80].decode('latin-1')!r} is not one of ours: see allowed_hosts", "forbidden"
-                )
-                return
-        fast = not from_page and not self.parser.should_upgrade()
+        fast = not self._from_page and not self.parser.should_upgrade()
         # Behind an ordinary request that is still being answered, an inference takes the ordinary way too: answers keep
         # their order.
         if fast and not self._ordinary_busy() and not self.pipeline and (exchange := self._fast()) is not None:
@@ -204,11 +110,6 @@ class DoorProtocol(HttpToolsProtocol):
             if self.expect_100_continue:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             return
-        self._receiving = None
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expect
-        self.scope["headers"] = headers
         super().on_headers_complete()
 
     def _fast(self) -> Exchange | None:
@@ -218,11 +119,6 @@ class DoorProtocol(HttpToolsProtocol):
             return Exchange(self.flush, *route)
         shortcut = None if self.door.shortcuts is None else self.door.shortcuts.find(method, self.url)
         return None if shortcut is None else Exchange(self.flush, "", None, shortcut)
-
-    def _ordinary_busy(self) -> bool:
-        """Whether an ordinary request is being answered."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         if self._exchanges:
@@ -293,36 +189,3 @@ class DoorProtocol(HttpToolsProtocol):
         if self.pipeline and not exchanges:
             cycle, app = self.pipeline.pop()
             super()._start_asgi_task(cycle, app)
-
-    def pause_writing(self) -> None:
-        """The client does not read: nor do we, until it does."""
-        super().pause_writing()
-        self.flow.pause_reading()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.flow.resume_reading()
-
-    def _too_large(self) -> None:
-        self.refuse(413, f"the body is longer than {self._max_body} bytes", "too_large")
-
-    def send_400_response(self, msg: str) -> None:
-        self.refuse(400, msg, "invalid_input")
-
-    def refuse(self, status: int, message: str, code: str) -> None:
-        """Answer with an error and close: what follows on this connection cannot be trusted, or is not wanted.
-
-        What was asked before is answered before.
-        """
-        self._refused = True
-        self._in_request = False
-        self._receiving = None
-        answer = Answer(status, orjson.dumps({"error": message, "code": code}))
-        if self._exchanges:
-            last = Exchange(self.flush, "", None)
-            last.reply = answer
-            last.keep_alive = False
-            self._exchanges.append(last)
-        elif not self.transport.is_closing():
-            self.transport.write(render(answer, close=True))
-            self.transport.close()
