@@ -6,6 +6,7 @@ Who sets a key wrongly learns the key, the source, what was expected and what ca
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -144,6 +145,13 @@ LISTS: Final = frozenset(name for name, field in FIELDS.items() if field.type ==
 """Settings of several words: in the environment and on the command line, with commas between."""
 
 
+LEAST: Final = {"grpc_port": -1, "workers": 1}
+"""The least that a number may be; of all others 0."""
+MAX_PORT: Final = 65_535
+CLOSE: Final = 0.85
+"""How alike a variable is that was meant to be a setting."""
+
+
 def load_settings(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings from all sources. A flag that is None was not given. Raises UsageError that names the key and source."""
     environ = os.environ if environ is None else environ
@@ -159,6 +167,22 @@ def load_settings(flags: Mapping[str, Any] | None = None, environ: Mapping[str, 
     merged |= _checked(from_environment, "environment", strict=False)
     merged |= _checked(given, "command line", strict=False)
     return Settings(**merged)
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Variables that are no setting, and look as if one was meant, each with what that is. Strangers are left alone:
+    Kubernetes gives every container variables in the name of its services.
+
+    >>> misspelt({"SERVABLE_HTTP_PROT": "80", "SERVABLE_SERVICE_HOST": "10.0.0.1"})
+    ['SERVABLE_HTTP_PROT is no setting, and changes nothing: did you mean SERVABLE_HTTP_PORT?']
+    """
+    known = {PREFIX + name.upper() for name in FIELDS}
+    strange = [name for name in environ if name.startswith(PREFIX) and name not in known]
+    return [
+        f"{name} is no setting, and changes nothing: did you mean {near[0]}?"
+        for name in strange
+        if (near := difflib.get_close_matches(name, known, 1, cutoff=CLOSE))
+    ]
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -185,4 +209,8 @@ def _checked(values: Mapping[str, Any], source: str, *, strict: bool) -> dict[st
             checked[key] = msgspec.convert(value, field.type, strict=strict)
         except msgspec.ValidationError as error:
             raise UsageError(f"setting {key!r} in the {source}: {error} (value {value!r})") from error
+        least, most = LEAST.get(key, 0), MAX_PORT if key.endswith("_port") else math.inf
+        if isinstance(checked[key], (int, float)) and not least <= checked[key] <= most:
+            told = f"from {least} to {most}" if key.endswith("_port") else f"not below {least}"
+            raise UsageError(f"setting {key!r} in the {source}: expected a number {told}, got {checked[key]}")
     return checked

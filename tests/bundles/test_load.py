@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -63,21 +64,51 @@ def test_every_fault_is_told_with_an_example(iris):
         predictor.predict({"input": np.full((1, 4), "a")})
 
 
-def test_lists_and_flat_columns_fit(tmp_path):
+@pytest.fixture(scope="module")
+def passengers(tmp_path_factory):
     table, survived = titanic()
     chosen = table[["Age", "Sex", "SibSp"]]
     model = pipeline(LogisticRegression(), ["Age", "SibSp"], ["Sex"]).fit(chosen, survived)
-    servable.pack(model, name="t", sample=chosen, output=tmp_path / "t")
-    with servable.load(tmp_path / "t") as predictor:
-        expected = predictor.predict(chosen.head(3))["label"].tolist()
-        flat = {name: chosen[name].head(3).tolist() for name in chosen}
-        assert predictor.predict(flat)["label"].tolist() == expected
-        assert predictor.predict({**flat, "Age": [22, 38, 26]})["label"].tolist() == expected
-        assert predictor.predict({"Sex": [None], "SibSp": [1]})["label"].shape == (1,)
-        with pytest.raises(InvalidInput, match="differ in their number of rows"):
-            predictor.predict({**flat, "Age": [1.0]})
-        with pytest.raises(InvalidInput, match="'SibSp'"):
-            predictor.predict({**flat, "SibSp": [0.5, 1.0, 1.0]})
+    folder = tmp_path_factory.mktemp("passengers") / "t"
+    servable.pack(model, name="t", sample=chosen, output=folder)
+    with servable.load(folder) as predictor:
+        yield predictor, chosen.head(3)
+
+
+def test_lists_flat_columns_and_rows_fit(passengers):
+    predictor, rows = passengers
+    expected = predictor.predict(rows)["label"].tolist()
+    flat = {name: rows[name].tolist() for name in rows}
+    assert predictor.predict(flat)["label"].tolist() == expected
+    assert predictor.predict(rows.to_dict("records"))["label"].tolist() == expected
+    assert predictor.predict({**flat, "Age": [22, 38, 26]})["label"].tolist() == expected
+    assert predictor.predict({"Sex": [None], "SibSp": [1]})["label"].shape == (1,)
+    assert predictor.predict({"Age": [None, 5], "Sex": ["male"] * 2, "SibSp": [1, 1]})["label"].shape == (2,)
+    with pytest.raises(InvalidInput, match="differ in their number of rows"):
+        predictor.predict({**flat, "Age": [1.0]})
+    with pytest.raises(InvalidInput, match="'SibSp'"):
+        predictor.predict({**flat, "SibSp": [0.5, 1.0, 1.0]})
+
+
+def test_what_only_looks_like_numbers_is_refused(passengers):
+    """A moment has a number behind it, and a whole number that does not fit becomes another: answers to neither."""
+    predictor, rows = passengers
+    with pytest.raises(InvalidInput, match=r"'Age'.*dates or times"):
+        predictor.predict(rows.assign(Age=pd.Timestamp("2026-01-01")))
+    with pytest.raises(InvalidInput, match=r"'SibSp': expected numbers that fit INT64, got 18446744073709551615"):
+        predictor.predict({"Age": [1.0], "Sex": ["male"], "SibSp": np.array([2**64 - 1], np.uint64)})
+
+
+def test_what_is_no_table_is_told_what_would_be_one(passengers):
+    predictor, rows = passengers
+    for data in None, "text", rows.iloc[0], rows.to_numpy(), [[1.0, 2.0]]:
+        with pytest.raises(InvalidInput, match=r"expected a DataFrame, a list of rows .*'Age', 'Sex', 'SibSp'"):
+            predictor.predict(data)
+    with pytest.raises(InvalidInput, match=r"'Sex'.*2 columns of the name"):
+        predictor.predict(pd.concat([rows, rows[["Sex"]]], axis=1))
+    with pytest.raises(InvalidInput) as caught:
+        predictor.predict(rows.assign(**{f"more {number}": 1 for number in range(60)}))
+    assert len(caught.value.detail["faults"]) == 20
 
 
 def test_a_bare_file_is_loaded_too(tmp_path):

@@ -10,6 +10,7 @@ from servable import __version__
 from servable.cli.commands import COMMANDS
 from servable.domain.terms import Terms
 from tests.cli.command import servable
+from tests.packed import scaler
 
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
@@ -30,6 +31,40 @@ def test_every_command_shows_an_example_and_takes_a_home_and_json(words, command
     assert f"Example:  servable {' '.join(words)}" in told.out
     assert "--home" in told.out
     assert "--json" in told.out
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "told"),
+    [
+        (["--http-port", "99999"], {}, "setting 'http_port' in the command line: expected a number from 0 to 65535"),
+        (
+            [],
+            {"SERVABLE_GRPC_PORT": "-2"},
+            "setting 'grpc_port' in the environment: expected a number from -1 to 65535",
+        ),
+        ([], {"SERVABLE_WORKERS": "0"}, "setting 'workers' in the environment: expected a number not below 1, got 0"),
+        (
+            [],
+            {"SERVABLE_GRACE_S": "nan"},
+            "setting 'grace_s' in the environment: expected a number not below 0, got nan",
+        ),
+    ],
+)
+def test_a_number_that_a_setting_cannot_be_is_wrong_usage(words, variables, told, command, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert told in command("serve", *words, code=2).err
+
+
+def test_a_place_that_cannot_be_written_is_the_environments_fault_in_one_line(command, tmp_path):
+    scaler(tmp_path / "m.onnx")
+    (tmp_path / "file").touch()
+    told = command("pack", tmp_path / "m.onnx", "--output", tmp_path / "file" / "below", code=3)
+    assert told.err.startswith(f"servable: '{tmp_path}/file") and told.err.count("\n") == 1
+    assert (
+        command("pack", tmp_path / "m.onnx", "--output", tmp_path / "file" / "below", "--json", code=3).json["code"]
+        == "environment"
+    )
 
 
 def test_help_tells_what_holds_where_an_option_is_left_out(command, monkeypatch):

@@ -21,6 +21,13 @@ def test_a_whole_installation_is_well(command):
     assert "All that is required is well." in command("doctor").err
 
 
+def test_a_variable_that_is_no_setting_and_looks_like_one_is_told(command, monkeypatch):
+    monkeypatch.setenv("SERVABLE_HTTP_PROT", "80")
+    monkeypatch.setenv("SERVABLE_SERVICE_HOST", "10.0.0.1")  # as Kubernetes sets it
+    told = [found["said"] for found in command("doctor", "--json").json["findings"] if found["what"] == "environment"]
+    assert told == ["SERVABLE_HTTP_PROT is no setting, and changes nothing: did you mean SERVABLE_HTTP_PORT?"]
+
+
 def test_every_extra_is_told(command):
     extras = set(importlib.metadata.metadata("servable").get_all("Provides-Extra") or ()) - {"all"}
     assert extras == {what for area, what in levels(command("doctor", "--json")) if area == "extra"}

@@ -53,14 +53,14 @@ class Predictor:
         return self.bundle.signature if self._guard is None else self._guard.signature
 
     def predict(self, inputs: Any) -> Any:
-        """Answers to a DataFrame (as a DataFrame with the same index), to a matrix or to `{input name: array}` (as
-        `{output name: array}`).
+        """Answers to a DataFrame (as a DataFrame with the same index); to a list of rows (`{column: value}`), a
+        matrix or `{input name: array}` (as `{output name: array}`).
 
         Columns are found by name; a column that may be missing can be absent. Raises InvalidInput with every fault.
         """
         if isinstance(inputs, Mapping):
             return dict(self.predict_batch(_batch(inputs, self.signature)).columns)
-        table = inputs if is_frame(inputs) else np.asarray(inputs)
+        table = _frame_of_rows(inputs) if _is_rows(inputs) else inputs
         answer = self.predict_batch(to_batch(table, self.signature))
         return to_frame(answer, self.signature, inputs) if is_frame(inputs) else dict(answer.columns)
 
@@ -136,6 +136,16 @@ def load(
     return Predictor(open_model(Path(source).expanduser(), environments, device=device), find)
 
 
+def _is_rows(inputs: Any) -> bool:
+    return isinstance(inputs, (list, tuple)) and bool(inputs) and all(isinstance(row, Mapping) for row in inputs)
+
+
+def _frame_of_rows(rows: Any) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows))
+
+
 def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:
     """Arrays and lists by input name, as the batch the signature describes."""
     fields = {field.name: field for field in signature.inputs}
@@ -155,6 +165,21 @@ def _array(value: Any, field: Field | None) -> Array:
         return array
     if array.ndim == 1 and field.shape == (-1, 1):
         array = array.reshape(-1, 1)
+    if array.dtype == object and field.dtype.kind == "f":
+        try:
+            array = array.astype(field.dtype)  # None is NaN
+        except (TypeError, ValueError):
+            return array
     if array.dtype != field.dtype and np.can_cast(array.dtype, field.dtype, "same_kind"):
-        return array.astype(field.dtype)
-    return array.astype(field.dtype) if array.dtype.kind in "iu" and field.dtype.kind in "fiu" else array
+        return _cast(array, field)
+    return _cast(array, field) if array.dtype.kind in "iu" and field.dtype.kind in "fiu" else array
+
+
+def _cast(array: Array, field: Field) -> Array:
+    """Raises InvalidInput for whole numbers that the datatype has no room for, which a cast would turn into others."""
+    cast = array.astype(field.dtype)
+    if field.dtype.kind in "iu" and not np.array_equal(cast, array):
+        raise InvalidInput(
+            f"input {field.name!r}: expected numbers that fit {field.datatype}, got {array[cast != array].ravel()[0]}"
+        )
+    return cast

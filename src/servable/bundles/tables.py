@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -14,27 +14,28 @@ from servable.domain.signature import Signature
 from servable.errors import InvalidInput, UsageError
 from servable.runtimes.features import category_text
 
+NAMED: Final = 20
+"""A fault names at most this many columns."""
+
 
 def to_batch(table: Table, signature: Signature) -> Batch:
-    """The inputs of the signature from a DataFrame's columns or a matrix. Raises InvalidInput with every fault.
+    """The inputs of the signature from a DataFrame's columns, the matrix of a model with one input, or arrays by input
+    name. Raises InvalidInput with every fault.
 
     A column that is absent is missing, where its field allows that; one that the model does not have is a fault.
     """
     if isinstance(table, Mapping):
         return _from_arrays(table, signature)
     if not is_frame(table):
-        first = signature.inputs[0]
-        array = np.asarray(table, first.dtype)
-        return Batch(
-            {first.name: array.reshape(-1, 1) if array.ndim == 1 and first.shape == (-1, 1) else array}, len(table)
-        )
+        return _from_matrix(table, signature)
     columns: dict[str, Array] = {}
     faults: list[Fault] = []
     known = {name for field in signature.inputs for name in field.features or (field.name,)}
-    for name in table.columns:
-        if name not in known:
-            some = ", ".join(sorted(known)[:20])
-            faults.append(Fault(str(name), f"a column of the model ({some})", "an unknown column"))
+    strange = [str(name) for name in table.columns if name not in known]
+    if strange:
+        some = ", ".join(sorted(known)[:NAMED]) + (", …" if len(known) > NAMED else "")
+        faults.append(Fault(strange[0], f"a column of the model ({some})", "an unknown column"))
+        faults += [Fault(name, "a column of the model", "an unknown column") for name in strange[1:NAMED]]
     for field in signature.inputs:
         names = field.features or (field.name,)
         if lacking := [name for name in names if name not in table.columns]:
@@ -56,6 +57,25 @@ def to_batch(table: Table, signature: Signature) -> Batch:
             f"the table breaks the contract: {'; '.join(map(str, faults))}", faults=list(map(str, faults))
         )
     return Batch(columns, len(table))
+
+
+def _from_matrix(matrix: Any, signature: Signature) -> Batch:
+    first = signature.inputs[0]
+    try:
+        array = np.asarray(matrix, first.dtype)
+    except (ValueError, TypeError) as error:
+        array = np.empty((), first.dtype)
+        came = f"{type(matrix).__name__} ({error})"
+    else:
+        came = type(matrix).__name__
+    if array.ndim == 0 or len(signature.inputs) > 1:
+        names = ", ".join(repr(field.name) for field in signature.inputs)
+        raise InvalidInput(
+            f"expected a DataFrame, a list of rows {{column: value}}, or arrays by input name ({names}), got {came}"
+        )
+    return Batch(
+        {first.name: array.reshape(-1, 1) if array.ndim == 1 and first.shape == (-1, 1) else array}, len(array)
+    )
 
 
 def _from_arrays(arrays: Mapping[str, Array], signature: Signature) -> Batch:
@@ -92,11 +112,15 @@ def in_order(table: Table, model: Any) -> Table:
 
 def column(series: Any, field: Field) -> Array:
     """One column as the field's dtype; NaN, NaT, NA and None are missing."""
+    if not hasattr(series, "dtype"):
+        raise ValueError(f"{series.shape[1]} columns of the name")
     missing = np.asarray(series.isna())
     if field.content == "date":
         return _texts(series, missing, _date_text)
     if field.datatype == "BYTES":
         return _texts(series, missing, _plain_text)
+    if getattr(series.dtype, "kind", "") in "mM":
+        raise ValueError(f"dates or times ({series.dtype}), which are no numbers")
     if missing.any() and field.dtype.kind != "f":
         raise ValueError(f"missing values (rows {', '.join(map(str, np.flatnonzero(missing)[:5]))})")
     if field.dtype.kind == "f":

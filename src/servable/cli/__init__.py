@@ -32,8 +32,9 @@ def _run(words: list[str]) -> int:
     import typer
 
     from servable.cli.commands import app
-    from servable.errors import ServableError, UsageError
+    from servable.errors import EnvironmentFault, ServableError, UsageError
 
+    error: ServableError
     try:
         return app(words, prog_name="servable", standalone_mode=False) or 0
     except ServableError as caught:
@@ -43,6 +44,11 @@ def _run(words: list[str]) -> int:
             return caught.exit_code
         context = getattr(caught, "ctx", None)
         error = UsageError(f"{text.rstrip('.')}; see  {context.command_path if context else 'servable'} --help")
+    except BrokenPipeError:
+        raise
+    except OSError as caught:  # a file or folder that a command could not read or write
+        where = f"{str(caught.filename)!r}: " if caught.filename else ""
+        error = EnvironmentFault(f"{where}{caught.strerror or caught}")
     if "--json" in words:
         print(json.dumps(error.body(), default=str))
     else:

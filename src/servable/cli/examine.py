@@ -21,7 +21,7 @@ from typing import Final, Literal
 import msgspec
 
 from servable.errors import ServableError
-from servable.settings import Settings
+from servable.settings import Settings, misspelt
 from servable.version import __version__
 
 OLDEST_PYTHON: Final = (3, 11)
@@ -51,6 +51,8 @@ class Finding(msgspec.Struct, frozen=True):
 def program() -> Iterator[Finding]:
     """Ourselves, Python, the system."""
     yield Finding("program", "servable", "ok", __version__)
+    for told in misspelt(os.environ):
+        yield Finding("program", "environment", "note", told)
     found = ".".join(map(str, sys.version_info[:3]))
     good = sys.version_info[:2] >= OLDEST_PYTHON
     needed = ".".join(map(str, OLDEST_PYTHON))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from servable.settings import load_settings
+from servable.settings import load_settings, misspelt
 
 
 def serve(
@@ -48,6 +50,8 @@ def serve(
         }
     )  # fmt: skip
     set_up_logs(settings)
+    for told in misspelt(os.environ):
+        logging.getLogger("servable").warning("%s", told)
     demand_safe_binding(settings, Keys(settings.home_path))
     chosen = list(targets or ())
     plan = resolve(settings, chosen)

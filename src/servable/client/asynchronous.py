@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from servable.client import exchange
+from servable.client import exchange, tables
+from servable.client.reach import reaching
 from servable.client.registered import AsyncRegistered
 from servable.errors import MissingExtra
 
@@ -26,10 +27,11 @@ class AsyncClient:
 
     async def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
         """See Client.predict."""
-        call = exchange.request(ref, await self.metadata(ref), data, id, timeout_s)
-        reply = await self._http.post(call.path, headers=call.headers, content=call.body)
+        metadata = await self.metadata(ref)
+        call = exchange.request(ref, metadata, data, id, timeout_s)
+        reply = await self._post(call)
         outputs = exchange.answer(reply.status_code, reply.headers, reply.content)
-        return exchange.frame_of(outputs, data.index) if hasattr(data, "columns") else outputs
+        return tables.frame_of(outputs, data.index, metadata) if hasattr(data, "columns") else outputs
 
     async def lookup(self, table: str, keys: Any, rows: Any = None) -> dict[str, Any]:
         """The answers of a table of bulk predictions: `rows`, one for each key in its order, None for a miss; with them
@@ -38,20 +40,21 @@ class AsyncClient:
         `rows` are the inputs of each key, for a table that computes what it lacks. Raises NotFound for no such table.
         """
         call = exchange.lookup(table, keys, rows)
-        reply = await self._http.post(call.path, headers=call.headers, content=call.body)
+        reply = await self._post(call)
         return exchange.looked_up(reply.status_code, reply.content)
 
     async def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """See Client.feedback."""
         call = exchange.feedback(ref, outcomes)
-        reply = await self._http.post(call.path, headers=call.headers, content=call.body)
+        reply = await self._post(call)
         return exchange.taken(reply.status_code, reply.content)
 
     async def metadata(self, ref: str) -> dict[str, Any]:
         """See Client.metadata."""
         known = self._known.get(ref)
         if known is None:
-            reply = await self._http.get(exchange.model_path(ref))
+            with reaching(self._http.base_url):
+                reply = await self._http.get(exchange.model_path(ref))
             if reply.status_code != 200:
                 raise exchange.failure(reply.status_code, reply.content)
             known = self._known[ref] = dict(reply.json())
@@ -59,14 +62,20 @@ class AsyncClient:
 
     async def models(self) -> list[dict[str, Any]]:
         """Every model, its versions and their states."""
-        reply = await self._http.post("/v2/repository/index")
+        with reaching(self._http.base_url):
+            reply = await self._http.post("/v2/repository/index")
         if reply.status_code != 200:
             raise exchange.failure(reply.status_code, reply.content)
         return list(reply.json())
 
     async def ready(self) -> bool:
         """Whether all that the server should serve answers."""
-        return (await self._http.get("/v2/health/ready")).status_code == 200
+        with reaching(self._http.base_url):
+            return (await self._http.get("/v2/health/ready")).status_code == 200
+
+    async def _post(self, call: exchange.Call) -> Any:
+        with reaching(self._http.base_url):
+            return await self._http.post(call.path, headers=call.headers, content=call.body)
 
     async def close(self) -> None:
         await self._http.aclose()

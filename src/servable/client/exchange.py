@@ -5,21 +5,17 @@ Tensors travel in the protocol's binary form: nothing is rounded, and a large ba
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-import numpy as np
 import orjson
 
+from servable.client import tables
 from servable.domain.batch import Array
-from servable.domain.datatypes import DTYPES, FLOATS, datatype_of
+from servable.domain.datatypes import datatype_of
 from servable.domain.ref import NAME, Ref
-from servable.errors import InvalidInput, ServableError, UsageError
+from servable.errors import ServableError, UsageError
 from servable.wire.tensors import from_raw, to_raw
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LENGTH: Final = "inference-header-content-length"
 
@@ -42,16 +38,14 @@ def model_path(ref: str) -> str:
 def request(
     ref: str,
     metadata: Mapping[str, Any],
-    data: pd.DataFrame | Mapping[str, Any],
+    data: Any,
     request_id: str | None = None,
     timeout_s: float | None = None,
 ) -> Call:
-    """The call that asks a model for its answer to a DataFrame, or to arrays by input name.
-
-    `metadata` is what the server tells of the model. Columns are found by name; a matrix input whose features are named
-    takes one column a feature. Raises InvalidInput for what the model has no place for.
+    """The call that asks a model for its answer. `metadata` is what the server tells of the model, `data` what
+    `tables.arrays_of` takes. Raises InvalidInput for what the model has no place for.
     """
-    arrays = _of_frame(data, metadata) if hasattr(data, "columns") else _of_mapping(data, metadata)
+    arrays = tables.arrays_of(data, metadata)
     inputs = []
     parts = []
     for name, array in arrays.items():
@@ -147,89 +141,6 @@ def failure(status: int, body: bytes) -> ServableError:
                 error.retry_after_s = told["retry_after_s"]  # type: ignore[attr-defined]
             return error
     return ServableError(message, status=status, **told)
-
-
-def frame_of(outputs: Outputs, index: Any) -> pd.DataFrame:
-    """Outputs as a DataFrame with the rows' own index: a vector is a column, a matrix one column a position. Their
-    parameters are in its `attrs`.
-    """
-    import pandas as pd
-
-    columns: dict[str, Any] = {}
-    for name, array in outputs.items():
-        if array.ndim <= 1:
-            columns[name] = array
-        else:
-            flat = array.reshape(len(array), -1)
-            columns |= {f"{name}_{position}": flat[:, position] for position in range(flat.shape[1])}
-    frame = pd.DataFrame(columns, index=index)
-    frame.attrs.update(outputs.parameters)
-    return frame
-
-
-def _of_mapping(data: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, Array]:
-    known = {field["name"]: field for field in metadata["inputs"]}
-    arrays = {}
-    for name, values in data.items():
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise InvalidInput(f"the model has no input {name!r}: {hint}It takes {', '.join(map(repr, known))}")
-        arrays[name] = _array(values, known[name], str(name))
-    return arrays
-
-
-def _of_frame(frame: pd.DataFrame, metadata: Mapping[str, Any]) -> dict[str, Array]:
-    arrays = {}
-    for field in metadata["inputs"]:
-        names = field.get("features") or [field["name"]]
-        absent = [name for name in names if name not in frame.columns]
-        if (
-            absent
-            and len(metadata["inputs"]) == 1
-            and frame.shape[1] == field["shape"][-1]
-            and not field.get("features")
-        ):
-            # One matrix without named features: nothing to go by but the order of the columns.
-            arrays[field["name"]] = _array(frame.to_numpy(), field, field["name"])
-            continue
-        if absent:
-            raise InvalidInput(
-                f"the frame lacks the column {absent[0]!r}: it has {', '.join(map(repr, frame.columns[:20]))}"
-            )
-        values = frame[names].to_numpy() if field.get("features") else frame[field["name"]].to_numpy()
-        array = _array(values, field, field["name"])
-        arrays[field["name"]] = array.reshape(-1, 1) if array.ndim == 1 and len(field["shape"]) > 1 else array
-    return arrays
-
-
-def _array(values: Any, field: Mapping[str, Any], name: str) -> Array:
-    """The values in the datatype that the model takes, if nothing is lost."""
-    datatype = field["datatype"]
-    array = np.asarray(values)
-    if datatype == "BYTES":
-        texts = np.asarray(array, object)
-        return np.asarray(np.frompyfunc(_text, 1, 1)(texts), object)
-    if array.dtype == object and datatype in FLOATS:
-        array = np.asarray(np.frompyfunc(lambda value: np.nan if value is None else value, 1, 1)(array), np.float64)
-    wanted = DTYPES[datatype]
-    if array.dtype.kind not in "biuf" or (wanted.kind in "iu" and array.dtype.kind == "f" and (array % 1 != 0).any()):
-        raise InvalidInput(f"input {name!r}: expected numbers for {datatype}, got {array.dtype}")
-    converted = array.astype(wanted)
-    if wanted.kind in "iu" and not np.array_equal(converted, array):
-        raise InvalidInput(f"input {name!r}: expected numbers that fit {datatype}, got {array.max()}")
-    return converted
-
-
-def _text(value: Any) -> Any:
-    """Text as it is; a whole number without its `.0` (pandas makes floats of whole numbers with gaps); dates as ISO."""
-    if value is None or value != value:  # noqa: PLR0124 - NaN, of whatever library
-        return None
-    if isinstance(value, (str, bytes)):
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _tree(kind: type[ServableError]) -> list[type[ServableError]]:

@@ -14,6 +14,7 @@ import orjson
 
 from servable.client import admin, exchange
 from servable.client.admin import Asked, Conversation
+from servable.client.reach import reaching
 
 if TYPE_CHECKING:
     import httpx
@@ -75,7 +76,8 @@ class Registered:
 
     def ask(self, asked: Asked) -> Any:
         """One call; the JSON that it is answered with."""
-        reply = self._http.request(asked.method, asked.path, content=asked.body, headers=asked.headers)
+        with reaching(self._http.base_url):
+            reply = self._http.request(asked.method, asked.path, content=asked.body, headers=asked.headers)
         return _read(reply)
 
 
@@ -98,7 +100,9 @@ class AsyncRegistered:
 
     async def ask(self, asked: Asked) -> Any:
         """One call; the JSON that it is answered with."""
-        return _read(await self._http.request(asked.method, asked.path, content=asked.body, headers=asked.headers))
+        with reaching(self._http.base_url):
+            reply = await self._http.request(asked.method, asked.path, content=asked.body, headers=asked.headers)
+        return _read(reply)
 
 
 def _read(reply: httpx.Response) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from servable.client import exchange
+from servable.client import exchange, tables
+from servable.client.reach import reaching
 from servable.client.registered import Registered
 from servable.errors import MissingExtra
 
@@ -29,14 +30,17 @@ class Client:
         """The server's registry: versions, aliases, tags, verdicts."""
 
     def predict(self, ref: str, data: Any, *, id: str | None = None, timeout_s: float | None = None) -> Any:
-        """The model's answer: for a DataFrame a DataFrame, for arrays by input name arrays by output name.
+        """The model's answer: for a DataFrame a DataFrame, as `servable.load` gives it; for rows (a list of
+        `{column: value}`), a matrix or arrays by input name, arrays by output name.
 
-        Raises the ServableError that the server tells (InvalidInput, NotFound, Overloaded…).
+        Raises the ServableError that the server tells (InvalidInput, NotFound, Overloaded…), Unavailable where it
+        cannot be reached.
         """
-        call = exchange.request(ref, self.metadata(ref), data, id, timeout_s)
-        reply = self._http.post(call.path, headers=call.headers, content=call.body)
+        metadata = self.metadata(ref)
+        call = exchange.request(ref, metadata, data, id, timeout_s)
+        reply = self._post(call)
         outputs = exchange.answer(reply.status_code, reply.headers, reply.content)
-        return exchange.frame_of(outputs, data.index) if hasattr(data, "columns") else outputs
+        return tables.frame_of(outputs, data.index, metadata) if hasattr(data, "columns") else outputs
 
     def lookup(self, table: str, keys: Any, rows: Any = None) -> dict[str, Any]:
         """The answers of a table of bulk predictions: `rows`, one for each key in its order, None for a miss; with them
@@ -45,7 +49,7 @@ class Client:
         `rows` are the inputs of each key, for a table that computes what it lacks. Raises NotFound for no such table.
         """
         call = exchange.lookup(table, keys, rows)
-        reply = self._http.post(call.path, headers=call.headers, content=call.body)
+        reply = self._post(call)
         return exchange.looked_up(reply.status_code, reply.content)
 
     def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -53,7 +57,7 @@ class Client:
         there are. They are on the server's disk when this returns; told again they change nothing.
         """
         call = exchange.feedback(ref, outcomes)
-        reply = self._http.post(call.path, headers=call.headers, content=call.body)
+        reply = self._post(call)
         return exchange.taken(reply.status_code, reply.content)
 
     def metadata(self, ref: str) -> dict[str, Any]:
@@ -65,14 +69,16 @@ class Client:
 
     def models(self) -> list[dict[str, Any]]:
         """Every model, its versions and their states."""
-        reply = self._http.post("/v2/repository/index")
+        with reaching(self._http.base_url):
+            reply = self._http.post("/v2/repository/index")
         if reply.status_code != 200:
             raise exchange.failure(reply.status_code, reply.content)
         return list(reply.json())
 
     def ready(self) -> bool:
         """Whether all that the server should serve answers."""
-        return self._http.get("/v2/health/ready").status_code == 200
+        with reaching(self._http.base_url):
+            return self._http.get("/v2/health/ready").status_code == 200
 
     def close(self) -> None:
         self._http.close()
@@ -83,8 +89,13 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _post(self, call: exchange.Call) -> Any:
+        with reaching(self._http.base_url):
+            return self._http.post(call.path, headers=call.headers, content=call.body)
+
     def _get(self, path: str) -> dict[str, Any]:
-        reply = self._http.get(path)
+        with reaching(self._http.base_url):
+            reply = self._http.get(path)
         if reply.status_code != 200:
             raise exchange.failure(reply.status_code, reply.content)
         return dict(reply.json())

@@ -59,8 +59,8 @@ class Router:
             return NotFound(f"model {name!r} has no version or alias {version!r}: it serves {known}", model=name)
         names = list(self._host.table)
         near = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return NotFound(f"no model {name!r} is served: {hint}There is {_listed(names)}", model=name)
+        hint = f"did you mean {near[0]!r}? There is" if near else "there is"
+        return NotFound(f"no model {name!r} is served: {hint} {_listed(names)}", model=name)
 
 
 def _listed(names: list[str]) -> str:

@@ -70,7 +70,7 @@ def recognise(path: Path | str) -> Runtime:
         names = ", ".join(candidate.name for candidate in matches)
         raise UnknownFormat(f"{path.name!r} could be of several formats ({names}): say which one with --format")
     raise UnknownFormat(
-        f"{path.name!r} is no model: it looks like {looks_like(path, head)}. Formats: {', '.join(known)}"
+        f"{path.name or str(path)!r} is no model: it looks like {looks_like(path, head)}. Formats: {', '.join(known)}"
     )
 
 

@@ -24,4 +24,6 @@ def _tensor(field: Field) -> dict[str, Any]:
     told: dict[str, Any] = {"name": field.name, "datatype": field.datatype, "shape": list(field.shape)}
     if field.features:
         told["features"] = list(field.features)  # ours: which column stands where
+    if field.values == "missing":
+        told["values"] = field.values  # ours: null is taken, and so is an absent column
     return told
