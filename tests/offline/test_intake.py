@@ -41,6 +41,14 @@ def test_what_reads_as_a_number_is_one(values, kind):
     assert set(found.batch["x"].tolist()) <= {1.5, 2.0, 1.0, 0.0}
 
 
+@pytest.mark.parametrize("datatype", ["BOOL", "INT8"])
+def test_truths_of_a_file_are_truths_and_a_missing_one_is_set_aside(datatype):
+    found = taken([True, None, False], Field("x", datatype), pa.bool_())
+    assert found.batch["x"].tolist() == [1, 0]
+    assert found.batch["x"].dtype == Field("x", datatype).dtype
+    assert found.reasons == {1: [f"'x': expected {datatype}, got nothing"]}
+
+
 @pytest.mark.parametrize("texts", [["1", "NAN"], ["1", "nan"], ["1", "iNf"], ["1", "inf"], ["1", ""], ["1", None]])
 @pytest.mark.parametrize("more", [[], ["x"]])
 def test_words_for_no_number_mean_the_same_whatever_stands_beside_them(texts, more):

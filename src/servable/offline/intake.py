@@ -161,7 +161,8 @@ def _column(column: Any, field: Field, name: str, bad: Reasons) -> Array:
 def _whole(column: Any, field: Field, name: str, bad: Reasons) -> Array:
     """Integers or booleans, where nothing may be missing and nothing may be lost."""
     absent = np.asarray(column.is_null())
-    values = column.fill_null(0).to_numpy(zero_copy_only=False)
+    nothing = False if arrow().types.is_boolean(column.type) else 0
+    values = column.fill_null(nothing).to_numpy(zero_copy_only=False)
     with np.errstate(invalid="ignore"):
         cast = values.astype(field.dtype)
         unlike = cast != values
