@@ -71,6 +71,30 @@ def test_records_and_outcomes_come_home_after_an_outage(web: Path, home: Path, t
     assert told.outcome.outcome == 412.5
 
 
+def test_calls_by_tensors_are_recorded_as_those_by_rows(web: Path, home: Path, tmp_path: Path) -> None:
+    before = max([0, *(place for place, _ in stored(home))])
+    script = """(async () => {
+      const tensor = (name, datatype, data) => ({ name, datatype, shape: [2, 1], data });
+      const inputs = [tensor("age", "INT64", [40, 50]), tensor("income", "FP32", [2500.5, null]),
+        tensor("city", "BYTES", ["north", "south"]), tensor("kind", "BYTES", [["a"], ["b"]])];
+      const { id, outputs } = await model.infer(inputs);
+      const young = [tensor("age", "INT64", BigInt64Array.of(17n, 20n)), ...inputs.slice(1)];
+      const code = await model.infer(young).catch((error) => error.code);
+      while ((await model.queue.waiting.count()) < 2) await new Promise((again) => setTimeout(again, 5));
+      return [id, outputs.find(({ name }) => name === "prediction").data, code, await model.queue.send()];
+    })()"""
+    id, predictions, code, waits = in_node(web, tmp_path / "keep", script)
+    assert (code, waits) == ("refused", 0)
+    answered, refusal = (record for _, record in stored(home, before))
+    assert (answered.id, answered.share, answered.inputs) == (
+        id,
+        1,
+        [{"age": 40, "kind": "a"}, {"age": 50, "kind": "b"}],
+    )
+    assert [row["prediction"] for row in answered.outputs] == predictions
+    assert (refusal.error, refusal.outputs, [row["age"] for row in refusal.inputs]) == ("refused", None, [17, 20])
+
+
 def test_what_is_sent_twice_is_there_once_and_nonsense_is_refused(server: Serving, home: Path) -> None:
     before = max([0, *(place for place, _ in stored(home))])
     record = {"id": "twice", "version": "1", "time": 1.8e9, "inputs": [{"age": 40}], "outputs": None}
@@ -79,7 +103,7 @@ def test_what_is_sent_twice_is_there_once_and_nonsense_is_refused(server: Servin
     assert server.ask("POST", path, {"records": [record, record]}) == (202, first)
     assert server.ask("POST", path, {"records": [record]})[1]["new"] == 0
     assert len(stored(home, before)) == 1
-    for wrong in ([], [{}], [record | {"id": ""}], [record | {"strange": 1}]):
+    for wrong in ([], [{}], [record | {"id": ""}], [record | {"strange": 1}], [record | {"share": 0}]):
         status, told = server.ask("POST", path, {"records": wrong})
         assert (status, told["code"]) == (400, "invalid_input"), told
     assert server.ask("POST", "/v2/models/nobody/records", {"records": [record]})[0] == 404
@@ -93,7 +117,7 @@ def test_what_waits_is_bounded(web: Path, tmp_path: Path) -> None:
     settings.write_text(text.replace('"most":1000', '"most":3'))
     script = """(async () => {
       await model.outcome("first", 1);
-      for (let asked = 0; asked < 5; asked++) await model.queue.keep(`${asked}`, "1", [row], {});
+      for (let asked = 0; asked < 5; asked++) await model.queue.keep(`${asked}`, "1", [row], null);
       return [(await model.queue.waiting.first(9)).map(({ entry }) => entry.id), model.queue.dropped];
     })()"""
     assert in_node(folder, tmp_path / "keep", script) == [["first", "3", "4"], 3]  # outcomes stay

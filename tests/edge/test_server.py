@@ -82,3 +82,9 @@ def test_what_people_say_must_fit() -> None:
         life_of(slowest_ms=5)
     with pytest.raises(UsageError, match="no URL of a folder, or of a server"):
         life_of(server="example")
+
+
+def test_a_target_without_a_life_names_what_was_asked_of_it(predictor: Predictor, tmp_path: Path) -> None:
+    life = life_of(server="https://example.com", share=0.1)
+    with pytest.raises(UsageError, match="the target 'inline' knows no --records, --server: leave that out"):
+        export(predictor, "1", tmp_path / "web", target="inline", life=life)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -61,6 +62,7 @@ def export(
     import servable
     from servable.cli.export_fit import asked
     from servable.edge.export import export as exported
+    from servable.edge.handed import door
     from servable.edge.life import life_of
     from servable.edge.policy import Limits
     from servable.errors import UsageError
@@ -81,6 +83,7 @@ def export(
         made = exported(
             predictor, found.version, output, target="inline" if inline else target, proof=not no_proof,
             options=frozenset({"webgpu"} if webgpu else ()), outputs=keep or (), fit=fitting, life=life,
+            door=None if Path(ref).exists() else partial(door, place.settings.home_path, found.name, found.version),
         )  # fmt: skip
     show(made, output, as_json=as_json)
 

@@ -13,7 +13,7 @@ import orjson
 from servable.edge.contract import CONTRACT, MODEL, contract_of
 from servable.edge.devices import in_browser, in_node
 from servable.edge.edition import Edition
-from servable.edge.life import GOLDEN, SETTINGS, UPDATES, Life
+from servable.edge.life import GOLDEN, OPTIONS, SETTINGS, Life
 from servable.edge.obstacles import halves
 from servable.edge.target import Target
 from servable.edge.texts import VOCABULARY
@@ -21,11 +21,11 @@ from servable.edge.web_runtime import FILES, WEBGPU_FILES, read_files, runtimes
 
 SCRIPTS: Final = (
     "browser.js", "node.js", "serve.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
-    "settings.js", "index.d.ts",
+    "weak.js", "settings.js", "index.d.ts",
 )  # fmt: skip
 LIFE: Final = (
-    "life.js", "standing.js", "held.js", "server.js", "signed.js", "golden.js", "kept_browser.js", "kept_node.js",
-    "queue.js", "waiting_browser.js", "waiting_node.js",
+    "life.js", "editions.js", "updates.js", "recorded.js", "standing.js", "held.js", "server.js", "signed.js",
+    "golden.js", "kept_browser.js", "kept_node.js", "queue.js", "waiting_browser.js", "waiting_node.js",
 )  # fmt: skip
 """Beside them only where an export goes on after it is made."""
 TOKENIZER: Final = "wordpiece.js"
@@ -34,7 +34,8 @@ NOT_OF_PAGE: Final = (
     "node.js", "serve.js", "kept_node.js", "waiting_node.js", "index.d.ts", "package.json", GOLDEN,
 )  # fmt: skip
 SCRIPTS_OF_PAGE: Final = (
-    "browser.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js", "settings.js",
+    "browser.js", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js", "weak.js",
+    "settings.js",
 )  # fmt: skip
 WEBGPU: Final = "webgpu"
 PAGE: Final = ("index.html", "page.js", "page.css", "worker.js")
@@ -122,5 +123,5 @@ def _worker(made: dict[str, bytes], contract: dict[str, Any]) -> bytes:
 
 
 TARGET: Final = Target(
-    "browser", write, (in_browser, in_node), sizes, runtimes, (halves,), frozenset({WEBGPU, UPDATES})
+    "browser", write, (in_browser, in_node), sizes, runtimes, (halves,), frozenset({WEBGPU, *OPTIONS})
 )

@@ -123,6 +123,7 @@ def _rule(test: Test, places: Mapping[str, Any], distances: Mapping[str, FittedD
         "expected": test.expected,
         "column": rule.column,
         "to": None if rule.to is None else _held(test, rule.to),
+        "fallback": rule.fallback or None,
     }
     if isinstance(test, BoundsTest):
         told |= {"low": _finite(test.low, rule.low), "high": _finite(test.high, rule.high)}

@@ -60,9 +60,9 @@ class Ran(msgspec.Struct, frozen=True):
     p50_ms: float | None = None
 
 
-def in_browser(folder: Path, bodies: Sequence[Any]) -> Ran:
-    """The answers of the page in the folder. Raises MissingExtra, EnvironmentFault, ModelFailed."""
-    with serving(folder) as url, browsing() as (browser, timeout):
+def in_browser(folder: Path, bodies: Sequence[Any], port: int = 0) -> Ran:
+    """The answers of the page in the folder, shown on a port. Raises MissingExtra, EnvironmentFault, ModelFailed."""
+    with serving(folder, port) as url, browsing() as (browser, timeout):
         page = browser.new_page()
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -137,9 +137,9 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The folder on a port of this machine; gives the URL."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=str(folder))) as server:
+def serving(folder: Path, port: int = 0) -> Iterator[str]:
+    """The folder on a port of this machine (0: a free one); gives the URL."""
+    with ThreadingHTTPServer(("127.0.0.1", port), partial(_Files, directory=str(folder))) as server:
         server.daemon_threads = True
         thread = Thread(target=server.serve_forever, daemon=True)
         thread.start()

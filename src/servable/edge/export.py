@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,12 @@ from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.edge import report
 from servable.edge.cases import bodies, golden_bodies, plain_body
+from servable.edge.devices import in_browser
 from servable.edge.edition import Edition, answering
 from servable.edge.fit import Fit, Measured, fitted
-from servable.edge.life import UPDATES, Life, now_ms
-from servable.edge.obstacles import obstacles
+from servable.edge.handed import Door, apart, is_handed
+from servable.edge.life import Life, now_ms
+from servable.edge.obstacles import handing, obstacles
 from servable.edge.parity import Parity, compare
 from servable.edge.report import Report
 from servable.edge.served import answers
@@ -38,23 +41,28 @@ LARGE_BYTES: Final = 10_000_000
 def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
     predictor: Predictor, version: str, output: Path, *, target: str = "browser", proof: bool = True,
     options: frozenset[str] = frozenset(), outputs: Sequence[str] = (), fit: Fit | None = None,
-    life: Life | None = None,
+    life: Life | None = None, door: Callable[[], AbstractContextManager[Door]] | None = None,
 ) -> Report:  # fmt: skip
     """Write the folder `output`, which must be new or empty. `outputs`: those to keep, of all. `fit`: make variants,
-    measure them, and take the one that is allowed. `life`: what it does after it is made.
+    measure them, and take the one that is allowed. `life`: what it does after it is made. `door` serves the model for
+    the proof, where its rules hand rows over.
 
     Raises Unsupported with every obstacle, CheckFailed where no variant is allowed, or where a device answers otherwise
     (`output` then holds the report and nothing else), UsageError, EnvironmentFault, MissingExtra.
     """
-    aim = _aim(target, options if life is None else options | {UPDATES})
+    aim = _aim(target, options if life is None else options | life.options)
     bundle = predictor.bundle
     if bundle.manifest.format in aim.instead:
         aim = aim.instead[bundle.manifest.format](bundle)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
-    if found := obstacles(bundle, aim.obstacles, lite=aim.lite):
+    if found := obstacles(bundle, aim.obstacles, lite=aim.lite, server=life is not None and bool(life.server)):
         told = [str(each) for each in found]
         raise Unsupported(f"{bundle.name!r} cannot go to a device: {' '.join(told)}", obstacles=told)
+    hands = proof and bool(handing(bundle))
+    if hands and door is None:
+        raise UsageError("its rules hand rows over, so the proof needs a server: export a registered version by its "
+                         "name (servable models register), or say --no-proof")  # fmt: skip
     edition = aim.edition(bundle, version, outputs)
     if edition.converted:
         _hold(edition, predictor)
@@ -67,7 +75,9 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
         folder = Path(place) / "export"
         folder.mkdir()
         aim.write(edition, folder, options)
-        made = _report(edition, aim, folder, table, _proven(edition, predictor, aim, folder, given) if proof else ())
+        with door() if hands and door is not None else nullcontext() as beside:
+            devices = _proven(edition, predictor, aim, folder, given, beside) if proof else ()
+        made = _report(edition, aim, folder, table, devices)
         if proof and not made.proven:
             report.write(made, output)
             wrong = "; ".join(str(device) for device in made.devices if not device.passed)
@@ -90,8 +100,10 @@ def _living(edition: Edition, predictor: Predictor, life: Life) -> Edition:
         raise UsageError(f"records cannot hold {strange[0]!r}: the columns are {', '.join(known)}")
     with answering(edition, predictor) as server:
         asked = golden_bodies(server.bundle)
-        told = answers(server, edition.version, asked)
-    golden = {"bodies": asked, "told": told, "relative": edition.relative, "absolute": edition.absolute}
+        told = answers(apart(server), edition.version, asked)
+    own = [number for number, answer in enumerate(told) if not is_handed(answer)]
+    golden = {"bodies": [asked[number] for number in own], "told": [told[number] for number in own],
+              "relative": edition.relative, "absolute": edition.absolute}  # fmt: skip
     life = msgspec.structs.replace(life, name=edition.bundle.name, sequence=now_ms(), golden=orjson.dumps(golden))
     return msgspec.structs.replace(edition, life=life)
 
@@ -99,7 +111,8 @@ def _living(edition: Edition, predictor: Predictor, life: Life) -> Edition:
 def _aim(name: str, options: frozenset[str]) -> Target:
     aim = target_of(name)
     if strange := sorted(options - aim.options):
-        raise UsageError(f"the target {name!r} knows no --{strange[0]}: leave it out")
+        named = ", ".join(f"--{option}" for option in strange)
+        raise UsageError(f"the target {name!r} knows no {named}: leave that out")
     return aim
 
 
@@ -128,15 +141,20 @@ def _time_ms(edition: Edition, aim: Target, options: frozenset[str]) -> float | 
 
 
 def _proven(
-    edition: Edition, predictor: Predictor, aim: Target, folder: Path, given: Batch | None
+    edition: Edition, predictor: Predictor, aim: Target, folder: Path, given: Batch | None, beside: Door | None
 ) -> tuple[Parity, ...]:
-    """Every device of the target beside the server."""
+    """Every device of the target beside the server. Where rules hand rows over, `beside` answers these to both."""
     found = []
     with answering(edition, predictor) as server:
         asked = bodies(server.bundle, server.signature, given, few=len(edition.model) > LARGE_BYTES)
-        told = answers(server, edition.version, asked)
+        told = answers(apart(server), edition.version, asked)
+    if beside is not None:
+        told = beside.in_place(asked, told)
+        folder = folder.parent / "proof"  # what it keeps there is no part of the export
+        folder.mkdir()
+        aim.write(_living(edition, predictor, Life(server=f"{beside.url}/")), folder, frozenset())
     for ask in aim.devices:
-        ran = ask(folder, asked)
+        ran = in_browser(folder, asked, beside.page_port) if beside and ask is in_browser else ask(folder, asked)
         parity = compare(ran.device, asked, told, ran.told, edition.relative, edition.absolute)
         found.append(msgspec.structs.replace(parity, first_ms=ran.first_ms, p50_ms=ran.p50_ms))
     return tuple(found)

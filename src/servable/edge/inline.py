@@ -17,7 +17,7 @@ from servable.edge.obstacles import halves
 from servable.edge.target import Target
 from servable.edge.web_runtime import INLINE_FILES, read_files, runtimes
 
-_MODULES: Final = ("text", "contract", "distance", "rules", "tensors", "model", "page")
+_MODULES: Final = ("text", "contract", "distance", "rules", "tensors", "weak", "model", "page")
 _IMPORT: Final = re.compile(r'(?<= from )"\./([a-z]+)\.js"')
 _LOAD: Final = """
 import { ServableError } from "./contract.js";

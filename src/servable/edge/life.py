@@ -19,7 +19,10 @@ from servable.errors import UsageError
 SETTINGS: Final = "settings.js"
 GOLDEN: Final = "golden.json"
 UPDATES: Final = "updates"
-"""The option of targets that can have a life."""
+SERVER: Final = "server"
+RECORDS: Final = "records"
+OPTIONS: Final = frozenset({UPDATES, SERVER, RECORDS})
+"""Those of targets that can have a life."""
 DAY_S: Final = 86_400.0
 EVERY_S: Final = 21_600.0
 
@@ -51,6 +54,12 @@ class Life(msgspec.Struct, frozen=True):
     name: str = ""
     sequence: int = 0
     golden: bytes = b""
+
+    @property
+    def options(self) -> frozenset[str]:
+        """What a target must know for it."""
+        asked = {UPDATES: self.updates, SERVER: self.server, RECORDS: self.records}
+        return frozenset(name for name, value in asked.items() if value)
 
     def settings(self) -> dict[str, Any]:
         """What the client is told."""

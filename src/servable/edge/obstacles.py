@@ -58,10 +58,13 @@ Check = Callable[[Bundle], Iterator[Obstacle]]
 """What else stands in the way of one target."""
 
 
-def obstacles(bundle: Bundle, own: Sequence[Check] = (), *, lite: bool = False) -> list[Obstacle]:
-    """All of them, with those of the target's own; it runs ONNX, or TFLite where `lite` says so."""
+def obstacles(bundle: Bundle, own: Sequence[Check] = (), *, lite: bool = False, server: bool = False) -> list[Obstacle]:
+    """All of them, with those of the target's own; it runs ONNX, or TFLite where `lite` says so. `server`: one answers
+    where the device cannot.
+    """
     runs: Sequence[Check] = () if lite else (_of_format,)
-    return [each for check in (*runs, *own, _of_rules) for each in check(bundle)]
+    alone: Sequence[Check] = () if server else (_of_fallbacks,)
+    return [each for check in (*runs, *own, *alone, _of_rules) for each in check(bundle)]
 
 
 def halves(bundle: Bundle) -> Iterator[Obstacle]:
@@ -115,13 +118,22 @@ def _of_texts(bundle: Bundle) -> Iterator[Obstacle]:
         yield Obstacle(error.message, "Serve it from a server, or embed texts with a model of BERT's family")
 
 
+def handing(bundle: Bundle) -> list[Rule]:
+    """The rules that hand rows over to another model."""
+    return [rule for rule in bundle.manifest.rules if rule.action == "fallback"]
+
+
+def _of_fallbacks(bundle: Bundle) -> Iterator[Obstacle]:
+    for rule in handing(bundle):
+        yield Obstacle(
+            f"rule {rule.name!r} hands rows over to {rule.fallback!r}, which is not on the device",
+            "Export it to a browser or a desktop with --server URL, which is asked for these rows then, or give the "
+            'version for devices a rule with action "answer" or "refuse": servable rules apply',
+        )
+
+
 def _of_rules(bundle: Bundle) -> Iterator[Obstacle]:
     for rule in bundle.manifest.rules:
-        if rule.action == "fallback":
-            yield Obstacle(
-                f"rule {rule.name!r} hands rows over to {rule.fallback!r}, which is not on the device",
-                'Give the version for devices a rule with action "answer" or "refuse": servable rules apply',
-            )
         if rule.distance and (dates := _dates(bundle, rule)):
             yield Obstacle(
                 f"rule {rule.name!r} measures the distance of dates ({', '.join(dates)}), which devices do not",

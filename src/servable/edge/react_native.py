@@ -39,6 +39,7 @@ GOLDEN: Final = "golden.json"
 """Golden rows, where they lie in a file of their own."""
 SCRIPTS: Final = (
     ENTRY, "phone.d.ts", "index.d.ts", "model.js", "contract.js", "rules.js", "distance.js", "tensors.js", "text.js",
+    "weak.js", "golden.js", "held.js",
 )  # fmt: skip
 _RUNNER: Final = "phone_in_node.js"
 _RUNTIME_HERE: Final = """import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-"""What devices answered, as JSON: `{"records": [{"id", "version", "time", "inputs", "outputs", "error"}]}`."""
+"""What devices answered, as JSON: `{"records": [{"id", "version", "time", "inputs", "outputs", "error", "share"}]}`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE: Final = {
 
 class DeviceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One call of a model on a device: rows of those inputs that may leave it, and the rows it answered, or the code of
-    the error. `time` is the device's own, in seconds since the epoch.
+    the error. `time` is the device's own, in seconds since the epoch; of its calls the device sends this `share`.
     """
 
     id: str
@@ -27,6 +27,7 @@ class DeviceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: list[dict[str, Any]]
     outputs: list[dict[str, Any]] | None = None
     error: str = ""
+    share: float = 1.0
 
 
 class _Body(msgspec.Struct):
@@ -43,4 +44,6 @@ def read_device_records(body: bytes) -> list[DeviceRecord]:
         raise InvalidInput(f"'records': expected 1 to {MOST}, got {len(records)}", example=EXAMPLE)
     if odd := next((record for record in records if not 0 < len(record.id) <= MOST_ID), None):
         raise InvalidInput(f"'id': expected 1 to {MOST_ID} characters, got {odd.id!r:.80}", example=EXAMPLE)
+    if odd := next((record for record in records if not 0 < record.share <= 1), None):
+        raise InvalidInput(f"'share': expected more than 0 and at most 1, got {odd.share:g}", example=EXAMPLE)
     return records

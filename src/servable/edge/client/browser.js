@@ -22,7 +22,8 @@ export async function load({ base = new URL(".", import.meta.url), device = "was
   if (!LIFE) return open(shipped);
   const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_browser.js")]);
   const queue = LIFE.records && (await queued(base, key));
-  return new Life(LIFE, shipped, new Kept(base), open, key, queue).begin();
+  const memory = (navigator.deviceMemory ?? 0) * 2 ** 30; // not every browser tells
+  return new Life(LIFE, { shipped, kept: new Kept(base), open, key, queue, memory }).begin();
 }
 
 async function queued(base, key) {

@@ -6,20 +6,29 @@ import { Held } from "./held.js";
 const WORDS = ["error", "code", "parameters"];
 
 /** Throw Held unless the model answers as written. `golden` holds `bodies`, what was `told` of each, and the tolerance. */
-export async function prove(model, { bodies, told, absolute, relative }) {
+export async function prove(model, golden) {
+  const [first] = await differences(model, golden);
+  if (first) throw new Held("rejected", `it answers otherwise on this device than where it was made (${first})`);
+}
+
+/** Where the model answers otherwise than written: a sentence for each such body. */
+export async function differences(model, { bodies, told, absolute, relative }) {
   const whole = new Set(model.contract.outputs.filter(({ datatype }) => !datatype.startsWith("FP")).map(({ name }) => name));
   const close = (want, got, name) => {
     if (typeof want !== "number" || typeof got !== "number" || whole.has(name)) return want === got;
     return Math.abs(want - got) <= absolute + relative * Math.abs(want);
   };
+  const found = [];
   for (const [at, body] of bodies.entries()) {
     const [want, got] = [told[at], await answered(model, body)];
     const [left, right] = [values(want), values(got)];
-    const same = left.length === right.length && left.every(([name, value], place) => name === right[place][0] && close(value, right[place][1], name));
-    if (!same || WORDS.some((key) => JSON.stringify(want[key]) !== JSON.stringify(got[key]))) {
-      throw new Held("rejected", `it answers otherwise on this device than where it was made (golden body ${at})`);
-    }
+    const place = left.findIndex(([name, value], index) => name !== right[index]?.[0] || !close(value, right[index][1], name));
+    const word = WORDS.find((key) => JSON.stringify(want[key]) !== JSON.stringify(got[key]));
+    if (word) found.push(`golden body ${at}: ${word} ${JSON.stringify(got[word])}, expected ${JSON.stringify(want[word])}`);
+    else if (place >= 0) found.push(`golden body ${at}: ${left[place][0]} ${JSON.stringify(right[place]?.[1])}, expected ${JSON.stringify(left[place][1])}`);
+    else if (left.length !== right.length) found.push(`golden body ${at}: ${right.length} values, expected ${left.length}`);
   }
+  return found;
 }
 
 /** Each value of an answer with the name of its output, in order. */

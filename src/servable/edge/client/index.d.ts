@@ -53,7 +53,7 @@ export interface Model {
 export interface State {
   update:
     | "unknown" | "current" | "installed" | "withdrawn" | "rolled-back" | "busy"
-    | "unreachable" | "unverifiable" | "forged" | "damaged" | "foreign" | "stale" | "too-new" | "rejected" | "no-room" | "unkept";
+    | "unreachable" | "unverifiable" | "forged" | "damaged" | "foreign" | "stale" | "too-new" | "rejected" | "no-room" | "unkept" | "unsupported";
   message: string;
 }
 

@@ -4,6 +4,7 @@ import { encode, ServableError, valueFaults } from "./contract.js";
 import { Guard } from "./rules.js";
 import { asTensors, readTensors } from "./tensors.js";
 import { narrow } from "./text.js";
+import { outOfMemory } from "./weak.js";
 
 const TYPES = {
   BOOL: ["bool", (values) => Uint8Array.from(values)],
@@ -127,7 +128,11 @@ export async function made(contract, bytes, ort, options = {}, texts = null) {
   await verified(contract, contract.file, bytes);
   if (texts) await verified(contract, contract.tokenizer.file, texts.vocabulary);
   const tokenizer = texts && new texts.WordPiece(contract.tokenizer, new TextDecoder().decode(texts.vocabulary));
-  return new Model(contract, await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, ...options }), ort, tokenizer);
+  const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, ...options }).catch((error) => {
+    if (!outOfMemory(error)) throw error;
+    throw new ServableError("unsupported", `this device has too little memory for '${contract.name}' (a model of ${bytes.length} bytes): ${error.message}; ask a server`);
+  });
+  return new Model(contract, session, ort, tokenizer);
 }
 
 async function verified({ name }, file, bytes) {
@@ -142,7 +147,8 @@ async function verified({ name }, file, bytes) {
   }
 }
 
-function asRows(columns, fields, count) {
+/** Columns as rows of named values. */
+export function asRows(columns, fields, count) {
   const rows = Array.from({ length: count }, () => ({}));
   if (!count) return rows;
   for (const { name, datatype, features, shape: declared } of fields) {

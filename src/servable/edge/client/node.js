@@ -2,6 +2,7 @@
 // stdin, or looks for an update (--update).
 
 import { readFile } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ServableError } from "./contract.js";
 import { made } from "./model.js";
@@ -21,7 +22,8 @@ export async function load({ base = new URL(".", import.meta.url), keep = fileUR
   if (!LIFE) return open(shipped);
   const [{ Life }, { Kept }] = await Promise.all([import("./life.js"), import("./kept_node.js")]);
   const queue = LIFE.records && (await queued(keep, key));
-  return new Life(LIFE, shipped, new Kept(keep), open, key, queue).begin();
+  const memory = Math.min(totalmem(), process.constrainedMemory?.() || Infinity); // of the machine, or a container
+  return new Life(LIFE, { shipped, kept: new Kept(keep), open, key, queue, memory }).begin();
 }
 
 async function queued(keep, key) {

@@ -29,11 +29,11 @@ export class Queue {
   }
 
   /** Keep an answer, or the code of a refusal, if it is in the share. Resolves once it is on this device. */
-  async keep(id, version, rows, { rows: outputs = null }, error = "") {
-    if (Math.random() >= this.records.share) return;
-    const { columns } = this.records;
+  async keep(id, version, rows, outputs, error = "") {
+    const { columns, share } = this.records;
+    if (Math.random() >= share) return;
     const inputs = rows.map((row) => Object.fromEntries(columns.filter((name) => name in row).map((name) => [name, row[name]])));
-    await this.add({ kind: "records", id, version, time: Date.now() / 1000, inputs, outputs, error });
+    await this.add({ kind: "records", id, version, time: Date.now() / 1000, inputs, outputs, error, share });
   }
 
   /** Keep an outcome. Resolves once it is on this device. */

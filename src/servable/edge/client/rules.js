@@ -5,7 +5,7 @@ import { ServableError } from "./contract.js";
 import { distance } from "./distance.js";
 import { cut, general, quoted, ranges } from "./text.js";
 
-const DECIDING = ["refuse", "answer"];
+const DECIDING = ["refuse", "answer", "fallback"];
 const ROWS_NAMED = 5;
 
 /** No value: null, or not a number. Of three truths the third, unknown, is null as well. */
@@ -117,6 +117,7 @@ export class Guard {
     this.refuse(every, columns, columns);
     const by = Array(count).fill(null);
     decide(by, every);
+    handOver(by);
     const left = open(by);
     const parts = [];
     if (left.length) {
@@ -128,6 +129,7 @@ export class Guard {
       const clipped = this.clipped(answer, found);
       const more = found.map((each) => ({ rule: each.rule, rows: each.rows.map((row) => left[row]) }));
       decide(by, more);
+      handOver(by);
       every.push(...more);
       const kept = open(by);
       const numbers = new Map(left.map((row, at) => [row, at]));
@@ -226,6 +228,16 @@ function decide(by, fired) {
       for (const row of rows) by[row] ??= rule;
     }
   }
+}
+
+/** Throw ServableError where a rule hands rows over to another model, which is not on this device: whoever has a server asks
+ * it for the whole, so that it is answered by one version. */
+function handOver(by) {
+  const rule = by.find((each) => each?.action === "fallback");
+  if (!rule) return;
+  const rows = ranges(numbers(by.length).filter((row) => by[row] === rule));
+  const told = `rule ${quoted(rule.name)} hands rows ${rows} over to ${quoted(rule.fallback)}, which is not on this device`;
+  throw new ServableError("unavailable", told, { rule: rule.name, rows, fallback: rule.fallback });
 }
 
 /** Parts of rows as a whole; where a part has no such output, nothing. */
