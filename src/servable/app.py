@@ -122,6 +122,7 @@ def _online_and_outcomes(parts: Parts, caller: Callable[[Request], str]) -> Iter
     """Outcomes are taken for every model; one that learns is taught by them."""
     from servable.monitoring import routes as monitoring
     from servable.monitoring.intake import Intake
+    from servable.monitoring.json_lines import JsonLines
     from servable.online import routes
 
     def pupil(name: str) -> routes.Pupil | None:
@@ -143,13 +144,13 @@ def _online_and_outcomes(parts: Parts, caller: Callable[[Request], str]) -> Iter
     teach = routes.feedback(pupil, caller)
 
     def asked(name: str) -> monitoring.Asked:
-        learns = pupil(name) is not None
-        return monitoring.Asked(
-            parts.router.pick(name).version, parts.router.route(name).outcomes, teach if learns else None
-        )
+        serving, learns = parts.router.pick(name), pupil(name) is not None
+        kept = parts.router.route(name).outcomes
+        return monitoring.Asked(serving.version, serving.signature, kept, teach if learns else None)
 
     outcomes = cache(partial(_outcomes, parts.settings))
-    yield from monitoring.routes(Intake(outcomes), asked, caller, cache(partial(_devices, parts.settings)))
+    devices, lines = cache(partial(_devices, parts.settings)), cache(partial(JsonLines.at, parts.settings.record_file))
+    yield from monitoring.routes(Intake(outcomes), asked, caller, devices, lines)
     yield from routes.routes(pupil, caller, parts.inference.new_id)
 
 

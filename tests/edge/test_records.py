@@ -177,6 +177,76 @@ def test_a_page_without_a_network_for_more_than_a_week(web: Path, world: Publish
     assert len(stored(home, before)) == 1
 
 
+@pytest.mark.faults
+def test_a_page_without_room_says_so_and_loses_nothing_that_it_promised(
+    web: Path, publisher: Publisher, home: Path
+) -> None:
+    before = max([0, *(place for place, _ in stored(home))])
+    row = '{ age: 40, income: 2500, city: "north", kind: "a" }'
+    ask = f"model.predict([{row}]).then(({{ id }}) => id)"
+    told = "(id) => model.outcome(id, 1).then(() => 'kept', (error) => [error.code, error.message])"
+    origin = publisher.url.rstrip("/")
+    with browsing() as (browser, _):
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{publisher.url}{web.name}/")
+        page.wait_for_selector("body[data-ready=true]")
+        page.evaluate("navigator.serviceWorker.ready.then(() => true)")
+        context.set_offline(True)
+        first, second = page.evaluate(ask), page.evaluate(ask)
+        assert page.evaluate(told, first) == "kept"
+        page.wait_for_function("model.queue.waiting.count().then((count) => count === 3)")
+        session = context.new_cdp_session(page)
+        session.send("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": 1})
+        # The browser asks for the quota now and then; until it does, there is room.
+        page.wait_for_function(f"{ask}.then(() => model.queue.full !== null)", timeout=120_000, polling=2_000)
+        lost = page.evaluate(ask)  # it is answered all the same
+        page.wait_for_function("model.queue.dropped > 1")
+        waits = page.evaluate("model.queue.waiting.count()")
+        assert page.inner_text("#life") == "there is no room on this device for more of what goes home"
+        code, message = page.evaluate(told, second)
+        assert code == "unavailable"
+        assert f"the outcome of '{second}' is not kept; tell it again" in message
+        assert page.evaluate("model.queue.waiting.count()") == waits >= 3  # nothing was let go of for nothing
+        context.set_offline(False)
+        assert page.evaluate(told, second) == "kept"  # with the server
+        session.send("Storage.overrideQuotaForOrigin", {"origin": origin})
+        assert page.evaluate("model.queue.send()") == 0
+        assert page.evaluate(told, first) == "kept"
+        assert page.evaluate("model.queue.full") is None
+        page.evaluate("model.queue.send()")
+    came = [record.id for _, record in stored(home, before)]
+    assert (came[:2], lost in came, len(came)) == ([first, second], False, waits - 1)
+    outcomes = Outcomes.at("", home / "home", 90).outcomes_of("loan", [first, second, lost])
+    assert sorted({each.outcome.id for each in outcomes}) == sorted([first, second])
+
+
+def test_the_oldest_answers_make_room_and_outcomes_do_not(web: Path, tmp_path: Path) -> None:
+    """On a disk that is full: an answer goes for what is newer."""
+    script = """(async () => {
+      const { queue } = model;
+      const add = queue.waiting.add.bind(queue.waiting);
+      let room = 4;
+      queue.waiting.add = async (entry) => {
+        if ((await queue.waiting.count()) >= room) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+        return add(entry);
+      };
+      queue.failures = 1; // nothing is sent meanwhile
+      await queue.tell("told", 1);
+      for (let asked = 0; asked < 5; asked++) await queue.keep(`${asked}`, "1", [row], null);
+      const waiting = async () => (await queue.waiting.first(9)).map(({ entry }) => entry.id);
+      const kept = [await waiting(), queue.dropped, queue.full];
+      room = 1;
+      await queue.waiting.remove((await queue.waiting.first(9)).slice(1).map(({ key }) => key));
+      const refused = await queue.keep("late", "1", [row], null).catch((error) => error.code);
+      return [...kept, refused, await waiting(), queue.full];
+    })()"""
+    kept, dropped, full, refused, left, told = in_node(web, tmp_path / "keep", script)
+    assert (kept, dropped, full) == (["told", "2", "3", "4"], 2, None)
+    assert (refused, left) == ("ENOSPC", ["told"])
+    assert told == "there is no room on this device for more of what goes home"
+
+
 def test_only_columns_of_the_model_may_be_named(predictor: Predictor, tmp_path: Path) -> None:
     life = life_of(server="https://example.com", share=0.1, columns=["age", "name"])
     with pytest.raises(UsageError, match="records cannot hold 'name': the columns are age, income, city, kind"):

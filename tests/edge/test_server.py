@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from servable.bundles.load import Predictor
 from servable.edge.devices import browsing
 from servable.edge.export import export
 from servable.edge.life import life_of

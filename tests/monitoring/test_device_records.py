@@ -16,9 +16,9 @@ def test_the_first_of_an_id_stays(tmp_path: Path) -> None:
     store = DeviceRecords.at("", tmp_path, days=90)
     assert store.after("m", 0, 10) == []
     assert not list(tmp_path.iterdir())  # nothing comes into being before the first write
-    assert store.take("m", "ada", [record("b"), record("a"), record("b", "2")]) == 2
-    assert store.take("m", "ada", [record("a", "3"), record("c")]) == 1
-    assert store.take("other", "ada", [record("a", "4")]) == 1
+    assert store.take("m", "ada", [record("b"), record("a"), record("b", "2")]) == [record("b"), record("a")]
+    assert store.take("m", "ada", [record("a", "3"), record("c")]) == [record("c")]
+    assert store.take("other", "ada", [record("a", "4")]) == [record("a", "4")]
     assert [(one.id, one.version) for _, one in store.after("m", 0, 10)] == [("b", "1"), ("a", "1"), ("c", "1")]
     place, _ = store.after("m", 0, 1)[0]
     assert [one.id for _, one in store.after("m", place, 1)] == ["a"]

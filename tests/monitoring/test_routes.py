@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import httpx
 import pytest
 
 import servable
@@ -11,6 +13,7 @@ from servable.domain.outcome import Outcome
 from servable.errors import InvalidInput, NotFound, Unavailable
 from servable.monitoring.device_records import DeviceRecords
 from servable.monitoring.intake import Intake
+from servable.monitoring.json_lines import JsonLines
 from servable.monitoring.outcomes import Outcomes
 from servable.monitoring.routes import Asked, routes
 from servable.server.http.guard import caller_of
@@ -33,12 +36,14 @@ def devices(tmp_path):
 def door(tmp_path, store, devices):
     def offers(parts):
         def find(name):
-            return Asked(parts.router.pick(name).version, kept=False, teach=None)
+            serving = parts.router.pick(name)
+            return Asked(serving.version, serving.signature, kept=False, teach=None)
 
         def caller(request):
             return caller_of(request).name
 
-        return [Offer(*pair) for pair in routes(Intake(lambda: store), find, caller, lambda: devices)]
+        lines = JsonLines(tmp_path / "records.jsonl")
+        return [Offer(*pair) for pair in routes(Intake(lambda: store), find, caller, lambda: devices, lambda: lines)]
 
     with served(tmp_path / "home", {"m": {"1": scaler(tmp_path / "m.onnx")}}, offers=offers) as door:
         yield door
@@ -89,3 +94,28 @@ def test_what_is_older_than_its_days_is_let_go(tmp_path):
     later = Outcomes.at("", tmp_path, days=0.0)
     later.take([("m", "ada", Outcome("new", 1))])
     assert later.outcomes_of("m", ["old"]) == []
+
+
+def test_records_of_devices_lie_beside_those_of_the_server(door, devices, tmp_path):
+    record = {
+        "id": "a",
+        "version": "1",
+        "time": 9.0,
+        "inputs": [{"x": [1, 2]}],
+        "outputs": [{"y": [2, 4]}],
+        "share": 0.5,
+    }
+    told = asyncio.run(posted(f"{door.url}/v2/models/m/records", {"records": [record, record]}))
+    assert told == (202, {"model_name": "m", "accepted": 2, "new": 1})
+    assert [one.id for _, one in devices.after("m", 0, 9)] == ["a"]
+    assert asyncio.run(posted(f"{door.url}/v2/models/m/records", {"records": [record]}))[1]["new"] == 0
+    (line,) = (tmp_path / "records.jsonl").read_text().splitlines()
+    line = json.loads(line)
+    assert (line["model"], line["target"], line["weight"], line["rows"]) == ("m", "edge", 2.0, 1)
+    assert line["inputs"] == {"x": [[1, 2]]}
+
+
+async def posted(url, body):
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(url, json=body)
+    return answer.status_code, answer.json()

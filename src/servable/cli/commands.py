@@ -21,6 +21,7 @@ COMMANDS: Final = (
     "release",
     "predict",
     "feedback",
+    "monitor",
     "batch",
     "table",
     "schedule",

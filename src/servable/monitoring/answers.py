@@ -12,6 +12,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from servable.bundles.answer import read_answer
+from servable.domain.batch import Batch
+from servable.domain.bundle import Bundle
 from servable.domain.record import ids_of
 from servable.domain.success import Said
 from servable.engine.routing.answered import Answered
@@ -67,16 +69,19 @@ def rows_of(answered: Answered) -> Iterator[Kept]:
 
 
 def _said(answered: Answered) -> Sequence[Said]:
-    bundle, outputs = answered.gave.bundle, answered.answer
-    if outputs is None:
-        return [None] * answered.rows
+    outputs = answered.answer
+    return [None] * answered.rows if outputs is None else said_by(outputs, answered.gave.bundle, answered.version)
+
+
+def said_by(outputs: Batch, bundle: Bundle, version: str) -> Sequence[Said]:
+    """What the outputs of a version say to each row; None where that is neither a class nor a number."""
     try:
         answer = read_answer(outputs, bundle.signature, bundle.manifest.labels)
-    except UsageError:  # neither a class nor a number: the outcome alone tells
-        return [None] * answered.rows
+    except UsageError:  # the outcome alone tells
+        return [None] * outputs.rows
     except (ServableError, ValueError, IndexError):
-        logger.exception("what %s:%s answered cannot be read", answered.name, answered.version)
-        return [None] * answered.rows
+        logger.exception("what %s:%s answered cannot be read", bundle.name, version)
+        return [None] * outputs.rows
     if answer.numbers is not None:
         return [float(number) for number in answer.numbers]
     assert answer.chosen is not None  # noqa: S101 - it is numbers or classes

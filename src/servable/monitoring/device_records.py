@@ -46,8 +46,8 @@ class DeviceRecords:
         """In the database of a URL; of none, in a file of the home."""
         return DeviceRecords(open_database(url, LAYOUT, home / "devices.db"), days)
 
-    def take(self, name: str, source: str, records: Sequence[DeviceRecord]) -> int:
-        """Add the records that are not there yet; how many these are. On disk when this returns."""
+    def take(self, name: str, source: str, records: Sequence[DeviceRecord]) -> list[DeviceRecord]:
+        """Add the records that are not there yet, and give these. On disk when this returns."""
         now = time.time()
         c = _RECORDS.c
         fresh: dict[str, DeviceRecord] = {}
@@ -65,7 +65,7 @@ class DeviceRecords:
                 connection.execute(sa.insert(_RECORDS), rows)
             if (past := self._age.past(now)) is not None:
                 connection.execute(sa.delete(_RECORDS).where(c.received < past))
-        return len(rows)
+        return list(fresh.values())
 
     def after(self, name: str, place: int, most: int) -> list[tuple[int, DeviceRecord]]:
         """The next records of a model behind a place, each with its own."""

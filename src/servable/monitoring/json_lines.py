@@ -7,7 +7,7 @@ text does.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,11 @@ class JsonLines:
         # Several doors append to one file: O_APPEND keeps each piece whole.
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
+    @staticmethod
+    def at(path: str) -> JsonLines | None:
+        """The file that a setting names, if it names one. Raises OSError."""
+        return JsonLines(Path(path).expanduser()) if path else None
+
     def write(self, calls: Sequence[Records]) -> None:
         piece: list[bytes] = []
         size = 0
@@ -45,6 +50,10 @@ class JsonLines:
 
     def close(self) -> None:
         os.close(self._file)
+
+    def append(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Lines as they stand, of what was answered elsewhere."""
+        self._append(b"".join(orjson.dumps(line, option=_OPTIONS) for line in lines))
 
     def _append(self, data: bytes) -> None:
         while data:

@@ -15,12 +15,15 @@ from starlette.responses import Response
 
 from servable.domain.endpoint import ANY, Endpoint
 from servable.errors import EnvironmentFault, Unavailable
+from servable.monitoring.device_lines import line
 from servable.monitoring.intake import Intake
 from servable.wire.device_records import read_device_records
 from servable.wire.outcomes import read_outcomes
 
 if TYPE_CHECKING:
+    from servable.domain.signature import Signature
     from servable.monitoring.device_records import DeviceRecords
+    from servable.monitoring.json_lines import JsonLines
 
 FEEDBACK: Final = Endpoint(
     "POST", "/v2/models/{model}/feedback", "feedback", "feedback", "Outcomes of predictions, by their ids", ANY
@@ -34,11 +37,12 @@ Handler = Callable[[Request, bytes], Awaitable[Response]]
 
 
 class Asked(NamedTuple):
-    """A served model, as its outcomes concern it: the version that is live, whether answers are kept for them, and who
-    teaches it, if it learns.
+    """A served model, as its outcomes concern it: the version that is live and its contract, whether answers are kept
+    for them, and who teaches it, if it learns.
     """
 
     version: str
+    signature: Signature
     kept: bool
     teach: Handler | None
 
@@ -48,9 +52,11 @@ def routes(
     find: Callable[[str], Asked],
     caller: Callable[[Request], str],
     devices: Callable[[], DeviceRecords],
+    lines: Callable[[], JsonLines | None],
 ) -> Iterator[tuple[Endpoint, Handler]]:
     """`find` gives a served model by name, or raises what keeps it from that; `caller` the name of a request's key. The
-    store of `devices` is opened when there is something to write.
+    store of `devices`, and the file of `lines` beside it (if there is one), are opened when there is something to
+    write.
     """
 
     async def feedback(request: Request, body: bytes) -> Response:
@@ -68,16 +74,19 @@ def routes(
 
     async def records(request: Request, body: bytes) -> Response:
         name = request.path_params["model"]
-        find(name)
+        signature = find(name).signature
         told = read_device_records(body)
 
         def take() -> int:
-            return devices().take(name, caller(request), told)
+            new = devices().take(name, caller(request), told)
+            if new and (file := lines()) is not None:
+                file.append([line(name, record, signature) for record in new])
+            return len(new)
 
         try:
             new = await asyncio.to_thread(take)
-        except EnvironmentFault as error:
-            raise Unavailable(f"{error.message}: send the records again", retry_after_s=5.0) from error
+        except (EnvironmentFault, OSError) as error:
+            raise Unavailable(f"{error}: send the records again", retry_after_s=5.0) from error
         answer = {"model_name": name, "accepted": len(told), "new": new}
         return Response(orjson.dumps(answer), 202, media_type="application/json")
 

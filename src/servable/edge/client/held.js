@@ -21,10 +21,15 @@ export async function fetched(url, most_ms) {
   }
 }
 
+/** Whether an error says that nothing more can be kept: of a browser's quota, or of a disk. */
+export function noRoom(error) {
+  return error?.name === "QuotaExceededError" || error?.code === "ENOSPC";
+}
+
 /** An error as a word for programs and a sentence for people. */
 export function reasonOf(error) {
   if (error instanceof Held) return [error.state, error.message];
-  if (error.name === "QuotaExceededError" || error.code === "ENOSPC") return ["no-room", "there is no room for it on this device"];
+  if (noRoom(error)) return ["no-room", "there is no room for it on this device"];
   if (error instanceof ServableError) return [{ digest_mismatch: "damaged", unsupported: "unsupported" }[error.code] ?? "rejected", error.message];
   return ["rejected", `${error.name}: ${error.message}`];
 }

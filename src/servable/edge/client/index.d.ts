@@ -66,10 +66,18 @@ export interface Living extends Model {
   readonly away: string | null;
   /** Called when the state, or the edition in use, is another one. */
   onchange: (model: Living) => void;
-  /** What became of an answer, by its `id`. Resolves once it is kept on this device; the server hears of it when it can. */
+  /** What became of an answer, by its `id`, or `id/0`, `id/1` … for each row of several. Resolves once it is kept on this device; the
+   * server hears of it when it can. Throws ServableError where there is no room, and no server. */
   outcome(id: string, value: boolean | number | string): Promise<void>;
   /** What goes home later, where the export was made with `--records`. */
-  readonly queue: { send(): Promise<number>; dropped: number; refused: number } | null;
+  readonly queue: {
+    /** Send what waits, now. Resolves with how many still wait. */
+    send(): Promise<number>;
+    dropped: number;
+    refused: number;
+    /** Why nothing more can be kept on this device; null: it can. */
+    readonly full: string | null;
+  } | null;
   /** Look for an update now. What fails changes nothing in use. */
   update(): Promise<State>;
   /** Go back to the edition before, and do not take this one again. */

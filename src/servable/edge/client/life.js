@@ -26,6 +26,7 @@ export class Life {
     this.state = { update: "unknown", message: "no look for updates yet" };
     /** Called when the state, or the edition, is another one. */
     this.onchange = () => {};
+    if (queue) queue.onchange = () => this.onchange(this);
   }
 
   /** Open what was used last, and begin to look for updates. Throws ServableError where not even the export can be opened. */

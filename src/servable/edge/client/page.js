@@ -93,9 +93,9 @@ function refused(error) {
 let asking = "";
 
 /** The model's name and form, and how it goes on: an edition that asks for other values has another form. */
-function show({ contract, state, stopped, away }) {
+function show({ contract, state, stopped, away, queue }) {
   at("name").textContent = document.title = `${contract.name} ${contract.version}`;
-  at("life").textContent = stopped ?? away ?? state?.message ?? "";
+  at("life").textContent = stopped ?? away ?? queue?.full ?? state?.message ?? "";
   if (state) document.body.dataset.update = state.update;
   if (asking === JSON.stringify(contract.inputs)) return;
   asking = JSON.stringify(contract.inputs);

@@ -1,11 +1,17 @@
 // Queue: what was answered on this device, and what became of it, until the server has it on its disk. Of answers a share
-// is kept, and of their inputs the columns that may leave; what waits is bounded, and the oldest answers go first.
+// is kept, and of their inputs the columns that may leave; what waits is bounded, and the oldest answers go first. What was
+// told of an outcome is never let go of: whoever tells one hears if there is no room for it.
+
+import { ServableError } from "./contract.js";
+import { noRoom } from "./held.js";
 
 const AT_ONCE = 100;
 const SOON_MS = 5_000;
 const FIRST_RETRY_MS = 60_000;
 const LAST_RETRY_MS = 6 * 3_600_000;
 const WAIT_MS = 60_000;
+/** Where there is no room, one of so many answers makes some. */
+const PART = 10;
 /** A server that says so will never take these: they are dropped, and counted. */
 const NEVER = [400, 413, 422];
 
@@ -19,6 +25,10 @@ export class Queue {
     this.failures = 0;
     this.dropped = 0;
     this.refused = 0;
+    /** Why nothing more can be kept; null: it can. */
+    this.full = null;
+    /** Called when that is another one. */
+    this.onchange = () => {};
   }
 
   /** Begin to send what waits from before. */
@@ -36,20 +46,58 @@ export class Queue {
     await this.add({ kind: "records", id, version, time: Date.now() / 1000, inputs, outputs, error, share });
   }
 
-  /** Keep an outcome. Resolves once it is on this device. */
-  tell(id, outcome) {
-    return this.add({ kind: "outcomes", id, outcome, time: Date.now() / 1000 });
+  /** Keep an outcome. Resolves once it is on this device, or with the server. Throws ServableError where neither has room. */
+  async tell(id, outcome) {
+    const entry = { kind: "outcomes", id, outcome, time: Date.now() / 1000 };
+    try {
+      await this.add(entry);
+    } catch (error) {
+      if (!noRoom(error)) throw error;
+      if (await this.post(entry.kind, [{ entry }])) return;
+      throw new ServableError("unavailable", `${this.full}, and the server cannot be reached: the outcome of '${id}' is not kept; tell it again`);
+    }
   }
 
   async add(entry) {
-    await this.waiting.add(entry);
+    try {
+      await this.waiting.add(entry);
+    } catch (error) {
+      if (!noRoom(error)) throw error;
+      await this.squeeze(entry);
+    }
+    this.say(null);
     const over = (await this.waiting.count()) - this.records.most;
     if (over > 0) {
-      const oldest = (await this.waiting.first(this.records.most)).filter(({ entry: { kind } }) => kind === "records").slice(0, over);
-      await this.waiting.remove(oldest.map(({ key }) => key));
+      const oldest = (await this.answers()).slice(0, over);
+      await this.waiting.remove(oldest);
       this.dropped += oldest.length;
     }
     if (!this.failures) this.later(SOON_MS);
+  }
+
+  /** Keep an entry in the place of the oldest answers. Throws where that makes no room either: then these stay. */
+  async squeeze(entry) {
+    const answers = await this.answers();
+    const oldest = answers.slice(0, Math.ceil(answers.length / PART));
+    try {
+      if (!oldest.length) throw Object.assign(new Error("there is nothing to let go of"), { code: "ENOSPC" });
+      await this.waiting.replace(oldest, entry);
+    } catch (error) {
+      if (noRoom(error)) this.say("there is no room on this device for more of what goes home");
+      throw error;
+    }
+    this.dropped += oldest.length;
+  }
+
+  /** The keys of the answers that wait, the oldest first. */
+  async answers() {
+    return (await this.waiting.first(this.records.most)).filter(({ entry }) => entry.kind === "records").map(({ key }) => key);
+  }
+
+  say(full) {
+    if (full === this.full) return;
+    this.full = full;
+    this.onchange();
   }
 
   later(in_ms) {
@@ -91,7 +139,7 @@ export class Queue {
     } catch {
       return false; // no network: later
     }
-    await this.waiting.remove(own.map(({ key }) => key));
+    await this.waiting.remove(own.filter(({ key }) => key !== undefined).map(({ key }) => key));
     return true;
   }
 

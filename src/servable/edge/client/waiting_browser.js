@@ -30,6 +30,14 @@ export class Waiting {
     return this.does("readwrite", (store) => keys.map((key) => store.delete(key)).at(-1));
   }
 
+  /** An entry in the place of others: all of it, or nothing. */
+  replace(keys, entry) {
+    return this.does("readwrite", (store) => {
+      keys.forEach((key) => store.delete(key));
+      return store.add(entry);
+    });
+  }
+
   /** Resolves once the transaction is over, so that what was added is on the disk. */
   async does(mode, act) {
     const transaction = (await this.opened).transaction(STORE, mode, { durability: "strict" });

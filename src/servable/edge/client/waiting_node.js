@@ -29,6 +29,12 @@ export class Waiting {
     await Promise.all(keys.map((key) => rm(join(this.folder, key), { force: true })));
   }
 
+  /** An entry in the place of others, which go first: on a disk that is full nothing else makes room. */
+  async replace(keys, entry) {
+    await this.remove(keys);
+    await this.add(entry);
+  }
+
   async names() {
     const found = await readdir(this.folder).catch(() => []);
     return found.filter((name) => /^\d+-.*\.json$/.test(name)).sort();
