@@ -22,7 +22,12 @@ TREES = ["tree", "forest", "forest_regression", "forest_titanic", "boosting", "h
 
 def scope(**columns):
     rows = len(next(iter(columns.values())))
-    return Scope(Call(Texts(), rows), {name: np.array(column, float) for name, column in columns.items()}, {}, None)
+    arrays = {name: np.array(column, float) for name, column in columns.items()}
+    return Scope(Call(Texts(), rows, tuple(arrays), np.array(list(arrays.values()))), arrays, {}, None)
+
+
+def reached(forest, scope):
+    return np.concatenate(list(forest.leaves(scope)))
 
 
 def random_trees(random, kinds, trees=5, depth=6):
@@ -84,14 +89,14 @@ def test_a_walk_that_goes_elsewhere_is_not_used(monkeypatch):
     )
     forest = random_trees(np.random.default_rng(0), ["le"]).done()
     assert forest._native is None
-    assert forest.leaves(scope(a=[1], b=[2], c=[3], d=[0]), 0, 1).shape == (1, 5)
+    assert reached(forest, scope(a=[1], b=[2], c=[3], d=[0])).shape == (1, 5)
 
 
 def test_limits_are_of_double_precision():
     near = np.nextafter(0.1, 1.0)
     growing = Growing()
     growing.roots.append(growing.when(Asked("a", "le", (0.1,)), growing.leaf("low"), growing.leaf("high"), -1))
-    found = growing.done().leaves(scope(a=[0.1, near, np.float32(0.1)]), 0, 3)
+    found = reached(growing.done(), scope(a=[0.1, near, np.float32(0.1)]))
     assert [growing.leaves[leaf] for leaf in found[:, 0]] == ["low", "high", "high"]
 
 
@@ -126,10 +131,27 @@ def test_predicates_of_several_parts():
     parts = (Asked("a", "le", (1.0,)), Asked("b", "le", (1.0,)))
     for operator in ("and", "or", "xor", "surrogate"):
         growing.roots.append(growing.when(Junction(operator, parts), yes, no, -1))
-    found = growing.done().leaves(scope(a=[0, 0, 2, np.nan], b=[0, 2, 2, 0]), 0, 4)
+    found = reached(growing.done(), scope(a=[0, 0, 2, np.nan], b=[0, 2, 2, 0]))
     assert [[growing.leaves[leaf] for leaf in row] for row in found] == [
         ["yes", "yes", "no", "yes"],
         ["no", "yes", "yes", "yes"],
         ["no", "no", "no", "no"],
         [None, "yes", None, "yes"],
     ]
+
+
+def test_inputs_are_taken_at_once_only_where_nothing_touches_them():
+    growing = Growing()
+    growing.roots.append(growing.when(Asked("b", "le", (1.0,), False), growing.leaf("low"), growing.leaf("high"), -1))
+    forest = growing.done()
+    plain = scope(a=[5, 5], b=[0, 2])
+    assert plain.untouched
+    treated = Scope(plain.call, {"b": np.array([2.0, 0.0])}, {}, plain)
+    derived = Scope(plain.call, {"a": plain.columns["a"]}, {"b": lambda seen: 2 - seen.call.numbers[1]}, None)
+    assert not treated.untouched
+    assert not derived.untouched
+    low, high = (growing.leaves.index(name) for name in ("low", "high"))
+    for one, expected in ((plain, [low, high]), (treated, [high, low]), (derived, [high, low]), (plain, [low, high])):
+        assert reached(forest, one)[:, 0].tolist() == expected
+    other = scope(b=[0, 2], a=[5, 5])
+    assert reached(forest, other)[:, 0].tolist() == [low, high]

@@ -148,7 +148,7 @@ def _frame_of_rows(rows: Any) -> Any:
 
 def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:
     """Arrays and lists by input name, as the batch the signature describes."""
-    fields = {field.name: field for field in signature.inputs}
+    fields = signature.named
     columns = {name: _array(value, fields.get(name)) for name, value in inputs.items()}
     if not signature.batched:
         return Batch(columns, 1)
@@ -160,6 +160,13 @@ def _batch(inputs: Mapping[str, Any], signature: Signature) -> Batch:
 
 def _array(value: Any, field: Field | None) -> Array:
     """The value as the field's dtype where that loses nothing; a flat list of rows fits a column [rows, 1]."""
+    if (
+        field is not None
+        and type(value) is np.ndarray
+        and value.dtype == field.dtype
+        and value.ndim == len(field.shape)
+    ):
+        return value
     array = np.asarray(value, object) if field is not None and field.datatype == "BYTES" else np.asarray(value)
     if field is None:
         return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -38,9 +39,14 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_
                         f"but the shape is {list(field.shape)}"
                     )
 
+    @cached_property
+    def named(self) -> Mapping[str, Field]:
+        """The inputs by their names."""
+        return {field.name: field for field in self.inputs}
+
     def input(self, name: str) -> Field | None:
         """The input of this name, if there is one."""
-        return next((field for field in self.inputs if field.name == name), None)
+        return self.named.get(name)
 
     def output(self, name: str) -> Field | None:
         """The output of this name, if there is one."""

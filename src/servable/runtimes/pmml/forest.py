@@ -6,6 +6,7 @@ Ways below zero are leaves. Knows no XML. Walked natively (`ensemble.py`) where 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,9 @@ from servable.runtimes.pmml.predicates import Junction, Predicate, Test
 from servable.runtimes.pmml.values import Floats, Scope
 
 CHUNK: Final = 1 << 14
-"""Rows times trees that are walked together: what fits the cache of a core."""
+"""Rows times trees that are walked together in numpy: what fits the cache of a core."""
+NATIVE_CHUNK: Final = 1 << 20
+"""The same natively: what bounds the memory of the answer."""
 TRIED: Final = 256
 """Rows that both walks are asked for before the native one is used."""
 
@@ -98,6 +101,7 @@ class Forest:
 
     def __init__(self, fields: list[str], nodes: list[Node], roots: list[int], sets: list[tuple[float, ...]]) -> None:
         self._fields = fields
+        self._taken: tuple[tuple[str, ...], Array | None] = ((), None)
         columns = np.array(nodes, np.float64).reshape(-1, 6)
         self._field = columns[:, 0].astype(np.intp)
         self._kind = columns[:, 1].astype(np.int8)
@@ -118,16 +122,39 @@ class Forest:
     def trees(self) -> int:
         return len(self._roots)
 
-    def leaves(self, scope: Scope, start: int, stop: int) -> Array:
-        """The leaf of every row from `start` to `stop`, in every tree: [rows, trees]."""
-        columns = [scope.get(name)[start:stop] for name in self._fields]
-        return self._reached(np.ascontiguousarray(np.array(columns, np.float64).reshape(len(columns), stop - start).T))
+    def leaves(self, scope: Scope) -> Iterator[Array]:
+        """The leaf of every row in every tree, [rows, trees], for some rows after the other."""
+        rows = self._rows(scope)
+        size = max(1, (CHUNK if self._native is None else NATIVE_CHUNK) // max(1, self.trees))
+        if scope.rows <= size:
+            yield self._reached(rows)
+            return
+        for start in range(0, scope.rows, size):
+            yield self._reached(rows[start : start + size])
+
+    def _rows(self, scope: Scope) -> Floats:
+        """What the trees ask of each row, [rows, fields]. Inputs that nothing has touched lie beside each other: they
+        are taken at once.
+        """
+        call = scope.call
+        if scope.untouched:
+            order, places = self._taken
+            if order is not call.order:
+                known = {name: place for place, name in enumerate(call.order)}
+                found = [known.get(name, -1) for name in self._fields]
+                places = None if -1 in found else np.array(found, np.intp)
+                self._taken = (call.order, places)
+            if places is not None:
+                return np.ascontiguousarray(call.numbers.take(places, axis=0).T)
+        columns = [scope.get(name) for name in self._fields]
+        return np.ascontiguousarray(np.array(columns, np.float64).reshape(len(columns), scope.rows).T)
 
     def _reached(self, rows: Floats) -> Array:
         if self._native is None:
             return self._walked(rows)
-        if self._all_native or not (gaps := np.isnan(rows).any(axis=1)).any():
+        if self._all_native or not (missing := np.isnan(rows)).any():
             return self._native(rows)
+        gaps = missing.any(axis=1)
         out = np.empty((len(rows), len(self._roots)), np.intp)
         out[gaps] = self._walked(rows[gaps])
         if not gaps.all():
@@ -186,9 +213,3 @@ class Forest:
         absent = np.flatnonzero(kind == MISSING)
         answer[absent] = ~np.isnan(x[absent])
         return answer
-
-
-def chunks(rows: int, trees: int) -> list[tuple[int, int]]:
-    """Row ranges that are walked together."""
-    size = max(1, CHUNK // max(1, trees))
-    return [(start, min(start + size, rows)) for start in range(0, rows, size)] or [(0, 0)]

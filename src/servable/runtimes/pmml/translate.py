@@ -140,16 +140,16 @@ def _answer(built: models.Built, inputs: Sequence[DataField], names: Names) -> A
     value_name = PREDICTION if shape.function == "regression" else LABEL
     shown = [(name, kind) for name, kind in _more(built) if name not in {value_name, scores_name}]
     texts = [each.name for each in inputs if each.kind == TEXT]
-    numbers = [each.name for each in inputs if each.kind != TEXT]
+    numbers = tuple(each.name for each in inputs if each.kind != TEXT)
 
     def answer(columns: Mapping[str, Array], rows: int) -> dict[str, Array]:
-        call = Call(names.texts, rows)
-        taken = {name: call.encode(columns[name].reshape(rows).tolist()) for name in texts}
+        together = np.empty((0, rows))
         if numbers:
-            together = np.concatenate(
-                [columns[name] for name in numbers], axis=None, dtype=np.float64, casting="unsafe"
-            )
-            taken.update(zip(numbers, together.reshape(len(numbers), rows), strict=True))
+            flat = np.concatenate([columns[name] for name in numbers], axis=None, dtype=np.float64, casting="unsafe")
+            together = flat.reshape(len(numbers), rows)
+        call = Call(names.texts, rows, numbers, together)
+        taken = {name: call.encode(columns[name].reshape(rows).tolist()) for name in texts}
+        taken.update(zip(numbers, together, strict=True))
         scope = Scope(call, taken, dict(names.derived), None)
         with np.errstate(all="ignore"):
             result, more = built.answer(scope)

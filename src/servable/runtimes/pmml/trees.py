@@ -10,7 +10,7 @@ import numpy as np
 from servable.domain.batch import Array
 from servable.errors import CorruptModel
 from servable.runtimes.pmml.document import Element, unsupported
-from servable.runtimes.pmml.forest import NULL, Growing, chunks
+from servable.runtimes.pmml.forest import NULL, Growing
 from servable.runtimes.pmml.predicates import predicate
 from servable.runtimes.pmml.result import Result, Shape
 from servable.runtimes.pmml.values import Floats, Names, Scope
@@ -66,14 +66,14 @@ def tree_model(model: Element, names: Names, shape: Shape) -> tuple[Callable[[Sc
         values = _numbers(nodes)
 
         def number(scope: Scope) -> Result:
-            leaf = _first(forest.leaves(scope, *part)[:, 0] for part in chunks(scope.rows, 1))
+            leaf = _together([part[:, 0] for part in forest.leaves(scope)])
             return Result(values[leaf], entity=leaf)
 
         return number, _with(shape, entities)
     scores, codes = _shares(nodes, shape), _codes(nodes, shape)
 
     def label(scope: Scope) -> Result:
-        leaf = _first(forest.leaves(scope, *part)[:, 0] for part in chunks(scope.rows, 1))
+        leaf = _together([part[:, 0] for part in forest.leaves(scope)])
         return Result(codes[leaf], scores[leaf], entity=leaf)
 
     return label, _with(shape, entities)
@@ -103,9 +103,7 @@ def joined(
         if method not in reduce:
             raise CorruptModel(f"a regression cannot join its trees by {method!r}")
         join = reduce[method]
-        return lambda scope: Result(
-            _first(join(values[forest.leaves(scope, *part)]) for part in chunks(scope.rows, forest.trees))
-        )
+        return lambda scope: Result(_together([join(values[part]) for part in forest.leaves(scope)]))
     if method in {"sum", "weightedSum", "median"}:
         raise CorruptModel(f"a classification cannot join its trees by {method!r}")
     table = _votes(growing.leaves, shape) if method.lower().endswith("vote") else _shares(growing.leaves, shape)
@@ -113,12 +111,11 @@ def joined(
     codes = np.array(shape.codes)
 
     def vote(scope: Scope) -> Result:
-        parts = [
-            _sum(table, forest.leaves(scope, *part), share, method == "max")
-            for part in chunks(scope.rows, forest.trees)
-        ]
-        scores = np.concatenate(parts)
-        gone = np.asarray(np.isnan(scores).any(axis=1))
+        scores = _together([_sum(table, part, share, largest=method == "max") for part in forest.leaves(scope)])
+        missing = np.isnan(scores)
+        if not missing.any():
+            return Result(codes[scores.argmax(axis=1)], scores)
+        gone = np.asarray(missing.any(axis=1))
         value = codes[np.where(gone[:, None], -np.inf, scores).argmax(axis=1)]
         value[gone] = np.nan
         return Result(value, scores)
@@ -126,7 +123,7 @@ def joined(
     return vote
 
 
-def _sum(table: Floats, leaves: Array, share: Floats, largest: bool) -> Floats:
+def _sum(table: Floats, leaves: Array, share: Floats, *, largest: bool) -> Floats:
     """Weighted mean over trees of the leaves' entries in a table [classes, leaves]: [rows, classes]."""
     if largest:
         found: Floats = table[:, leaves].max(axis=2).T
@@ -137,8 +134,8 @@ def _sum(table: Floats, leaves: Array, share: Floats, largest: bool) -> Floats:
     return np.asarray(out / share.sum())
 
 
-def _first(parts: object) -> Array:
-    return np.concatenate(list(parts))  # type: ignore[call-overload]
+def _together(parts: Sequence[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _with(shape: Shape, entities: tuple[str, ...]) -> Shape:

@@ -36,10 +36,14 @@ class Texts:
 
 
 class Call:
-    """One evaluation: how many rows, their texts, and which of them are invalid."""
+    """One evaluation: how many rows, their texts, and which of them are invalid. `numbers` are the inputs that are no
+    texts, as they came: [inputs, rows], in the order of `order`.
+    """
 
-    def __init__(self, texts: Texts, rows: int) -> None:
+    def __init__(self, texts: Texts, rows: int, order: tuple[str, ...], numbers: Floats) -> None:
         self.rows = rows
+        self.order = order
+        self.numbers = numbers
         self.invalid: Array | None = None
         self._known = texts.numbers
         self._more: dict[str, float] = {}
@@ -98,6 +102,11 @@ class Scope:
                 return found
             scope = scope.outer
         raise LookupError(f"the field {name!r} is used, and no <MiningSchema> takes it in")
+
+    @property
+    def untouched(self) -> bool:
+        """Whether all that can be seen from here is inputs as they came: nothing treats, derives or adds a column."""
+        return self.outer is None and not self.derived
 
     def full(self, value: float) -> Floats:
         """A column of one value."""
