@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from servable.bundles import onnx_trees
 from servable.domain.batch import Array, Batch
 from servable.runtimes.classes import LABEL
+from servable.runtimes.onnx_locale import settled
 
 _TYPES: Final = {"f4": TensorProto.FLOAT, "f8": TensorProto.DOUBLE, "i8": TensorProto.INT64, "b1": TensorProto.BOOL}
 _OPSETS: Final = {"ai.onnx.ml": 3}
@@ -78,7 +79,9 @@ def _run(proto: Any, names: list[str], inputs: Batch) -> list[Array]:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        settled(proto.SerializeToString()), options, providers=["CPUExecutionProvider"]
+    )
     return [np.asarray(array) for array in session.run(names, dict(inputs.columns))]
 
 

@@ -7,6 +7,7 @@ is what was checked. Reading the file itself is `onnx_file.py`; files beside it,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, ModelFailed
-from servable.runtimes import onnx_external, verified
+from servable.runtimes import onnx_external, onnx_locale, verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.devices import CPU, kind_and_number
 from servable.runtimes.onnx_file import OnnxFile, is_onnx, read
@@ -29,6 +30,10 @@ from servable.runtimes.protobuf import Malformed
 _PROVIDERS: Final = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _NEWER: Final = ("Unsupported model IR version", "only *guarantees* support", "is not a registered function/op")
 _SILENT: Final = 3
+_MUTE: Final = 4
+"""Of what is loaded: what is wrong with it comes as an exception, and need not stand in the log, too, in colours."""
+
+logger = logging.getLogger("servable.runtimes")
 
 
 class OnnxRuntime:
@@ -51,6 +56,11 @@ class OnnxRuntime:
         outside = onnx_external.locations(data)
         content = {location: onnx_external.mapped(path.parent, location) for location in outside}
         session = _session(file, content, "cpu", 1, path.name)
+        if locales := onnx_locale.special(data):
+            logger.warning(
+                "%s changes the case of texts by the rules of %s: every machine that serves it needs that locale",
+                path.name, " and ".join(locales),
+            )  # fmt: skip
         libraries = {file.producer: file.producer_version} if file.producer and file.producer_version else {}
         signature, labels = contract(session, file, path.name)
         return Inspection(signature, labels, libraries, files=outside)
@@ -142,7 +152,7 @@ def session_options(threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.log_severity_level = _SILENT
+    options.log_severity_level = _MUTE
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     return options
@@ -176,9 +186,11 @@ def _session(file: OnnxFile, content: Mapping[str, Any], device: str, threads: i
         )
     chosen = {} if number is None or kind == CPU else {"device_id": str(number)}
     try:
-        session = onnxruntime.InferenceSession(file.model, options, providers=[(provider, chosen)])
+        session = onnxruntime.InferenceSession(onnx_locale.settled(file.model), options, providers=[(provider, chosen)])
     except Exception as error:
         why = reason(error)
+        if fault := onnx_locale.lacking(why, name):
+            raise fault from error
         if any(mark in why for mark in _NEWER):
             opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in file.opsets.items())
             raise IncompatibleModel(
