@@ -22,15 +22,15 @@ from servable.runtimes import onnx_locale
 TEXTS = np.array(["straße", "İIıi", "Éa", "the"], object)
 
 
-def normalizer(path, locale=None, *, change="UPPER"):
+def normalizer(path, locale=None):
     """A StringNormalizer behind a node that is kept as it is."""
-    named = {} if locale is None else {"locale": locale}
+    stated = {"case_change_action": "UPPER", "is_case_sensitive": 0, "stopwords": ["no"]}
+    if locale is not None:
+        stated["locale"] = locale
     nodes = [
         helper.make_node("Identity", ["x"], ["same"]),
-        helper.make_node(
-            "StringNormalizer", ["same"], ["y"], case_change_action=change, is_case_sensitive=0, stopwords=["no"], **named
-        ),
-    ]  # fmt: skip
+        helper.make_node("StringNormalizer", ["same"], ["y"], **stated),
+    ]
     texts = [helper.make_tensor_value_info(name, TensorProto.STRING, [None]) for name in "xy"]
     graph = helper.make_graph(nodes, "texts", texts[:1], texts[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
