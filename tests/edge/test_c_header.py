@@ -115,7 +115,7 @@ def test_what_is_no_header_is_named(
 ) -> None:
     with pytest.raises(Unsupported) as told:
         export(predictor, "1", tmp_path / "c", target="c")
-    rules, inputs, graph = told.value.detail["obstacles"]
+    rules, inputs, graph = (each["what"] for each in told.value.detail["obstacles"])
     assert rules.startswith("it has rules (adult, rich")
     assert "a header takes one row of 32-bit floats" in inputs
     assert "it is more than trees (Cast, Concat" in graph

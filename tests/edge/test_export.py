@@ -112,7 +112,7 @@ def test_what_stands_in_the_way_is_listed(
     monkeypatch.setattr("servable.edge.obstacles.MOST_BYTES", 1)
     with pytest.raises(Unsupported, match="a device takes at most 1") as told:
         export(predictor, "3", tmp_path / "web")
-    assert "distil a smaller one" in told.value.detail["obstacles"][0]
+    assert "distil a smaller one" in told.value.detail["obstacles"][0]["fix"]
 
 
 def test_every_place_is_a_line_that_its_file_and_the_help_of_the_command_follow(packed: Path, tmp_path: Path) -> None:

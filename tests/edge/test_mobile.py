@@ -52,8 +52,8 @@ def test_rules_that_native_sources_lack_are_named(predictor: Predictor, tmp_path
     with pytest.raises(Unsupported) as told:
         export(predictor, "3", tmp_path / "phones", target="mobile")
     found = told.value.detail["obstacles"]
-    assert [each.split("'")[1] for each in found] == ["odd", "strange", "cheap", "sure"]
-    assert all("--target react-native" in each for each in found)
+    assert [each["what"].split("'")[1] for each in found] == ["odd", "strange", "cheap", "sure"]
+    assert all("--target react-native" in each["fix"] for each in found)
     assert obstacles(predictor.bundle, target_of("react-native").obstacles) == []
 
 

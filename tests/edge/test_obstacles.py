@@ -20,6 +20,8 @@ from servable.domain.signature import Signature
 from servable.edge.edition import TEXTS
 from servable.edge.obstacles import obstacles
 from servable.edge.targets import target_of
+from tests.cli.command import servable
+from tests.runtimes.huggingface.folders import bert, saved, words
 
 FORMATS = sorted(each.name for each in entry_points(group="servable.runtimes"))
 NUMBERS = Signature((Field("x", "FP32", (-1, 2)),), (Field("y", "FP32", (-1, 1)),))
@@ -76,6 +78,44 @@ def test_inputs_of_halves(tmp_path: Path) -> None:
 def test_tokens_are_made_in_javascript_alone() -> None:
     (found,) = target_of("desktop").obstacles[0](stated(TEXTS))
     assert "--target browser" in found.fix
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "what"),
+    [
+        ("BertForTokenClassification", "", "it is for token-classification, and folders that embed or classify texts"),
+        ("BertForSequenceClassification", "tokenizer.json", "it has no tokenizer.json: save its tokenizer again"),
+    ],
+)
+def test_folders_of_texts_that_cannot_be_read_on_a_device(tmp_path: Path, kind: str, file: str, what: str) -> None:
+    saved(tmp_path, kind, bert(), words())
+    (tmp_path / file).unlink() if file else None
+    (found,) = obstacles(open_bundle(tmp_path))
+    assert found.what.startswith(what)
+    assert found.fix == (
+        "Serve it from a server, or take a model of BERT's or RoBERTa's family that embeds or classifies texts"
+    )
+
+
+def test_distances_of_dates(predictor: Predictor) -> None:
+    manifest = predictor.bundle.manifest
+    dated = Field("born", "BYTES", (-1, 1), content="date")
+    signature = msgspec.structs.replace(manifest.signature, inputs=(*manifest.signature.inputs, dated))
+    for columns, expected in (((), 1), (("born", "age"), 1), (("age",), 0)):
+        rule = Rule("strange", distance="mahalanobis", columns=columns, within=0.9, action="refuse")
+        stated = msgspec.structs.replace(manifest, signature=signature, rules=(rule,))
+        found = obstacles(msgspec.structs.replace(predictor.bundle, manifest=stated))
+        assert len(found) == expected, columns
+        assert all("the distance of dates (born)" in each.what and "'columns'" in each.fix for each in found)
+
+
+def test_the_command_lists_them_for_programs(tmp_path: Path) -> None:
+    told = servable("export", model(tmp_path, TensorProto.FLOAT16), "--output", tmp_path / "web", "--json")
+    assert told.code == 1, told
+    (found,) = told.json["obstacles"]
+    assert found["what"] == "input 'x' is FP16, which not every browser can hand over"
+    assert found["fix"] == "Keep inputs FP32; weights may be FP16 all the same"
+    assert f"{found['what']}. {found['fix']}" in told.json["error"]
 
 
 def test_everything_is_told_at_once(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,6 @@ LIFE: Final = (
     "golden.js", "kept_browser.js", "kept_node.js", "queue.js", "waiting_browser.js", "waiting_node.js",
 )  # fmt: skip
 """Beside them only where an export goes on after it is made."""
-TOKENIZER: Final = "wordpiece.js"
-"""Beside the client's scripts only where a model takes texts by tokens."""
 NOT_OF_PAGE: Final = (
     "node.js", "serve.js", "kept_node.js", "waiting_node.js", "index.d.ts", "package.json", GOLDEN,
 )  # fmt: skip
@@ -56,9 +54,9 @@ def write(edition: Edition, folder: Path, options: frozenset[str]) -> None:
     made: dict[str, bytes] = {name: client_text(name).encode() for name in (*SCRIPTS, *PAGE)}
     made[CONTRACT] = orjson.dumps(contract)
     made[MODEL] = edition.model
-    if edition.tokenizer is not None:
-        made[TOKENIZER] = client_text(TOKENIZER).encode()
-        made[VOCABULARY] = edition.tokenizer.file()
+    if edition.texts is not None:
+        made |= {f"{name}.js": client_text(f"{name}.js").encode() for name in edition.texts.scripts()}
+        made[VOCABULARY] = edition.texts.tokenizer.file()
     if edition.life is not None:
         made |= {name: client_text(name).encode() for name in LIFE}
         made |= {SETTINGS: edition.life.script(), GOLDEN: edition.life.golden}

@@ -16,7 +16,6 @@ from servable.domain.datatypes import FLOATS
 from servable.domain.expression import Column, Constant, Expression, columns_in
 from servable.domain.field import Field
 from servable.edge.edition import Edition
-from servable.edge.texts import VOCABULARY
 from servable.rules.compile import Compiled, compiled
 from servable.rules.conformal import quantile
 from servable.rules.distance import FittedDistance
@@ -53,17 +52,9 @@ def contract_of(edition: Edition) -> dict[str, Any]:
             "alone": edition.alone,
         },
         "labels": bundle.manifest.labels,
-        "tokenizer": _tokenizer(edition),
+        "tokenizer": None if edition.texts is None else edition.texts.contract(),
         **_rules(ready, {} if learned is None else learned.distances),
     }
-
-
-def _tokenizer(edition: Edition) -> dict[str, Any] | None:
-    if edition.tokenizer is None:
-        return None
-    data = edition.tokenizer.file()
-    file = {"path": VOCABULARY, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    return {"file": file, **edition.tokenizer.settings()}
 
 
 def _field(field: Field) -> dict[str, Any]:

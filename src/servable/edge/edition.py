@@ -20,7 +20,7 @@ from servable.domain.model import Model
 from servable.edge.life import Life
 from servable.edge.one_by_one import OneByOne
 from servable.edge.slim import slim
-from servable.edge.texts import Embedder, Tokenizer, network_of, tokenizer_of
+from servable.edge.texts import Reader, Texts, network_of, texts_of
 from servable.errors import BundleError, UsageError
 from servable.runtimes import tflite, verified
 from servable.runtimes.onnx import opened
@@ -44,8 +44,8 @@ class Edition(msgspec.Struct, frozen=True):
     alone: bool = False
     relative: float = RELATIVE
     absolute: float = ABSOLUTE
-    tokenizer: Tokenizer | None = None
-    """What makes tokens of texts, where the model takes these."""
+    texts: Texts | None = None
+    """How it reads texts, where the model takes these by tokens."""
     life: Life | None = None
     """What it does after it is made, where it does anything."""
     lite: bool = False
@@ -55,14 +55,14 @@ class Edition(msgspec.Struct, frozen=True):
         """The format that the model was brought to on its way, empty where it is the bundle's own."""
         if self.lite:
             return "" if self.bundle.manifest.format == "tflite" else "TFLite"
-        return "" if self.tokenizer is None else "ONNX"
+        return "" if self.texts is None else "ONNX"
 
     @property
     def inside(self) -> Bundle:
         """The contract of the bytes themselves."""
-        if self.tokenizer is None:
+        if self.texts is None:
             return self.bundle
-        stated = msgspec.structs.replace(self.bundle.manifest, signature=self.tokenizer.signature, labels={})
+        stated = msgspec.structs.replace(self.bundle.manifest, signature=self.texts.signature, labels={})
         return msgspec.structs.replace(self.bundle, manifest=stated)
 
     def opened(self) -> Model:
@@ -70,8 +70,8 @@ class Edition(msgspec.Struct, frozen=True):
         if self.lite:
             return tflite.opened(self.bundle, self.model)
         model = opened(self.inside, self.model)
-        if self.tokenizer is not None:
-            return Embedder(model, self.tokenizer, tuple(field.name for field in self.bundle.signature.outputs))
+        if self.texts is not None:
+            return Reader(model, self.texts, tuple(field.name for field in self.bundle.signature.outputs))
         return OneByOne(model) if self.alone else model
 
 
@@ -82,9 +82,19 @@ def edition_of(bundle: Bundle, version: str, outputs: Sequence[str] = ()) -> Edi
     if outputs:
         bundle = _narrowed(bundle, outputs)
     if bundle.manifest.format == TEXTS:
-        return Edition(bundle, version, network_of(bundle), alone=True, tokenizer=tokenizer_of(bundle))
+        return _reading(bundle, version)
     model = read(verified.read(bundle)).model
     return Edition(bundle, version, slim(model, [field.name for field in bundle.signature.outputs]))
+
+
+def _reading(bundle: Bundle, version: str) -> Edition:
+    """A model of texts: the network behind its tokenizer, without outputs that the bundle does not state."""
+    texts = texts_of(bundle)
+    stated = {field.name for field in bundle.signature.outputs}
+    outputs = tuple(field for field in texts.signature.outputs if field.name in stated)
+    texts = msgspec.structs.replace(texts, signature=msgspec.structs.replace(texts.signature, outputs=outputs))
+    model = slim(network_of(bundle), [field.name for field in outputs])
+    return Edition(bundle, version, model, alone=True, texts=texts)
 
 
 def _narrowed(bundle: Bundle, outputs: Sequence[str]) -> Bundle:

@@ -57,8 +57,8 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
     if found := obstacles(bundle, aim.obstacles, lite=aim.lite, server=life is not None and bool(life.server)):
-        told = [str(each) for each in found]
-        raise Unsupported(f"{bundle.name!r} cannot go to a device: {' '.join(told)}", obstacles=told)
+        told = " ".join(map(str, found))
+        raise Unsupported(f"{bundle.name!r} cannot go to a device: {told}", obstacles=msgspec.to_builtins(found))
     hands = proof and bool(handing(bundle))
     if hands and door is None:
         raise UsageError("its rules hand rows over, so the proof needs a server: export a registered version by its "

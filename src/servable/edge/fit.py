@@ -98,7 +98,7 @@ def _tried(
 ) -> Iterator[tuple[Edition, Measured]]:
     """The variant and what was measured of it; nothing where it would be the model itself."""
     try:
-        data = variant.make(edition.model, rows if edition.tokenizer is None else NO_ROWS)
+        data = variant.make(edition.model, rows if edition.texts is None else NO_ROWS)
     except MissingExtra:
         raise
     except Exception as error:  # noqa: BLE001 - a wall: the libraries raise anything for what they cannot change

@@ -37,7 +37,8 @@ export async function load() {
   ort.env.wasm.wasmBinary = binary;
   ort.env.wasm.numThreads = 1;
   const contract = JSON.parse(document.getElementById("contract").textContent);
-  const texts = contract.tokenizer && { ...(await import("wordpiece")), vocabulary: await bytesOf("vocabulary") };
+  const { tokenizer } = contract;
+  const texts = tokenizer && { ...(await import(tokenizer.kind)), vocabulary: await bytesOf("vocabulary") };
   return made(contract, bytes, ort, {}, texts);
 }
 """
@@ -49,14 +50,14 @@ def write(edition: Edition, folder: Path, _: frozenset[str]) -> None:
     contract = orjson.dumps(contract_of(edition)).decode().replace("<", "\\u003c")
     runtime, wasm = read_files(INLINE_FILES).values()
     held = {"model": edition.model, "runtime": runtime, "wasm": wasm}
-    if edition.tokenizer is not None:
-        held["vocabulary"] = edition.tokenizer.file()
+    if edition.texts is not None:
+        held["vocabulary"] = edition.texts.tokenizer.file()
     data = [f'<script type="application/json" id="contract">{contract}</script>\n']
     data += [f'<script type="text/plain" id="{name}">{_text(content)}</script>\n' for name, content in held.items()]
     page = client_text("index.html")
     style = f"<style>\n{client_text('page.css')}</style>"
     page = page.replace('<link rel="stylesheet" href="page.css">', style)
-    names = (*_MODULES, *(() if edition.tokenizer is None else ("wordpiece",)))
+    names = (*_MODULES, *(() if edition.texts is None else edition.texts.scripts()))
     modules = {name: _module(client_text(f"{name}.js")) for name in names} | {"browser": _module(_LOAD)}
     imports = f'<script type="importmap">{orjson.dumps({"imports": modules}).decode()}</script>\n'
     script = f'{imports}{"".join(data)}<script type="module">import "page";</script>'

@@ -10,7 +10,7 @@ import msgspec
 from servable.domain.bundle import Bundle
 from servable.domain.rule import Rule
 from servable.edge.edition import TEXTS
-from servable.edge.texts import tokenizer_of
+from servable.edge.texts import texts_of
 from servable.errors import Unsupported
 from servable.runtimes import onnx_external, verified
 from servable.runtimes.find import runtime
@@ -113,9 +113,12 @@ def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
 
 def _of_texts(bundle: Bundle) -> Iterator[Obstacle]:
     try:
-        tokenizer_of(bundle)
+        texts_of(bundle)
     except Unsupported as error:
-        yield Obstacle(error.message, "Serve it from a server, or embed texts with a model of BERT's family")
+        yield Obstacle(
+            error.message,
+            "Serve it from a server, or take a model of BERT's or RoBERTa's family that embeds or classifies texts",
+        )
 
 
 def handing(bundle: Bundle) -> list[Rule]:

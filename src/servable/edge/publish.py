@@ -26,6 +26,7 @@ UPDATE: Final = "update.json"
 FILES: Final = "files"
 PAST: Final = "past"
 NEEDS: Final = 1
+NEEDS_FOR_TEXTS: Final = 2
 """What a client must understand: raised with what contracts begin to hold, in `client/life.js` too."""
 _SAID: Final = b"servable update "
 
@@ -134,7 +135,8 @@ def _edition(export: Path, key: Path, *, unproven: bool) -> Update:
     if public not in life.trusted:
         raise UsageError(f"the export trusts {', '.join(life.trusted)}, and {key} is the key of {public}: devices "
                          "would take nothing that it signs")  # fmt: skip
-    return Update(contract.name, contract.version, 0, files)
+    needs = NEEDS if contract.tokenizer is None else NEEDS_FOR_TEXTS
+    return Update(contract.name, contract.version, 0, files, needs)
 
 
 def _file(data: bytes) -> File:

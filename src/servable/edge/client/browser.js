@@ -54,8 +54,8 @@ async function runtimeFor(device, base) {
 
 /** What makes tokens of texts: a module and its vocabulary, which other models do without. */
 async function textsOf({ tokenizer }, read, base) {
-  const [{ WordPiece }, vocabulary] = await Promise.all([import(new URL("wordpiece.js", base).href), read(tokenizer.file.path)]);
-  return { WordPiece, vocabulary };
+  const [{ Tokenizer }, vocabulary] = await Promise.all([import(new URL(`${tokenizer.kind}.js`, base).href), read(tokenizer.file.path)]);
+  return { Tokenizer, vocabulary };
 }
 
 async function fetched(base, name) {

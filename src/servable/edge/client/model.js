@@ -127,7 +127,7 @@ export class Model {
 export async function made(contract, bytes, ort, options = {}, texts = null) {
   await verified(contract, contract.file, bytes);
   if (texts) await verified(contract, contract.tokenizer.file, texts.vocabulary);
-  const tokenizer = texts && new texts.WordPiece(contract.tokenizer, new TextDecoder().decode(texts.vocabulary));
+  const tokenizer = texts && new texts.Tokenizer(contract.tokenizer, new TextDecoder().decode(texts.vocabulary));
   const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, ...options }).catch((error) => {
     if (!outOfMemory(error)) throw error;
     throw new ServableError("unsupported", `this device has too little memory for '${contract.name}' (a model of ${bytes.length} bytes): ${error.message}; ask a server`);

@@ -35,7 +35,7 @@ async function opened(read, ort, base) {
   const [told, bytes] = await Promise.all([read("contract.json"), read("model.onnx")]);
   const contract = JSON.parse(new TextDecoder().decode(told));
   const texts = contract.tokenizer && {
-    ...(await import(new URL("wordpiece.js", base).href)),
+    ...(await import(new URL(`${contract.tokenizer.kind}.js`, base).href)),
     vocabulary: await read(contract.tokenizer.file.path),
   };
   return made(contract, bytes, ort, {}, texts);

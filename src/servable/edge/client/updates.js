@@ -4,7 +4,7 @@ import { fetched, Held, reasonOf } from "./held.js";
 import { sha256, verified } from "./signed.js";
 
 /** What this client understands; an update may need more. */
-const UNDERSTANDS = 1;
+const UNDERSTANDS = 2;
 const FIRST_RETRY_S = 60;
 const LOOK_MS = 30_000;
 const FETCH_MS = 600_000;

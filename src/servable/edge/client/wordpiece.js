@@ -1,5 +1,7 @@
 // WordPiece: texts to the tokens of BERT's family, as the server's tokenizer makes them. Loaded where a model needs it.
 
+import { encoded } from "./special.js";
+
 const SPACE = /\p{White_Space}/u;
 const OTHER = /\p{C}/u;
 const ACCENT = /\p{Mn}/gu;
@@ -10,7 +12,7 @@ const IDEOGRAPHS = [
 ];
 
 /** `settings` is what the export wrote of the tokenizer; `vocabulary` its tokens, a line each, in the order of their numbers. */
-export class WordPiece {
+export class Tokenizer {
   constructor(settings, vocabulary) {
     this.settings = settings;
     this.numbers = new Map(vocabulary.split("\n").map((token, number) => [token, number]));
@@ -18,21 +20,7 @@ export class WordPiece {
 
   /** The numbers of the tokens of a text, no more than the model reads. */
   encode(text) {
-    const { special, start, end, longest } = this.settings;
-    const found = [];
-    let rest = text;
-    while (rest) {
-      const next = first(rest, special);
-      if (next?.at !== 0) found.push(...this.plain(next ? rest.slice(0, next.at) : rest));
-      if (next) found.push(special[next.token]);
-      rest = next ? rest.slice(next.at + next.token.length) : "";
-    }
-    const most = longest ? longest - start.length - end.length : found.length;
-    return [...start, ...found.slice(0, most), ...end];
-  }
-
-  plain(text) {
-    return words(this.normal(text)).flatMap((word) => this.pieces(word));
+    return encoded(text, this.settings, (part) => this.normal(part), (part) => words(part).flatMap((word) => this.pieces(word)));
   }
 
   normal(text) {
@@ -61,15 +49,6 @@ export class WordPiece {
     }
     return found;
   }
-}
-
-function first(text, special) {
-  let found = null;
-  for (const token of Object.keys(special)) {
-    const at = text.indexOf(token);
-    if (at >= 0 && (!found || at < found.at || (at === found.at && token.length > found.token.length))) found = { at, token };
-  }
-  return found;
 }
 
 function kept(letter) {

@@ -19,18 +19,10 @@ TOGETHER: Final = 32
 """Texts of one call of the model: they are padded to the longest among them."""
 
 
-def _classifies(loaded: Loaded, folder: Folder) -> Ask:
+def _reads(loaded: Loaded, folder: Folder) -> Ask:
     def ask(batch: Batch) -> dict[str, Array]:
         numbers, counts = _sorted(loaded, folder, texts(batch, TEXT))
-        return _classes(folder, numbers) | {TOKENS: counts}
-
-    return ask
-
-
-def _embeds(loaded: Loaded, folder: Folder) -> Ask:
-    def ask(batch: Batch) -> dict[str, Array]:
-        vectors, counts = _sorted(loaded, folder, texts(batch, TEXT))
-        return {EMBEDDING: vectors, TOKENS: counts}
+        return answers(folder, numbers) | {TOKENS: counts}
 
     return ask
 
@@ -70,8 +62,10 @@ def pooled(torch: Any, folder: Folder, states: Any, mask: Any) -> Any:
     return torch.nn.functional.normalize(found, dim=1) if folder.normalize else found
 
 
-def _classes(folder: Folder, numbers: Array) -> dict[str, Array]:
+def answers(folder: Folder, numbers: Array) -> dict[str, Array]:
     """Outputs from the model's numbers [texts, n]."""
+    if not folder.labels:
+        return {EMBEDDING: numbers}
     if len(folder.labels) == 1:
         return {PREDICTION: numbers[:, 0]}
     if folder.several:
@@ -93,8 +87,6 @@ def _vector_fields(folder: Folder) -> tuple[Field, ...]:
 
 
 TASKS: Final = {
-    "text-classification": Task(
-        "AutoModelForSequenceClassification", (Field(TEXT, "BYTES"),), _class_fields, _classifies
-    ),
-    "feature-extraction": Task("AutoModel", (Field(TEXT, "BYTES"),), _vector_fields, _embeds, lacking="pooler."),
+    "text-classification": Task("AutoModelForSequenceClassification", (Field(TEXT, "BYTES"),), _class_fields, _reads),
+    "feature-extraction": Task("AutoModel", (Field(TEXT, "BYTES"),), _vector_fields, _reads, lacking="pooler."),
 }
