@@ -34,11 +34,11 @@ class Drift:
 
     def see(self, losses: Sequence[float]) -> None:
         """Of the next examples, each between 0 and 1."""
-        for loss in losses:
-            self._seen += 1
-            for name, detector in self._detectors.items():
+        for name, detector in self._detectors.items():
+            for seen, loss in enumerate(losses, self._seen + 1):
                 if detector.see(loss):
-                    self._told[name] = [self._told[name][0] + 1, self._seen]
+                    self._told[name] = [self._told[name][0] + 1, seen]
+        self._seen += len(losses)
 
     def report(self) -> dict[str, Any]:
         """For each, the changes it told of, and how many examples ago the last was; None: there was none."""

@@ -21,4 +21,5 @@ def bet(evidence: float, value: float, stake: float, limit: float = 0.0) -> floa
     >>> evidence > 1000
     True
     """
-    return min(max(max(evidence, 1.0) * (1.0 + stake * (value - limit)), 0.0), LARGEST)
+    grown = max(evidence, 1.0) * (1.0 + stake * (value - limit))
+    return max(grown, 0.0) if grown < LARGEST else LARGEST

@@ -37,6 +37,22 @@ def bare() -> Bare:
     return Bare(Signature((Field("x", "FP64", (-1, WIDTH)),), Labels([0, 1]).fields()), [0, 1])
 
 
+class Shy:
+    """A learner that shows nothing of its weights, as those in Python; it counts the rows that it is asked about."""
+
+    concurrent = False
+
+    def __init__(self) -> None:
+        self._inner = bare()
+        self.asked = 0
+        self.learn, self.check, self.close = self._inner.learn, self._inner.check, self._inner.close
+        self.snapshot, self.restore = self._inner.snapshot, self._inner.restore
+
+    def predict(self, batch: Batch) -> Batch:
+        self.asked += batch.rows
+        return self._inner.predict(batch)
+
+
 def stream(turns_at: int = 10_000, rows: int = 4000, seed: int = 7) -> tuple[Array, Array]:
     """A line that wanders, and at one place turns round for good."""
     random = np.random.default_rng(seed)
@@ -138,6 +154,23 @@ class Quick(Bare):
     def restore(self, data: bytes) -> None:
         self._turned = bool(data[0])
         super().restore(data[1:])
+
+
+@pytest.mark.parametrize("step", [1, 50])
+def test_a_champion_in_python_is_asked_about_few_examples_until_something_speaks_against_the_learner(step: int) -> None:
+    x, y = stream()
+    learner, champion = Shy(), Shy()
+    guarded = Guarded(learner, champion)
+    follow(guarded, x[: BURST.start], y[: BURST.start], step=step)
+    assert BURST.start / 8 <= champion.asked < BURST.start / 2
+    before = champion.asked
+    y[BURST] = 1 - y[BURST]
+    _, turns = follow(guarded, x[BURST], y[BURST], step=step)
+    assert turns[0] < 100
+    assert champion.asked - before > 500 - 50 - 10
+    again = Guarded(Shy(), Shy())
+    again.restore(guarded.snapshot())
+    assert again.snapshot() == guarded.snapshot()
 
 
 class Fragile(Ftrl):

@@ -39,6 +39,8 @@ LATELY: Final = 500
 MARGIN: Final = 0.03
 """Of the share of examples at which it errs alone: a learner that is at most so much worse may answer."""
 MOST_DOUBLINGS: Final = 5
+ALERT: Final = 3.0
+"""Evidence from which on each example counts; below, a share of them will do."""
 
 
 class Turn(Enum):
@@ -61,16 +63,20 @@ class Level(msgspec.Struct, array_like=True):
     in_block: int = 0
     blocks: list[float] = []
     usual: float | None = None
+    judged: int = 0
+    """Of those in the block: it may not have been asked about all."""
 
-    def see(self, loss: float, limit: float | None) -> None:
-        """One example; a loss above `limit` is sudden, none is where it is None."""
-        if limit is not None:
-            self.sudden = bet(self.sudden, loss, BOLD / limit, limit)
-        self.block += loss
+    def see(self, loss: float | None, limit: float | None) -> None:
+        """One example; a loss above `limit` is sudden, none is where it is None. A loss of None: it was not asked."""
+        if loss is not None:
+            if limit is not None:
+                self.sudden = bet(self.sudden, loss, BOLD / limit, limit)
+            self.block += loss
+            self.judged += 1
         self.in_block += 1
         if self.in_block == BLOCK:
-            self.blocks = [*self.blocks, self.block / BLOCK][-BLOCKS:]
-            self.block, self.in_block, self.usual = 0.0, 0, settled(self.blocks)
+            self.blocks = [*self.blocks, self.block / max(self.judged, 1)][-BLOCKS:]
+            self.block, self.in_block, self.judged, self.usual = 0.0, 0, 0, settled(self.blocks)
 
 
 class Tally(msgspec.Struct, array_like=True):
@@ -102,6 +108,15 @@ class Competition:
         """Whether nothing speaks against the learner now."""
         return not self.tally.aside and max(self.tally.worse, self._sudden()) < ENOUGH
 
+    @property
+    def rests(self) -> bool:
+        """Whether so little speaks against the learner, and did of late, that the champion need not be asked about each
+        example. That hangs on the examples before alone, so the evidence of those that are left stays what it is.
+        """
+        tally = self.tally
+        evidence = max(tally.worse, tally.mine.sudden, tally.theirs.sudden)
+        return not tally.aside and tally.surprised >= LATELY and evidence < ALERT
+
     def renewed(self) -> None:
         """There is another champion: what spoke against the one before does not concern it."""
         self.tally.theirs.sudden = 1.0
@@ -113,16 +128,17 @@ class Competition:
         tally = self.tally
         return max(tally.mine.sudden, tally.theirs.sudden) if tally.surprised < LATELY else tally.mine.sudden
 
-    def see(self, learner: float, champion: float) -> Turn:
-        """One example, and what follows from it."""
+    def see(self, learner: float, champion: float | None) -> Turn:
+        """One example, and what follows from it. The champion is asked about each unless `rests`; None: it was not."""
         if self.tally.aside:
-            return self._in_shadow(learner, champion)
+            return Turn.NONE if champion is None else self._in_shadow(learner, champion)
         self._in_front(learner, champion)
         return Turn.NONE
 
-    def _in_front(self, learner: float, champion: float) -> None:
+    def _in_front(self, learner: float, champion: float | None) -> None:
         tally = self.tally
-        tally.worse = bet(tally.worse, learner - champion, STAKE)
+        if champion is not None:
+            tally.worse = bet(tally.worse, learner - champion, STAKE)
         tally.mine.see(learner, tally.mine.usual)
         blocks = tally.theirs.blocks[-RECENT:]
         witness = len(blocks) > 1 and max(blocks) + ABOVE <= OPPOSITE

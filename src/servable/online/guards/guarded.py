@@ -6,7 +6,7 @@ and checked. Whatever fails is undone, handed to the quarantine with its reason,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -27,8 +27,12 @@ from servable.online.scores import Scores
 BYTES_AN_EXAMPLE = 1000
 """Of state that may be written down for each example: a state of a megabyte is looked at once in a thousand."""
 
+OBJECTS_AN_EXAMPLE = 250
+"""The same of a learner that does not show its weights: one that is in Python, a state of many small objects."""
 ROWS_ASKED = 40
-"""Probe rows, at the most, of a learner that does not show its weights: one that is in Python."""
+"""Probe rows, at the most, of such a learner."""
+ASKED_EVERY = 8
+"""Of such a learner, the champion is asked about one example in so many, while nothing speaks against the learner."""
 
 OnUndone = Callable[[int, Batch, Array, str], None]
 
@@ -82,6 +86,8 @@ class Guarded:
         # Of what answers row by row, each row asked about costs as much as one that is served.
         whole = hasattr(learner, "parameters")
         self._probe = Probe(self.limits.probe_rows if whole else min(self.limits.probe_rows, ROWS_ASKED))
+        self._asked_every = 1 if whole else ASKED_EVERY
+        self._bytes_an_example = BYTES_AN_EXAMPLE if whole else OBJECTS_AN_EXAMPLE
         self._undo = Undo(learner)
         self._competition = Competition(self.limits.return_after)
         self._losses = Losses()
@@ -120,7 +126,7 @@ class Guarded:
         if not self._one(number, batch, outcomes, alone=batch.rows == 1):
             for row in range(batch.rows):  # one of them is to blame, the others are learned
                 self._one(number + row, batch.slice(row, row + 1), outcomes[row : row + 1], alone=True)
-        if self._undo.rows >= max(self.limits.check_every, len(self._undo.base) // BYTES_AN_EXAMPLE):
+        if self._undo.rows >= max(self.limits.check_every, len(self._undo.base) // self._bytes_an_example):
             self._look()
 
     def snapshot(self) -> bytes:
@@ -176,11 +182,18 @@ class Guarded:
     # ---- one example after another
 
     def _judge(self, batch: Batch, outcomes: Array) -> None:
-        mine, theirs = (_answer(model, batch) for model in (self.learner, self.champion))
-        aside = self._competition.tally.aside
-        learner, champion = self._losses.of(mine, outcomes), self._losses.of(theirs, outcomes)
+        mine = answer = _answer(self.learner, batch)
+        learner = served = self._losses.of(mine, outcomes)
+        champion: Sequence[float | None]
+        if self._competition.rests and self._asked_every > 1:
+            champion = self._sampled(batch, outcomes)
+        else:
+            theirs = _answer(self.champion, batch)
+            champion = losses = self._losses.of(theirs, outcomes)
+            if self._competition.tally.aside:
+                answer, served = theirs, losses
         no_change = self._losses.no_change(outcomes, first=learner[0])
-        self.scores.see(theirs if aside else mine, outcomes, champion if aside else learner, learner, no_change)
+        self.scores.see(answer, outcomes, served, learner, no_change)
         if self._on_losses is not None:
             self._on_losses(learner)
         turns = {self._competition.see(*pair) for pair in zip(learner, champion, strict=True)}
@@ -190,6 +203,17 @@ class Guarded:
             self._champion = self._next_champion = self._undo.base
             self.champion.restore(self._champion)
             self._age = 0
+
+    def _sampled(self, batch: Batch, outcomes: Array) -> list[float | None]:
+        """What the champion loses by the rows that it is asked about: by their numbers, whatever is in them."""
+        every = self._asked_every
+        places = slice(-self._learned % every, None, every)
+        told = outcomes[places]
+        losses: list[float | None] = [None] * batch.rows
+        if len(told):
+            asked = Batch({name: values[places] for name, values in batch.columns.items()}, len(told))
+            losses[places] = self._losses.of(_answer(self.champion, asked), told)
+        return losses
 
     def _begin_again(self) -> None:
         self.learner.restore(self._champion)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -46,9 +48,7 @@ class RiverLearner(PythonLearner):
         rows = self._rows(batch)
         if not self.classes:
             return {"prediction": np.array([self._model.predict_one(row) for row in rows], np.float64)}
-        shares = np.zeros((len(rows), len(self.classes)))
-        for place, row in enumerate(rows):
-            shares[place] = self._shares(row)
+        shares = np.array([self._shares(row) for row in rows], np.float64).reshape(len(rows), len(self.classes))
         labels = np.array(self.classes, object if isinstance(self.classes[0], str) else np.int64)
         return {"label": labels[shares.argmax(axis=1)], "probabilities": shares}
 
@@ -82,14 +82,16 @@ def features(batch: dict[str, Array]) -> Iterator[dict[str, Any]]:
     [{'x[0]': 1.0, 'x[1]': 2.0, 'city': 'Oslo'}]
     """
     names: list[str] = []
-    columns: list[list[Any]] = []
+    parts: list[list[list[Any]]] = []
     for name, values in batch.items():
-        if values.ndim == 1:
-            names.append(name)
-            columns.append(values.tolist())
-        else:
-            flat = wide(values)
-            names += [f"{name}[{place}]" for place in range(flat.shape[1])]
-            columns += flat.T.tolist()
-    for row in zip(*columns, strict=True):
+        flat = wide(values)
+        names += [name] if values.ndim == 1 else _places(name, flat.shape[1])
+        parts.append(flat.tolist())
+    for row in parts[0] if len(parts) == 1 else map(chain.from_iterable, zip(*parts, strict=True)):
         yield dict(zip(names, row, strict=True))
+
+
+@cache
+def _places(name: str, count: int) -> list[str]:
+    """The features of a column. They are the same texts each time: models find those in their tables at once."""
+    return [f"{name}[{place}]" for place in range(count)]

@@ -7,7 +7,7 @@ buckets of 1, 2, 4, … values, a few of each size, so memory grows with the log
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, TypeAlias
 
 MOST: Final = 5
 """Buckets of one size."""
@@ -18,10 +18,8 @@ LEAST: Final = 5
 """Values that either part of a window must hold."""
 
 
-class _Bucket(NamedTuple):
-    total: float
-    variance: float
-    """The sum of squared distances from its mean."""
+_Bucket: TypeAlias = tuple[float, float]
+"""The total of its values, and the sum of their squared distances from their mean. Plain: there are many a second."""
 
 
 class Adwin:
@@ -46,13 +44,13 @@ class Adwin:
         width = self.width
         if width:
             self._variance += width * (value - self._total / width) ** 2 / (width + 1)
-        self.width += 1
+        self.width = width + 1
         self._total += value
         single = self._sizes[0]
-        single.append(_Bucket(value, 0.0))
+        single.append((value, 0.0))
         if len(single) > MOST:
             self._join()
-        if self._count % CLOCK or self.width <= GRACE:
+        if self._count % CLOCK or width < GRACE:
             return False
         changed = False
         while self._differs():
@@ -65,11 +63,11 @@ class Adwin:
         for power, buckets in enumerate(self._sizes):
             if len(buckets) <= MOST:
                 return
-            first, second = buckets[:2]
+            (first, spread), (second, other) = buckets[:2]
             del buckets[:2]
             size = 1 << power
-            gap = (first.total - second.total) / size
-            whole = _Bucket(first.total + second.total, first.variance + second.variance + size / 2 * gap * gap)
+            gap = (first - second) / size
+            whole = first + second, spread + other + size / 2 * gap * gap
             if power + 1 == len(self._sizes):
                 self._sizes.append([])
             self._sizes[power + 1].append(whole)
@@ -81,9 +79,10 @@ class Adwin:
         spread, wide = 2 * self._variance / width * log, 2 / 3 * log
         older, total = 0, 0.0
         for power in range(len(self._sizes) - 1, -1, -1):
-            for bucket in self._sizes[power]:
-                older += 1 << power
-                total += bucket.total
+            size = 1 << power
+            for more, _ in self._sizes[power]:
+                older += size
+                total += more
                 newer = width - older
                 if newer < LEAST:
                     return False
@@ -98,10 +97,10 @@ class Adwin:
         """The oldest bucket goes."""
         buckets = self._sizes[-1]
         size = 1 << (len(self._sizes) - 1)
-        gone = buckets.pop(0)
+        total, variance = buckets.pop(0)
         self.width -= size
-        self._total -= gone.total
-        gap = gone.total / size - self.mean
-        self._variance -= gone.variance + size * self.width * gap * gap / (size + self.width)
+        self._total -= total
+        gap = total / size - self.mean
+        self._variance -= variance + size * self.width * gap * gap / (size + self.width)
         while len(self._sizes) > 1 and not self._sizes[-1]:
             self._sizes.pop()
