@@ -119,6 +119,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     learning_url: str = ""
     """The database through which machines share learners, `postgresql://USER@HOST/NAME`; empty: each learns alone."""
+    learning_states: str = ""
+    """Through what states of shared learners go to other machines: redis://… or nats://…; empty: `learning_url`."""
     learning_lease_s: float = 5.0
     """After this long without a sign of the machine that learns, another one does."""
 

@@ -25,7 +25,7 @@ from servable.domain.batch import Batch
 from servable.online.event import decode
 from servable.online.fleet.last import Last
 from servable.online.fleet.ledger import Ledger
-from servable.online.fleet.tables import EVENTS, database_of
+from servable.online.fleet.tables import EVENTS, SNAPSHOTS, STATES, database_of
 from servable.online.fold import Fold
 from servable.online.journal import Entry
 from servable.online.learners import spec
@@ -34,6 +34,7 @@ from tests.e2e.serving import Serving, eventually
 from tests.e2e.test_learning import DESCRIPTION, body, labels
 from tests.online.guarding import guarded_fold
 from tests.postgresql import postgresql
+from tests.servers import nats_server, redis_server
 
 pytestmark = pytest.mark.faults
 LEASE_S = 3.0
@@ -232,6 +233,60 @@ def test_a_machine_that_slept_while_another_took_over_changes_nothing(fleet: Fle
     eventually(lambda: first.answers(slice(0, 5))[0] == second.answers(slice(0, 5))[0], "both to be there")
     for machine in (first, second):
         np.testing.assert_array_equal(machine.answers(slice(0, 100))[1], told["probabilities"].ravel())
+
+
+def test_who_is_stopped_leaves_its_last_state_to_the_next(fleet: Fleet) -> None:
+    first = fleet.add()
+    eventually(first.learns, "the first machine to learn")
+    second = fleet.add()
+    blocks = [slice(start, start + 10) for start in range(0, 200, 10)]
+    for place, rows in enumerate(blocks):
+        first.taught(rows, f"block {place}")
+    first.server.send(signal.SIGTERM)
+    assert first.server.ended() == 0
+    with fleet.database.read() as connection:
+        assert connection is not None
+        assert connection.execute(sa.select(sa.func.max(SNAPSHOTS.c.offset))).scalar_one() == 200
+    eventually(second.learns, "the second machine to learn")
+    taken_up = [line for line in second.server.log().splitlines() if "took up 200 examples" in line]
+    assert ["0 of them from the journal" in line for line in taken_up] == [True], second.server.log()
+    second.taught(slice(200, 210), "another")
+    told = undisturbed(fleet, [*blocks, slice(200, 210)]).learner.predict(Batch({"x": body_of(slice(0, 100))}))
+    np.testing.assert_array_equal(second.answers(slice(0, 100))[1], told["probabilities"].ravel())
+
+
+@pytest.mark.parametrize("kind", ["redis", "nats"])
+def test_states_go_through_another_server_which_may_die(fleet: Fleet, tmp_path: Path, kind: str) -> None:
+    with redis_server() if kind == "redis" else nats_server(tmp_path / "nats") as states:
+        first = fleet.add(learning_states=states.url)
+        eventually(first.learns, "the first machine to learn")
+        second = fleet.add(learning_states=states.url)
+        blocks = [slice(start, start + 10) for start in range(0, 120, 10)]
+        for place, rows in enumerate(blocks[:4]):
+            at = (first, second)[place % 2]
+            assert at.answers(slice(0, 5))[0] <= at.taught(rows, f"block {place}")
+        eventually(lambda: second.answers(slice(0, 5))[0] == 40, "its states to come over")
+        with fleet.database.read() as connection:
+            assert connection is not None
+            assert connection.execute(sa.select(sa.func.count()).select_from(STATES)).scalar_one() == 0
+
+        # Without it learning goes on, of lessons from anywhere; only the answers of the others stay what they were.
+        states.kill()
+        for place, rows in enumerate(blocks[4:8], 4):
+            at = (first, second)[place % 2]
+            told = body(rows, outcomes=labels(rows), id=f"block {place}")
+            assert at.http.post("/learn", json=told).status_code == 202
+        eventually(lambda: first.answers(slice(0, 5))[0] == 80, "all to be learned")
+        assert second.answers(slice(0, 5))[0] == 40
+        states.start()
+        eventually(lambda: second.answers(slice(0, 5))[0] == 80, "it to catch up")
+
+        os.kill(first.server.process.pid, signal.SIGKILL)
+        for place, rows in enumerate(blocks[8:], 8):
+            second.taught(rows, f"block {place}")
+        assert second.learns()
+        told = undisturbed(fleet, blocks).learner.predict(Batch({"x": body_of(slice(0, 100))}))
+        np.testing.assert_array_equal(second.answers(slice(0, 100))[1], told["probabilities"].ravel())
 
 
 def test_a_learner_that_is_code_is_restored_in_the_sandbox_of_each_machine(fleet: Fleet) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from servable.domain.record import Records
 from servable.domain.ref import Ref
@@ -21,6 +21,9 @@ from servable.engine.routing.counts import RouteCounts
 from servable.engine.routing.front import Front, Keep
 from servable.engine.serving import Serving
 from servable.errors import ServableError
+
+LAST_STATE_S: Final = 5.0
+"""For what a learner keeps when its server is being stopped."""
 
 logger = logging.getLogger("servable.engine")
 
@@ -242,6 +245,9 @@ class Host:
             if entry.front is not None:
                 entry.front.close()
         servings = self.servings()
+        ending = [asyncio.ensure_future(end()) for serving in servings if (end := serving.end) is not None]
+        if ending:
+            await asyncio.wait(ending, timeout=LAST_STATE_S)
         retiring = [asyncio.ensure_future(serving.retire()) for serving in servings] + list(self._retiring)
         if retiring:
             await asyncio.wait(retiring, timeout=timeout_s)

@@ -48,8 +48,11 @@ class Serving:
         self.version = target.version
         self.generation = target.generation
         self.bundle = loaded.bundle
-        self.learns = getattr(loaded.model, "teacher", None) is not None
+        teacher = getattr(loaded.model, "teacher", None)
+        self.learns = teacher is not None
         """What it is comes of a journal: there is nothing to load anew."""
+        self.end: Callable[[], Awaitable[None]] | None = getattr(teacher, "end", None)
+        """Has a learner keep what would be lost, before all ends."""
         guard = loaded.guard
         self.signature: Signature = loaded.bundle.signature if guard is None else guard.signature
         self.state = "READY"

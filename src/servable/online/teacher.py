@@ -13,7 +13,7 @@ import itertools
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import orjson
@@ -24,7 +24,7 @@ from servable.errors import NotReady, Overloaded
 from servable.online import messages
 from servable.online.kept import lessons_of
 from servable.online.messages import Lesson, Progress, Taken
-from servable.wire.frames import HEADER, UNREADABLE, WELCOME
+from servable.wire.frames import HEADER, WELCOME
 
 RECONNECT_S: Final = 0.05
 MOST_WAITING: Final = 10_000
@@ -59,8 +59,9 @@ class Teacher:
         self._asked: deque[asyncio.Future[bytes]] = deque()
         self.heard = threading.Event()
         """Set once it is known what the learner has learned."""
+        self.on_end: Callable[[], Awaitable[None]] = _nothing
         self.on_close: Callable[[], None] = lambda: None
-        """Called with the end."""
+        """Called before the end, and with it."""
         self._task = asyncio.ensure_future(self._keep())
 
     @classmethod
@@ -117,6 +118,10 @@ class Teacher:
         self._writer.write(messages.frame(messages.ASK, 0))
         report: dict[str, Any] = orjson.loads(await future)
         return report
+
+    async def end(self) -> None:
+        """The server is being stopped: keep what would be lost."""
+        await self.on_end()
 
     def close(self) -> None:
         """Hang up. Who waits is told."""
@@ -181,8 +186,8 @@ class Teacher:
                         answer.set_result(body)
                 elif kind != WELCOME:
                     return
-            except UNREADABLE:
-                logger.exception("the learner of %s says what cannot be read", self.name)
+            except Exception:  # the wall: what comes from a process may be anything
+                logger.exception("the learner of %s says what cannot be read: connecting anew", self.name)
                 return
 
     def _taught(self, answers: Sequence[Taken]) -> None:
@@ -194,10 +199,18 @@ class Teacher:
 
     def _learned(self, progress: Progress, state: bytes) -> None:
         if self._on_state is not None and state:
-            self._on_state(progress, state)
+            try:
+                self._on_state(progress, state)
+            except Exception:  # the wall: a learner may raise anything
+                logger.exception("a state of %s is not understood here: the one before it answers", self.name)
+                return
         self.progress = progress
         self.heard.set()
         while self._applied and self._applied[0][0] <= progress.offset:
             _, _, future = heapq.heappop(self._applied)
             if not future.done():
                 future.set_result(None)
+
+
+async def _nothing() -> None:
+    """There is nothing to keep."""

@@ -109,6 +109,7 @@ class Loader:
     def _keep(self, teacher: Teacher, target: Target, hosted: Hosted) -> None:
         from servable.online.fleet.keeper import Keeper
         from servable.online.fleet.ledger import Ledger
+        from servable.online.fleet.states.open import open_states
         from servable.online.fleet.tables import database_of
         from servable.online.identity import identity_of
 
@@ -117,9 +118,10 @@ class Loader:
         learner = f"{target.name}:{target.version}"
         own = identity_of(manifest.loads(hosted.up.manifest.encode()))
         ledger = Ledger(database, learner, own, who, self._settings.learning_lease_s)
-        starting = Keeper.start(hosted.address, database, ledger)
+        log = open_states(self._settings.learning_states, database, learner)
+        starting = Keeper.start(hosted.address, database, ledger, log)
         keeper = asyncio.run_coroutine_threadsafe(starting, self._loop).result()
-        teacher.on_close = keeper.close
+        teacher.on_end, teacher.on_close = keeper.end, keeper.close
 
     def _ask(self, launches: list[Launch]) -> list[Hosted]:
         """All at once: they load side by side."""

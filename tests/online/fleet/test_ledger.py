@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,13 @@ import sqlalchemy as sa
 from servable.domain.batch import Batch
 from servable.errors import Conflict, EnvironmentFault, UsageError
 from servable.online.event import Asked, Event, Examples, column, columns, encode
-from servable.online.fleet.bell import Bell
 from servable.online.fleet.copy import copy_journal
 from servable.online.fleet.ledger import Ledger, Written
-from servable.online.fleet.post import WHOLE_EVERY, Post, State
-from servable.online.fleet.tables import EVENTS, STATES, database_of
+from servable.online.fleet.post import Post
+from servable.online.fleet.states.feed import Feed
+from servable.online.fleet.states.port import State
+from servable.online.fleet.states.postgresql import PostgresqlStates
+from servable.online.fleet.tables import EVENTS, database_of
 from servable.online.journal import read
 from servable.stores.databases.postgresql import PostgreSQL
 from tests.postgresql import postgresql
@@ -91,17 +92,18 @@ def test_who_lost_the_lease_appends_nothing_and_publishes_nothing(database: Post
     with pytest.raises(Conflict, match="stands at example 5, expected was 3"):
         old.append(1, 3, [written(3, events[0])])
     old.keep(1, 5, b"snapshot")
-    Post(database, "fence:1").publish(1, State(5, 5, b"state"))
+    feed = Feed(PostgresqlStates(database, "fence:1"))
+    feed.publish(1, State(5, 5, b"state"))
     eventually(lambda: new.take() == 2, "the lease to be over")
     with pytest.raises(Conflict, match="another machine learns"):
         old.append(1, 5, [written(5, event(1, 3.0))])
     with pytest.raises(Conflict, match="another machine learns"):
         old.keep(1, 6, b"later")
     with pytest.raises(Conflict, match="another machine learns"):
-        Post(database, "fence:1").publish(1, State(6, 6, b"later"))
+        feed.publish(1, State(6, 6, b"later"))
     new.append(2, 5, [written(5, event(1, 4.0))])
 
-    assert (new.newest(), Post(database, "fence:1").fetch()) == (b"snapshot", State(5, 5, b"state"))
+    assert (new.newest(), Feed(PostgresqlStates(database, "fence:1")).fetch()) == (b"snapshot", State(5, 5, b"state"))
     told = [one for _, one in new.read(0)]
     assert [(one.offset, one.after) for one in told] == [(0, 3), (3, 3), (3, 5), (5, 6)]
     assert [one.offset for _, one in new.read(4, since=2.0)] == [3, 5]
@@ -111,28 +113,6 @@ def test_who_lost_the_lease_appends_nothing_and_publishes_nothing(database: Post
     assert [encode(entry.event) for entry in read(tmp_path / "journal")] == [one.body for one in told]
     with pytest.raises(EnvironmentFault, match="only added"), database.write() as connection:
         connection.execute(sa.delete(EVENTS))
-
-
-def test_states_go_as_what_changed_and_now_and_then_whole(database: PostgreSQL) -> None:
-    learns = Ledger(database, "states:1", "d", "here", 60.0)
-    assert learns.take() == 1
-    here, there, late = (Post(database, "states:1") for _ in range(3))
-    assert there.fetch() is None
-    state = bytearray(50_000)
-    for offset in range(WHOLE_EVERY + 5):
-        state[700 * offset] = 1
-        here.publish(1, State(offset, offset, bytes(state)))
-        if offset % 7 == 0:
-            assert there.fetch() == State(offset, offset, bytes(state))
-    assert there.fetch() == late.fetch() == State(offset, offset, bytes(state))
-    assert there.fetch() is None
-    with database.read() as connection:
-        assert connection is not None
-        query = sa.select(STATES.c.whole, sa.func.length(STATES.c.body)).where(STATES.c.learner == "states:1")
-        sizes = connection.execute(query.order_by(STATES.c.seq)).all()
-    assert sizes[0] == (True, 50_000)
-    assert len(sizes) < WHOLE_EVERY
-    assert all(size < 5000 for whole, size in sizes[1:] if not whole)
 
 
 def test_lessons_wait_until_they_are_answered_or_withdrawn(database: PostgreSQL) -> None:
@@ -150,19 +130,6 @@ def test_lessons_wait_until_they_are_answered_or_withdrawn(database: PostgreSQL)
     here.answer(1, third, b"just in time")
     assert (there.withdraw(second), there.withdraw(third)) == (None, b"just in time")
     assert here.asked(()) == []
-
-
-async def test_a_bell_rings_for_what_changes(database: PostgreSQL) -> None:
-    post = Post(database, "bell:1")
-    post.ask(b"the tables are there")
-    bell = Bell(database, "bell:1")
-    try:
-        while not bell.rung.is_set():  # it may not listen yet
-            Post(database, "other:1").ask(b"not for it")
-            post.ask(b"for it")
-            await asyncio.sleep(0.05)
-    finally:
-        bell.close()
 
 
 def test_only_postgresql_is_shared_through() -> None:

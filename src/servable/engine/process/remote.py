@@ -18,6 +18,10 @@ class Teacher(Protocol):
         """Rows that were predicted, whose outcomes may come."""
         ...
 
+    async def end(self) -> None:
+        """The server is being stopped: keep what would be lost."""
+        ...
+
     def close(self) -> None: ...
 
 

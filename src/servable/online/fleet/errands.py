@@ -15,6 +15,7 @@ from servable.errors import NotReady, ServableError
 from servable.online import messages
 from servable.online.fleet import said
 from servable.online.fleet.post import Post
+from servable.stores.databases.port import Database
 
 WAIT_S: Final = 20.0
 """How long lessons wait for a machine that learns."""
@@ -25,8 +26,8 @@ Say = Callable[[int, int, bytes], None]
 class Errands:
     """`say` sends a frame to the process: kind, number, body."""
 
-    def __init__(self, post: Post, say: Say) -> None:
-        self._post = post
+    def __init__(self, database: Database, learner: str, say: Say) -> None:
+        self._post = Post(database, learner)
         self._say = say
         self._brought: set[int] = set()
         """Lessons of the post that are with our process."""

@@ -145,6 +145,11 @@ class Ledger:
             last = sa.select(SNAPSHOTS.c.offset).where(row).order_by(SNAPSHOTS.c.offset.desc()).limit(SNAPSHOTS_KEPT)
             connection.execute(sa.delete(SNAPSHOTS).where(row, SNAPSHOTS.c.offset.not_in(last.scalar_subquery())))
 
+    def last(self) -> tuple[int, bytes]:
+        """Where the journal stands, and the newest snapshot, if there is one."""
+        standing = self.standing()
+        return 0 if standing is None else standing.offset, self.newest()
+
     def newest(self) -> bytes:
         """The newest snapshot; empty: there is none."""
         query = sa.select(SNAPSHOTS.c.body).where(of(SNAPSHOTS, self.learner))

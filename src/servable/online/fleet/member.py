@@ -147,6 +147,11 @@ class Member:
             self._lead(link, said.read(body, said.Lead))
         elif kind == said.YIELD:
             self._step_down()
+        elif kind == said.END:
+            if self._teaching is not None:
+                self._teaching[0].close()  # which keeps its state
+            self._step_down()
+            self._tell_keeper(NotReady("this machine is being stopped"))
         elif kind == said.FOLLOW:
             found = said.read(body, said.State)
             if self._teaching is None:

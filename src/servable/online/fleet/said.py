@@ -27,6 +27,8 @@ DONE: Final = 69
 """Keeper to process: what became of the APPEND or READ of this number; a Done."""
 ANSWERED: Final = 70
 """Keeper to process: what became of the lessons of this number, a list of `messages.Taken`."""
+END: Final = 71
+"""Keeper to process: learn no more. A SNAPSHOT of what is not in one yet comes back, then STANDS."""
 APPEND: Final = 80
 """Process to keeper: put into the journal; an Append."""
 READ: Final = 81
