@@ -215,6 +215,16 @@ class EnvironmentFault(ServableError):
     exit_code = 3
 
 
+def unreadable(path: object, error: OSError, what: str = "") -> EnvironmentFault:
+    """The error for a file that somebody named and that cannot be read, whichever command it was given to; `what` it
+    should have been.
+
+    >>> print(unreadable("rows.csv", FileNotFoundError(2, "No such file or directory"), "the sample"))
+    cannot read the sample 'rows.csv': No such file or directory
+    """
+    return EnvironmentFault(f"cannot read {what}{' ' if what else ''}{str(path)!r}: {error.strerror or error}")
+
+
 class MissingExtra(EnvironmentFault):
     """An optional dependency is absent. `MissingExtra("xgboost", "load an XGBoost model")` names the fix."""
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from servable.errors import UsageError
+from servable.errors import UsageError, unreadable
 
 PREFIX: Final = "SERVABLE_"
 MIB: Final = 1024 * 1024
@@ -191,7 +191,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the configuration file {path}: {error.strerror}") from error
+        raise unreadable(path, error, "the configuration file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a valid TOML file: {error}") from error
 

@@ -11,7 +11,7 @@ from servable.bundles.sample import read_sample
 from servable.bundles.tables import to_batch
 from servable.domain.batch import Batch
 from servable.domain.signature import Signature
-from servable.errors import ConversionRejected, InvalidInput, MissingExtra, UsageError
+from servable.errors import ConversionRejected, EnvironmentFault, InvalidInput, MissingExtra, UsageError
 
 TABLE = pd.DataFrame(
     {
@@ -177,7 +177,7 @@ def test_what_is_no_sample_is_said(tmp_path):
     (tmp_path / "a.parquet").write_text("<html>")
     with pytest.raises(UsageError, match="cannot read the sample"):
         read_sample(tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match="cannot read the sample"):
+    with pytest.raises(EnvironmentFault, match="cannot read the sample"):
         read_sample(tmp_path / "absent.csv")
     with pytest.raises(UsageError, match="two columns of the same name"):
         read_sample(pd.DataFrame([[1, 2]], columns=["a", "a"]))

@@ -14,7 +14,7 @@ from servable.bundles.open import open_bundle
 from servable.bundles.signatures import demand, join_signatures, public_key, sign, signers
 from servable.domain.ref import Ref
 from servable.engine.plan import Target
-from servable.errors import BundleError, DigestMismatch, UnsignedModel, UsageError
+from servable.errors import BundleError, DigestMismatch, EnvironmentFault, UnsignedModel, UsageError
 from servable.registry.registry import Registry
 from servable.server.isolated import vouched
 from tests.packed import bundle_at, digest_of
@@ -130,7 +130,7 @@ def test_broken_signatures_are_no_signatures(folder, key, content):
 
 def test_other_keys_are_told_apart(folder, tmp_path):
     wrong = tmp_path / "x.pem"
-    with pytest.raises(UsageError, match="cannot read the key"):
+    with pytest.raises(EnvironmentFault, match="cannot read the key"):
         sign(folder, "d", wrong)
     wrong.write_text("hello")
     with pytest.raises(UsageError, match="openssl genpkey -algorithm ed25519"):

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from servable.errors import InvalidInput, UsageError
+from servable.errors import EnvironmentFault, InvalidInput, UsageError
 from servable.offline import policy, source
 from servable.offline.keying import keys_of, kind_of
 from servable.offline.piece import read
@@ -94,7 +94,7 @@ def test_lines_that_are_no_rows_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "error", "said"),
     [
-        ("none.parquet", None, UsageError, "nothing to read"),
+        ("none.parquet", None, EnvironmentFault, "nothing to read"),
         ("a.xlsx", b"x", UsageError, "expected files that end with .parquet"),
         ("a.parquet", b"PAR1 and then it was cut", InvalidInput, "no whole parquet file"),
         ("a.arrow", b"ARROW1", InvalidInput, "no whole arrow file"),

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from servable.errors import EnvironmentFault
+from servable.errors import EnvironmentFault, unreadable
 
 ENVIRONMENTS: Final = "environments"
 """Of SERVABLE_HOME."""
@@ -35,7 +35,7 @@ def build(requirements: Path, folder: Path) -> Path:
     try:
         text = requirements.read_bytes()
     except OSError as error:
-        raise EnvironmentFault(f"cannot read {str(requirements)!r}: {error.strerror or error}") from error
+        raise unreadable(requirements, error) from error
     digest = hashlib.sha256(b"%s %s\n%s" % (sys.version.encode(), " ".join(OURS).encode(), text)).hexdigest()[:24]
     place = folder / digest
     python, whole = place / "bin" / "python", place / WHOLE

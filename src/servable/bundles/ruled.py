@@ -22,7 +22,7 @@ from servable.bundles.write import write_bundle
 from servable.domain.batch import Array, Batch
 from servable.domain.bundle import Bundle
 from servable.domain.rule import Rule
-from servable.errors import BundleError, UsageError
+from servable.errors import BundleError, UsageError, unreadable
 from servable.rules.calibration import CALIBRATION, Calibration, calibration_bytes
 from servable.rules.compile import BadRule
 from servable.rules.fit import fit
@@ -32,14 +32,14 @@ Rules = Path | str | Sequence[Rule | Mapping[str, Any]]
 
 
 def read_rules(rules: Rules) -> tuple[Rule, ...]:
-    """Rules from a file or from memory. Raises UsageError that names the rule and the key."""
+    """Rules from a file or from memory. Raises UsageError that names the rule and the key, EnvironmentFault."""
     try:
         if isinstance(rules, (str, Path)):
             path = Path(rules)
             return loads_rules(path.read_bytes(), path.name)
         return tuple(rule if isinstance(rule, Rule) else msgspec.convert(rule, Rule) for rule in rules)
     except OSError as error:
-        raise UsageError(f"cannot read the rules {str(rules)!r}: {error.strerror or error}") from error
+        raise unreadable(rules, error, "the rules") from error
     except BundleError as error:
         raise UsageError(error.message) from error
     except msgspec.ValidationError as error:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from servable.domain.batch import Array
-from servable.errors import MissingExtra, UsageError
+from servable.errors import MissingExtra, UsageError, unreadable
 
 Table = Any
 """A pandas DataFrame, a numpy matrix, or a dict of arrays by the names of inputs."""
@@ -48,7 +48,7 @@ def read_sample(source: Any, label: str | None = None) -> Sample:
     """A sample from a DataFrame, a matrix, a list of rows or of texts, or the path of a csv, parquet or arrow file.
 
     `label` is the column to leave out of the inputs. MAX_ROWS rows are looked at, evenly spread, and one more for each
-    column whose missing values they would not show. Raises UsageError, MissingExtra.
+    column whose missing values they would not show. Raises UsageError, EnvironmentFault, MissingExtra.
     """
     table = _from_file(Path(source)) if isinstance(source, (str, Path)) else source
     if isinstance(table, Mapping):
@@ -123,7 +123,9 @@ def _from_file(path: Path) -> Any:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except OSError as error:
+            raise unreadable(path, error, "the sample") from error
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UsageError(f"cannot read the sample {str(path)!r}: {error}") from error
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -133,6 +135,8 @@ def _from_file(path: Path) -> Any:
         return getattr(pandas, reader)(path)
     except ImportError as error:
         raise MissingExtra("pack", f"read {path.name!r}", missing=error.name) from error
+    except OSError as error:
+        raise unreadable(path, error, "the sample") from error
     except Exception as error:
         raise UsageError(f"cannot read the sample {str(path)!r}: {error}") from error
 

@@ -19,7 +19,7 @@ import msgspec
 from servable.bundles import digest
 from servable.bundles.write import sync_folder, write_file
 from servable.domain.bundle import MANIFEST, SIGNATURES
-from servable.errors import BundleError, MissingExtra, UnsignedModel, UsageError
+from servable.errors import BundleError, MissingExtra, UnsignedModel, UsageError, unreadable
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -32,7 +32,7 @@ _KEY_BYTES: Final = 32
 def sign(folder: Path, named: str, key: Path) -> str:
     """Add the signature of a private key (a PEM file) over the bundle's digest; its public key, as people write it.
 
-    Raises UsageError for a file that is no such key, MissingExtra.
+    Raises UsageError for a file that is no such key, EnvironmentFault, MissingExtra.
     """
     public, signature = signed(_SAID + named.encode(), key)
     _keep(folder, signatures(folder) | {public: signature})
@@ -125,7 +125,7 @@ def _private(path: Path) -> Any:
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise UsageError(f"cannot read the key {str(path)!r}: {error.strerror}") from error
+        raise unreadable(path, error, "the key") from error
     except (ValueError, TypeError) as error:
         raise UsageError(
             f"{str(path)!r} holds no private key in PEM without a password ({error}). Make one:  "

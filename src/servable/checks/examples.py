@@ -17,7 +17,7 @@ from servable.bundles.tables import to_batch
 from servable.domain.batch import Array, Batch
 from servable.domain.columns import column_names
 from servable.domain.signature import Signature
-from servable.errors import EnvironmentFault, InvalidInput, MissingExtra, UsageError
+from servable.errors import InvalidInput, MissingExtra, UsageError, unreadable
 
 FEW_VALUES: Final = 12
 """A column of numbers with more values than this is sliced at its quartiles."""
@@ -130,7 +130,7 @@ def read_table(path: Path, signature: Signature) -> Any:
     except ImportError as error:
         raise MissingExtra("check", f"read {path.name!r}", missing=error.name) from error
     except OSError as error:
-        raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     except Exception as error:
         raise UsageError(f"{str(path)!r} does not hold rows: {error}") from error
 

@@ -14,7 +14,7 @@ from servable.cli.options import AsJson, Home
 from servable.cli.terminal import say, show_json, show_table
 from servable.cli.under_test import Data, Label, Place, Record, Seed, read_data, told
 from servable.cli.verdicts import Html, Junit, Report
-from servable.errors import BundleError, EnvironmentFault
+from servable.errors import BundleError, unreadable
 
 if TYPE_CHECKING:
     from servable.checks.case import Case
@@ -124,7 +124,7 @@ def _demands(path: Path | None) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
-        raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     return [text for line in lines if (text := line.partition("#")[0].strip())]
 
 
@@ -136,7 +136,7 @@ def _add(suite: Suite, path: Path, target: Target) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror}") from error
+        raise unreadable(path, error) from error
     if '"inputs"' in text:
         text = with_records(text, open_bundle(Path(target.source), name=target.name).signature)
     fresh = suite.add(read_cases(text, path.name))

@@ -8,10 +8,12 @@ packed. (Apache Parquet, "File Format" and parquet.thrift; the numbers of fields
 from __future__ import annotations
 
 import mmap
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
+from servable.errors import InvalidInput
 from servable.offline import thrift
 from servable.offline.piece import Group, arrow
 from servable.offline.thrift import I16, I64, LIST, STRUCT, Struct
@@ -33,12 +35,14 @@ PHYSICAL: Final = (1, 2, 3, 4, 5)
 class Encoded(NamedTuple):
     """A whole Parquet file: its bytes, and what its footer says."""
 
-    data: Any
+    data: memoryview
     footer: Struct
 
-    def groups(self) -> list[Struct]:
-        found: list[Struct] = self.footer[FILE_GROUPS][1][1]
-        return found
+
+def groups_of(footer: Struct) -> list[Struct]:
+    """What a footer says of each group."""
+    found: list[Struct] = footer[FILE_GROUPS][1][1]
+    return found
 
 
 def encode(table: Any, *, pack_floats: bool = True) -> Encoded:
@@ -63,16 +67,14 @@ def encode(table: Any, *, pack_floats: bool = True) -> Encoded:
 
 
 @lru_cache(2)
-def _mapped(path: str) -> Encoded | None:
-    """A local Parquet file; None where its groups cannot be taken over."""
-    with Path(path).open("rb") as file:
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    try:
-        footer = _footer(data)
-    except (ValueError, KeyError):
-        return None
-    found = Encoded(data, footer)
-    return found if sum(len(group[GROUP_CHUNKS][1][1]) for group in found.groups()) <= MOST_CHUNKS else None
+def _told(path: str) -> Struct | None:
+    """The footer of a local Parquet file; None where its groups cannot be taken over."""
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            footer = _footer(data)
+        except (ValueError, KeyError):
+            return None
+    return footer if sum(len(group[GROUP_CHUNKS][1][1]) for group in groups_of(footer)) <= MOST_CHUNKS else None
 
 
 @lru_cache(2)
@@ -101,41 +103,45 @@ class Groups:
     def add(self, table: Any) -> None:
         """Encode a table and add it."""
         made = encode(table)
-        for group in made.groups():
+        for group in groups_of(made.footer):
             at = self._at
             self._note(group, [self._move(made.data, chunk) for chunk in group[GROUP_CHUNKS][1][1]], at)
 
     def pass_on(self, group: Group, answers: Any) -> bool:
         """Add a group as it stands in its file, and its answers beside it; False, and nothing, where that cannot be."""
-        source = _mapped(group.path)
-        if source is None or not self._like(source):
+        footer = _told(group.path)
+        if footer is None or not self._like(footer):
             return False
-        taken = source.groups()[group.number]
+        taken = groups_of(footer)[group.number]
         chunks = taken[GROUP_CHUNKS][1][1]
         if any(CHUNK_FILE in chunk or CHUNK_CRYPTO in chunk or CHUNK_META not in chunk for chunk in chunks):
             return False
         made = encode(answers, pack_floats=False)
         at = self._at
-        moved = [self._move(source.data, chunk) for chunk in chunks]
-        moved += [self._move(made.data, chunk) for chunk in made.groups()[0][GROUP_CHUNKS][1][1]]
+        with Path(group.path).open("rb") as source:
+            moved = [self._move(source, chunk) for chunk in chunks]
+        moved += [self._move(made.data, chunk) for chunk in groups_of(made.footer)[0][GROUP_CHUNKS][1][1]]
         self._note(taken, moved, at)
         return True
 
-    def _like(self, source: Encoded) -> bool:
+    def _like(self, footer: Struct) -> bool:
         """Whether the columns of a file lie as ours do."""
-        theirs: list[Struct] = source.footer[FILE_SCHEMA][1][1][1:]
+        theirs: list[Struct] = footer[FILE_SCHEMA][1][1][1:]
         ours: list[Struct] = self._footer[FILE_SCHEMA][1][1][1 : len(theirs) + 1]
         return [[one.get(at) for at in PHYSICAL] for one in theirs] == [
             [one.get(at) for at in PHYSICAL] for one in ours
         ]
 
-    def _move(self, data: Any, chunk: Struct) -> Struct:
+    def _move(self, data: memoryview | IO[bytes], chunk: Struct) -> Struct:
         """Copy a chunk's bytes; what the footer says of it here. Indexes and filters outside of it stay behind."""
         meta: Struct = chunk[CHUNK_META][1]
         start = min(meta[at][1] for at in (META_DATA, META_DICTIONARY) if at in meta and meta[at][1] > 0)
         size = meta[META_PACKED][1]
         by = self._at - start
-        self._file.write(data[start : start + size])
+        if isinstance(data, memoryview):
+            self._file.write(data[start : start + size])
+        else:
+            _send(data, start, size, self._file)
         self._at += size
         told = {at: value for at, value in meta.items() if at not in META_BLOOM}
         for at in (META_DATA, META_DICTIONARY):
@@ -162,3 +168,13 @@ class Groups:
         rows = sum(group[GROUP_ROWS][1] for group in self._groups)
         footer = thrift.dumps(self._footer | {FILE_ROWS: (I64, rows), FILE_GROUPS: (LIST, (STRUCT, self._groups))})
         self._file.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
+
+
+def _send(source: IO[bytes], start: int, size: int, out: IO[bytes]) -> None:
+    """Copy bytes from file to file. The kernel does it: they never count as memory of this process."""
+    out.flush()
+    while size:
+        sent = os.sendfile(out.fileno(), source.fileno(), start, size)
+        if not sent:
+            raise InvalidInput(f"{source.name} has become shorter while it was read")
+        start, size = start + sent, size - sent

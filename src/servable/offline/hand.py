@@ -20,6 +20,10 @@ TRIES: Final = 3
 """Workers that may die over a part before it is given up."""
 LIMITS: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
 """A worker has one core: its libraries must not take them all."""
+KEPT: Final = {"MIMALLOC_PURGE_DELAY": "-1"}
+"""Each block of rows takes as much memory as the one before: given back and taken anew, it would be cleared each time,
+which costs as much as reading.
+"""
 
 _decode = msgspec.json.Decoder(Ready | Scored | Failed).decode
 _encode = msgspec.json.Encoder().encode
@@ -64,7 +68,7 @@ class Hand:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
-                env={**os.environ, **LIMITS},
+                env={**os.environ, **LIMITS, **KEPT},
                 start_new_session=True,
             )
         if self._exchange(self._process, self._order) is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import msgspec
 import orjson
 
-from servable.errors import EnvironmentFault, InvalidInput, MissingExtra
+from servable.errors import InvalidInput, MissingExtra, unreadable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +80,7 @@ def read(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
     try:
         yield from _READERS[piece.form](piece, columns)
     except OSError as error:
-        raise EnvironmentFault(f"cannot read {piece.path}: {error}") from error
+        raise unreadable(piece.path, error) from error
     except arrow().ArrowException as error:
         raise InvalidInput(f"{piece.path} is broken or cut off: {error}") from error
 

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from servable.errors import EnvironmentFault, InvalidInput, UsageError
+from servable.errors import EnvironmentFault, InvalidInput, UsageError, unreadable
 from servable.offline import policy
 from servable.offline.order import Part
 from servable.offline.piece import Form, Piece, arrow, of_rows, opened
@@ -50,8 +50,8 @@ class _File(NamedTuple):
 
 
 def find(where: str) -> Source:
-    """The source of this name. Raises UsageError for what is not there or not understood, InvalidInput for what is
-    broken.
+    """The source of this name. Raises EnvironmentFault for what is not there, UsageError for what is not understood,
+    InvalidInput for what is broken.
     """
     files = _files(where)
     forms = sorted({file.form for file in files})
@@ -64,7 +64,7 @@ def find(where: str) -> Source:
         try:
             seen, cut, counted = _CUTS[file.form](file)
         except OSError as error:
-            raise EnvironmentFault(f"cannot read {file.path}: {error}") from error
+            raise unreadable(file.path, error) from error
         except arrow().ArrowException as error:
             raise InvalidInput(f"{file.path} is no whole {file.form} file: {error}") from error
         if columns and list(seen) != list(columns) and file.form != "jsonl":
@@ -85,17 +85,21 @@ def _files(where: str) -> list[_File]:
         system, inside = fs.FileSystem.from_uri(where) if "://" in where else local
         prefix = f"{where.partition('://')[0]}://" if "://" in where else ""
         infos = _matching(system, inside)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise unreadable(where, error) from error
+    except ValueError as error:
         raise UsageError(f"cannot read {where!r}: {error}") from error
     except arrow().ArrowException as error:
         raise UsageError(f"cannot read {where!r}: {error}") from error
+    if not infos:
+        raise EnvironmentFault(f"there is nothing to read at {where!r}: expected a file, or files in a folder")
     found = []
     for info in sorted(infos, key=lambda info: str(info.path)):
         form = form_of(info.path)
         if form is not None:
             found.append(_File(prefix + info.path, form, info.size, str(info.mtime_ns)))
     if not found:
-        raise UsageError(f"there is nothing to read at {where!r}: expected files that end with {', '.join(FORMS)}")
+        raise UsageError(f"cannot read {where!r}: expected files that end with {', '.join(FORMS)}")
     return found
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servable.domain.signature import Signature
-from servable.errors import EnvironmentFault, MissingExtra, UsageError
+from servable.errors import MissingExtra, UsageError, unreadable
 
 Row = dict[str, Any]
 
@@ -35,7 +35,7 @@ def read_rows(path: Path, texts: Collection[str] = ()) -> list[Row]:
     try:
         return reader(path, texts)
     except OSError as error:
-        raise EnvironmentFault(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        raise unreadable(path, error) from error
     except (ValueError, csv.Error) as error:
         raise UsageError(f"{str(path)!r} does not hold rows: {error}") from error
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from servable.domain.ref import NAME
-from servable.errors import MissingExtra, UsageError
+from servable.errors import MissingExtra, UsageError, unreadable
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -66,7 +66,7 @@ def load_schedules(path: Path) -> dict[str, Schedule]:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the schedules {path}: {error.strerror}") from error
+        raise unreadable(path, error, "the schedules") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a valid TOML file: {error}") from error
     found = {}
