@@ -24,7 +24,7 @@ Form = Literal["parquet", "arrow", "csv", "jsonl"]
 
 BLOCK_ROWS: Final = 16_384
 """Rows that go through the model together: few enough for a core's cache, many enough to forget the cost of a call."""
-READ_BYTES: Final = 16 << 20
+READ_BYTES: Final = 8 << 20
 """Of a Parquet file, what is decoded together: fewer, longer reads are faster, and memory stays bounded."""
 LEAST_ROWS: Final = 16_384
 MOST_BYTES: Final = 64 << 20
@@ -109,7 +109,7 @@ def parquet_file(path: str) -> Any:
     """A Parquet file with its footer read; kept, as the next piece is often of the same file."""
     from pyarrow import parquet
 
-    return parquet.ParquetFile(opened(path))
+    return parquet.ParquetFile(opened(path), pre_buffer="://" in path)  # of one on this machine, a column at a time
 
 
 def _parquet(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
