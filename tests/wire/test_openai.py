@@ -25,9 +25,9 @@ def read(chat: bool = False, **body: object) -> openai.Request:
 def test_what_is_left_out_has_the_protocols_defaults() -> None:
     asked = read()
     assert (asked.model, asked.stream, asked.usage, asked.chat) == ("m", False, False, False)
-    assert (asked.prompt.max_tokens, asked.prompt.temperature, asked.prompt.top_p) == (16, 1.0, 1.0)
-    assert (asked.prompt.seed, asked.prompt.stop) == (None, ())
-    assert read(chat=True).prompt.max_tokens == MOST
+    assert (asked.prompts[0].max_tokens, asked.prompts[0].temperature, asked.prompts[0].top_p) == (16, 1.0, 1.0)
+    assert (asked.prompts[0].seed, asked.prompts[0].stop) == (None, ())
+    assert read(chat=True).prompts[0].max_tokens == MOST
 
 
 def test_null_is_what_is_left_out() -> None:
@@ -49,12 +49,12 @@ def test_null_is_what_is_left_out() -> None:
 def test_messages_become_a_conversation() -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     turns = [{"role": "developer", "content": "be kind"}, {"role": "user", "content": parts}]
-    assert read(chat=True, messages=turns).prompt.messages == (Message("system", "be kind"), Message("user", "ab"))
+    assert read(chat=True, messages=turns).prompts[0].messages == (Message("system", "be kind"), Message("user", "ab"))
 
 
 def test_every_fault_is_in_one_refusal() -> None:
     with pytest.raises(InvalidInput) as refused:
-        read(temperature=9, n=2, stop=[""], prompt=7, colour="red")
+        read(temperature=9, n=0, stop=[""], prompt=7, colour="red")
     assert len(refused.value.detail["faults"]) == 5
     assert refused.value.detail["example"]["prompt"]
 
@@ -63,13 +63,13 @@ def test_chunks_put_together_are_the_answer() -> None:
     asked = read(chat=True, stream=True, stream_options={"include_usage": True})
     written = openai.Answer(asked, "7", 1, {"model": "m"})
     last = Piece("", "stop", 3, 2)
-    chunks = [*written.opening(), written.chunk(Piece("a")), written.chunk(last), *written.closing(last)]
+    chunks = [*written.opening(), written.chunk(Piece("a")), written.chunk(last), *written.closing([last])]
     assert [chunk["choices"] and chunk["choices"][0]["delta"] for chunk in chunks] == [
         {"role": "assistant", "content": ""}, {"content": "a"}, {}, [],
     ]  # fmt: skip
-    assert [chunk["usage"] for chunk in chunks] == [None, None, None, openai.usage_of(last)]
+    assert [chunk["usage"] for chunk in chunks] == [None, None, None, openai.usage_of([last])]
     assert {chunk["id"] for chunk in chunks} == {"chatcmpl-7"}
-    assert written.whole("a", last)["choices"][0]["message"]["content"] == "a"
+    assert written.whole([("a", last)])["choices"][0]["message"]["content"] == "a"
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,22 @@ def test_a_model_without_a_count_tells_no_usage() -> None:
     told = openai_embeddings.encode(Batch({"v": np.ones((1, 2), np.float32)}), asked, fields, {"model": "m"})
     assert told["data"] == [{"object": "embedding", "index": 0, "embedding": [1.0, 1.0]}]
     assert "usage" not in told
+
+
+def test_several_texts_of_several_prompts() -> None:
+    asked = read(prompt=["a", "b"], n=2, seed=5)
+    assert [(one.text, one.seed) for one in asked.prompts] == [("a", 5), ("a", 6), ("b", 5), ("b", 6)]
+    written = openai.Answer(asked, "7", 1, {"model": "m"})
+    told = written.whole([(text, Piece("", "stop", 3, 2)) for text in "wxyz"])
+    assert [(choice["index"], choice["text"]) for choice in told["choices"]] == list(enumerate("wxyz"))
+    assert told["usage"] == {"prompt_tokens": 6, "completion_tokens": 8, "total_tokens": 14}
+    assert written.chunk(Piece("w"), 3)["choices"][0]["index"] == 3
+    chat = openai.Answer(read(chat=True, n=3), "7", 1, {"model": "m"})
+    assert [chunk["choices"][0]["index"] for chunk in chat.opening()] == [0, 1, 2]
+
+
+def test_more_texts_than_one_request_may_have() -> None:
+    with pytest.raises(InvalidInput, match="n: expected at most 128 texts, got 2 prompts times 65"):
+        read(prompt=["a", "b"], n=65)
+    with pytest.raises(InvalidInput, match="n: expected at most 128"):
+        read(prompt=["a"] * 129)

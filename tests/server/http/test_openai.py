@@ -161,10 +161,55 @@ def test_several_at_once_get_what_each_gets_alone(client: openai.OpenAI) -> None
     assert [together[prompt] for prompt in prompts] == alone
 
 
+def test_several_prompts_and_several_texts_of_each(client: openai.OpenAI, door: Served) -> None:
+    prompts = [FRANCE, "Water boils at"]
+    asked = {"model": "smollm", "prompt": prompts, "max_tokens": 8, "temperature": 0, "n": 3}
+    answer = client.completions.create(**asked)
+    assert [choice.index for choice in answer.choices] == list(range(6))
+    assert [choice.text for choice in answer.choices[:3]] == [EIGHT] * 3
+    assert len({choice.text for choice in answer.choices[3:]}) == 1
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (5 + 3, 6 * 8)
+    told = dict.fromkeys(range(6), "")
+    last = None
+    for last in client.completions.create(**asked, stream=True, stream_options={"include_usage": True}):
+        for choice in last.choices:
+            told[choice.index] += choice.text
+    assert list(told.values()) == [choice.text for choice in answer.choices]
+    assert last.usage == answer.usage
+    eventually(lambda: door.host.table["smollm"].versions["1"].generations.active == 0)
+
+
+def test_several_answers_to_a_chat_are_drawn_apart(client: openai.OpenAI) -> None:
+    turns = [{"role": "user", "content": "Name an animal."}]
+    asked = {"model": "smollm", "messages": turns, "max_tokens": 12, "temperature": 1.5, "n": 4, "seed": 3}
+    answer = client.chat.completions.create(**asked)
+    assert len({choice.message.content for choice in answer.choices}) > 1
+    chunks = list(client.chat.completions.create(**asked, stream=True))
+    assert [chunk.choices[0].delta.role for chunk in chunks[:5]] == ["assistant"] * 4 + [None]
+    assert {chunk.choices[0].index for chunk in chunks if chunk.choices[0].finish_reason} == {0, 1, 2, 3}
+
+
+def test_who_hangs_up_stops_all_texts_of_a_request(door: Served) -> None:
+    body = {"model": "smollm", "prompt": ["Count: 1, 2, 3,"] * 6, "max_tokens": 600, "stream": True, "temperature": 0}
+    before = stats(door).cancelled
+    with httpx.Client(timeout=60) as own, pytest.raises(httpx.ReadTimeout):  # two wait for a slot: none has begun
+        own.post(f"{door.url}/v1/completions", json=body, timeout=1)
+    eventually(lambda: stats(door).cancelled == before + 6)
+    assert door.host.table["smollm"].versions["1"].generations.active == 0
+    with (
+        httpx.Client() as own,
+        own.stream("POST", f"{door.url}/v1/completions", json={**body, "n": 1, "prompt": ["1, 2,"] * 3}) as answer,
+    ):
+        assert next(answer.iter_lines()).startswith("data: ")
+    eventually(lambda: stats(door).cancelled == before + 9)
+    assert door.host.table["smollm"].versions["1"].generations.active == 0
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"n": 2}, "n: not offered"),
+        ({"n": 0}, "n: expected `int` >= 1"),
+        ({"n": 129}, "n: expected at most 128"),
         ({"logprobs": 3}, "logprobs: not offered"),
         ({"echo": True}, "echo: not offered"),
         ({"suffix": "x"}, "suffix: not offered"),
@@ -172,7 +217,9 @@ def test_several_at_once_get_what_each_gets_alone(client: openai.OpenAI) -> None
         ({"max_tokens": 0}, "max_tokens: expected `int` >= 1"),
         ({"max_tokens": 601}, "max_tokens: expected at most 600"),
         ({"prompt": [1]}, r"prompt\[0\]: expected `str`, got `int`"),
-        ({"prompt": ["a", "b"]}, "prompt: expected `array` of length <= 1"),
+        ({"prompt": []}, "prompt: expected `array` of length >= 1"),
+        ({"best_of": 2}, "best_of: not offered"),
+        ({"prompt": ["x", "word " * 3000]}, "context"),
         ({"stop": ["a"] * 5}, "stop: expected `array` of length <= 4"),
         ({"colour": "red"}, "colour: not offered"),
         ({"prompt": "word " * 3000}, "context"),
@@ -202,7 +249,7 @@ def test_values_that_ask_for_nothing_are_taken(client: openai.OpenAI) -> None:
 
 
 def test_every_fault_is_told_at_once(door: Served) -> None:
-    answer = door.post("/v1/chat/completions", json={"messages": [{"role": "robot", "content": "x"}], "n": 3})
+    answer = door.post("/v1/chat/completions", json={"messages": [{"role": "robot", "content": "x"}], "n": 0})
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert len(error["faults"]) == 3

@@ -7,7 +7,7 @@ Bodies are read and written by `wire/openai.py` and `wire/openai_embeddings.py`;
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from time import time
 from typing import Any, Final
@@ -19,6 +19,7 @@ from servable.domain.ref import Ref
 from servable.engine.routing.telling import Teller, Telling
 from servable.engine.serving import Serving
 from servable.errors import InvalidInput, ServableError, Unsupported, UsageError
+from servable.server.http import choices
 from servable.server.http.events import EventStream
 from servable.server.http.guard import caller_of
 from servable.server.http.infer import Asked, asked
@@ -58,21 +59,23 @@ class _Texts:
         within_s = parts.inference.deadline(Options(), told) if told else parts.settings.text_deadline_s
         created = int(time())
 
-        async def begun() -> tuple[Telling, openai.Answer]:
+        async def begun() -> tuple[list[Telling], openai.Answer]:
             # Not before the first piece is it known whether there is an answer at all, and whose it is.
-            telling = await serving.begin(wanted.prompt, within_s, request_id)
-            return telling, openai.Answer(wanted, request_id, created, _named(telling.by) | _stood_in(telling))
+            tellings = await choices.begin(serving, wanted.prompts, within_s, request_id)
+            named = _named(tellings[0].by) | _stood_in(tellings)
+            return tellings, openai.Answer(wanted, request_id, created, named)
 
         async def whole() -> dict[str, Any]:
-            return await _whole(*await begun())
+            tellings, written = await begun()
+            return written.whole(await choices.whole(tellings))
 
         try:
             if not wanted.stream:
                 return reply(await unless_gone(request, whole()))
-            telling, written = await unless_gone(request, begun())
+            tellings, written = await unless_gone(request, begun())
         except ClientDisconnect:
             return Response(status_code=GONE)
-        return EventStream(_chunks(telling, written))
+        return EventStream(_chunks(tellings, written))
 
     async def embeddings(self, request: Request) -> Response:
         parts = self._parts
@@ -120,33 +123,26 @@ def _named(serving: Teller) -> dict[str, Any]:
     }
 
 
-def _stood_in(telling: Telling) -> dict[str, str]:
-    """Who tells it in the place of the version that was asked, and why."""
-    return {"fallback": telling.stood_in, "fallback_reason": telling.why} if telling.stood_in else {}
+def _stood_in(tellings: Sequence[Telling]) -> dict[str, str]:
+    """Who tells one of the texts in the place of the version that was asked, and why."""
+    telling = next((telling for telling in tellings if telling.stood_in), None)
+    return {"fallback": telling.stood_in, "fallback_reason": telling.why} if telling else {}
 
 
-async def _whole(telling: Telling, written: openai.Answer) -> dict[str, Any]:
-    last = telling.first
-    text = last.text
-    async with aclosing(telling.rest) as pieces:
-        async for piece in pieces:
-            text += piece.text
-            last = piece
-    return written.whole(text, last)
-
-
-async def _chunks(telling: Telling, written: openai.Answer) -> AsyncGenerator[dict[str, Any]]:
+async def _chunks(tellings: Sequence[Telling], written: openai.Answer) -> AsyncGenerator[dict[str, Any]]:
     """All documents of a stream. What goes wrong now can only be told inside it."""
-    async with aclosing(telling.rest) as pieces:
+    lasts = [telling.first for telling in tellings]
+    async with aclosing(choices.merged(tellings)) as pieces:
         for document in written.opening():
             yield document
-        last = telling.first
-        yield written.chunk(last)
+        for place, first in enumerate(lasts):
+            yield written.chunk(first, place)
         try:
-            async for last in pieces:
-                yield written.chunk(last)
+            async for place, piece in pieces:
+                lasts[place] = piece
+                yield written.chunk(piece, place)
         except ServableError as error:
             yield openai.error_of(error)
             return
-        for document in written.closing(last):
+        for document in written.closing(lasts):
             yield document
