@@ -82,6 +82,31 @@ def test_a_bad_source_is_left_out(tumours: Command, tmp_path: Path) -> None:
     assert answer["probabilities"].ravel().tolist() == learned(tmp_path / "tumour.json", *parts)
 
 
+def test_what_was_learned_is_a_version_in_onnx(tumours: Command) -> None:
+    words = ("learning", "rebuild", "tumour:1", "--without", "intern", "--frozen")
+    tumours(*words)
+    told = tumours(*words, "--to", "onnx", "--json").json
+    assert (told["made"], told["offset"], told["learned"]) == ("tumour:3", 500, 400)
+    answers = []
+    for version in ("tumour:2", "tumour:3"):
+        with servable.load(version, home=str(tumours.home)) as model:
+            answers.append(model.predict({"x": X[500:]}))
+            stated = model.bundle.manifest
+    np.testing.assert_array_equal(answers[0]["label"], answers[1]["label"])
+    np.testing.assert_allclose(answers[0]["probabilities"], answers[1]["probabilities"], rtol=1e-9, atol=1e-12)
+    assert (stated.format, stated.options) == ("onnx", {})
+    assert (stated.lineage["parent"], stated.lineage["offset"]) == ("tumour:1", 500)
+    assert stated.lineage["proof"].startswith("equal on ")
+    assert "expected --frozen" in tumours("learning", "rebuild", "tumour", "--to", "onnx", code=2).err
+
+
+def test_what_does_not_learn_has_nothing_to_rebuild(tumours: Command, tmp_path: Path) -> None:
+    tumours("learning", "rebuild", "tumour", "--frozen", "--to", "onnx", "--output", tmp_path / "plain")
+    for verb in ("rebuild", "evaluate"):
+        refused = tumours("learning", verb, tmp_path / "plain", code=1)
+        assert "'tumour' is of the format onnx, which does not learn" in refused.err
+
+
 def test_what_cannot_be_rebuilt_is_told(tumours: Command, tmp_path: Path) -> None:
     refused = tumours("learning", "rebuild", "tumour", "--without", "nobody", code=2)
     assert "examples came from 'doctor', 'intern'" in refused.err

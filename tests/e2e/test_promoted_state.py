@@ -1,4 +1,4 @@
-"""A state that a learner was in becomes a version: through the gate, then served frozen, and in bulk."""
+"""A state that a learner was in becomes a version: through the gate, then served frozen, in bulk, and on a device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.cli.command import Ended
 from tests.cli.command import servable as command
 from tests.e2e.serving import Serving, eventually
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 X, Y = load_breast_cancer(return_X_y=True)
 INPUTS = ["radius", "texture", "perimeter", "area"]
 CLASSES = ["malignant", "benign"]
@@ -86,3 +86,18 @@ def test_a_past_state_passes_the_gate_and_answers_as_it_did(tmp_path: Path) -> N
     told = [row["probabilities"] for row in good["rows"]]
     live = [list(row.values()) if isinstance(row, dict) else row for row in told]
     np.testing.assert_array_equal(table[["probabilities_0", "probabilities_1"]], live)
+
+    # A learner cannot go to a device, and says what can: as ONNX it goes through the same gate, and answers there.
+    kept = run("export", "tumour:2", "--output", tmp_path / "page")
+    assert (kept.code, "servable learning rebuild NAME --frozen --to onnx" in kept.err) == (1, True), kept.err
+    made = run("learning", "rebuild", "tumour:1", "--at", offset, "--frozen", "--to", "onnx", "--json").json
+    assert made["made"] == "tumour:3"
+    checked = run("check", "tumour:3", "--data", tmp_path / "test.csv", "--label", "diagnosis", "--json")
+    assert (checked.code, checked.json["passed"]) == (0, True), checked
+    assert run("release", "promote", "tumour:3").code == 0
+    with servable.load("tumour:3", home=str(tmp_path / "home")) as model:
+        told = model.predict({name: TEST[name].to_numpy() for name in INPUTS})["probabilities"]
+    np.testing.assert_allclose(told, live, rtol=1e-9, atol=1e-12)
+    exported = run("export", "tumour:3", "--target", "browser", "--output", tmp_path / "page", "--json")
+    assert exported.code == 0, exported.err
+    assert exported.json["proven"] is True, exported.json

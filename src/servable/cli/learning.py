@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,9 @@ def rebuild(
     at: Annotated[int | None, typer.Option(help="The offset to go back to.", show_default="the newest")] = None,
     without: Annotated[list[str] | None, typer.Option(help="Leave out what this key sent.", metavar="SOURCE")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Make a version that does not learn.")] = False,
+    to: Annotated[
+        Literal["keep", "onnx"], typer.Option(help="What is frozen, as it is or as ONNX, for devices too.")
+    ] = "keep",
     output: Annotated[Path | None, typer.Option(help="Only make the bundle, here.", metavar="DIR")] = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -41,9 +44,13 @@ def rebuild(
     Example:  servable learning rebuild tumour --at 5000 --without intern
     """
     from servable.errors import UsageError
-    from servable.online.rebuild import bundled, digest_of
+    from servable.online.frozen.version import frozen as in_onnx
+    from servable.online.frozen.version import last_rows
+    from servable.online.rebuild import answering, bundled, digest_of
     from servable.online.rebuild import rebuild as rebuilt
 
+    if to == "onnx" and not frozen:
+        raise UsageError("ONNX does not learn: expected --frozen beside --to onnx")
     with (
         _learner(ref, home) as (old, folder, version_of),
         tempfile.TemporaryDirectory(prefix="servable-learning-") as scratch,
@@ -55,8 +62,12 @@ def rebuild(
             )
         fold = rebuilt(old, folder, at, without or ())
         place = output or Path(scratch) / "bundle"
-        journal = digest_of(folder, fold.offset)
-        bundle = bundled(old, fold, place, frozen=frozen, parent=version_of, journal=journal)
+        lineage = {"parent": version_of, "journal": digest_of(folder, fold.offset)}
+        if to == "onnx":
+            rows = last_rows(folder / "journal", fold.offset)
+            bundle = in_onnx(old, answering(fold), rows, place, **lineage, offset=fold.offset, learned=fold.learned)
+        else:
+            bundle = bundled(old, fold, place, frozen=frozen, **lineage)
         version = None if output is not None else registry_at(home).register(bundle.folder)
     made = f"{bundle.name}:{version.version}" if version else str(output)
     told = {"made": made, "digest": bundle.digest, "offset": fold.offset, "learned": fold.learned}
@@ -131,10 +142,11 @@ def _learner(ref: str, home: str | None) -> Iterator[tuple[Bundle, Path, str]]:
 
     Of a learner that machines share, the folder is a copy, for as long as this lasts.
 
-    Raises Conflict if what lies there is another learner's.
+    Raises BundleError for what does not learn, Conflict if what lies there is another learner's.
     """
     from servable.bundles.open import open_bundle
     from servable.online.identity import check, identity_of
+    from servable.online.recipe import recipe_of
     from servable.server.targets import resolve
     from servable.settings import load_settings
 
@@ -142,6 +154,7 @@ def _learner(ref: str, home: str | None) -> Iterator[tuple[Bundle, Path, str]]:
     plan = resolve(settings, [ref])
     target = next(target for target in plan.targets if target.version == plan.routes[target.name].live)
     bundle = open_bundle(target.source, name=target.name)
+    recipe_of(bundle)
     version = f"{target.name}:{target.version}"
     own = identity_of(bundle.manifest)
     if not settings.learning_url:

@@ -22,6 +22,7 @@ MOST_BYTES: Final = 500_000_000
 _CONVERTED: Final = "Pack it with --to onnx and a sample, which converts it where the result is proven equal"
 _FITTED: Final = "Pack the fitted model itself, in Python: servable.pack(model, sample=...) converts it to ONNX"
 _REMADE: Final = "Serve it from a server, or train a model for the device that packing converts to ONNX"
+_FROZEN: Final = "Make a version of what it has learned by now: servable learning rebuild NAME --frozen --to onnx"
 _FIXES: Final = {
     "sklearn": _CONVERTED,
     "tensorflow": _CONVERTED,
@@ -37,9 +38,9 @@ _FIXES: Final = {
     "pmml": "Pack the model that the PMML was written from",
     "pmml-jvm": "Pack the model that the PMML was written from",
     "gguf": "Serve it from a server: language models of this form run in llama.cpp",
-    "learner": "Serve it from a server: it learns there, and what it has learned by now is no ONNX",
+    "learner": _FROZEN,
     "python": "Serve it from a server, or export the network inside to ONNX and pack that",
-    "python-learner": "Serve it from a server: it learns there, and what it has learned by now is no ONNX",
+    "python-learner": _FROZEN,
 }
 """What brings a model of a format to ONNX, where something does."""
 

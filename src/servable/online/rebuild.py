@@ -14,6 +14,7 @@ import msgspec
 from servable.bundles.golden import golden_bytes, golden_rows
 from servable.bundles.write import write_bundle
 from servable.domain.bundle import Bundle
+from servable.domain.model import Learner
 from servable.errors import NotFound, UsageError
 from servable.online.event import Examples, encode
 from servable.online.fold import Fold
@@ -26,13 +27,13 @@ from servable.online.snapshots import Snapshots
 
 def rebuild(bundle: Bundle, folder: Path, at: int | None = None, without: Collection[str] = ()) -> Fold:
     """The fold of the journal in `folder`, guards and all, up to the last event that ends at offset `at` or before;
-    without the examples of some sources. Raises NotFound where there is no journal, UsageError for a source that sent
-    nothing.
+    without the examples of some sources. Raises BundleError for what does not learn, NotFound where there is no
+    journal, UsageError for a source that sent nothing.
     """
+    recipe = recipe_of(bundle)
     journal = folder / "journal"
     if not files_of(journal):
         raise NotFound(f"{bundle.name!r} has learned nothing here: there is no journal in {folder}")
-    recipe = recipe_of(bundle)
     fold = Fold(Guarded(recipe.make(), recipe.make(), recipe.habits.guards), without)
     if not without:  # a snapshot has all sources in it
         newest = Snapshots(folder / "snapshots").newest(recipe.libraries, before=at)
@@ -65,14 +66,19 @@ def digest_of(folder: Path, offset: int) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def answering(fold: Fold) -> Learner:
+    """Who answers in a fold: the learner, or its champion."""
+    learner = fold.learner
+    return learner.answering if isinstance(learner, Guarded) else learner
+
+
 def bundled(bundle: Bundle, fold: Fold, output: Path, *, frozen: bool = False, **lineage: str) -> Bundle:
     """A bundle in the folder `output` that begins with what answers in the fold; one that is `frozen` does not learn.
 
     `lineage` tells more of where it comes from than how far it had learned: the version, its journal. What is demanded
     of the version is demanded of this one: it is released through the gate.
     """
-    guarded = fold.learner
-    learner = guarded.answering if isinstance(guarded, Guarded) else guarded
+    learner = answering(fold)
     manifest = bundle.manifest
     files: dict[str, bytes | Path] = {file.path: bundle.folder / file.path for file in manifest.files}
     files[STATE_FILE] = learner.snapshot()

@@ -17,7 +17,7 @@ from servable.domain.batch import Array, Batch
 from servable.domain.datatypes import FLOATS, INTEGERS
 from servable.domain.field import Field
 from servable.domain.signature import Signature
-from servable.errors import UsageError
+from servable.errors import ConversionRejected, UsageError
 
 NUMBERS = FLOATS | INTEGERS | {"BOOL"}
 NOTHING = np.array([], np.intp)
@@ -70,6 +70,26 @@ class Features:
         self._buckets = 1 << hash_bits if self._texts else 0
         self.size = self._first_text + self._buckets
 
+    def absences(self) -> dict[int, int]:
+        """By the position of each number that may be missing, the one that tells that it is."""
+        return {place: position for place, position in enumerate(self._absent.tolist()) if position}
+
+    def known_texts(self) -> dict[str, dict[str | None, int]]:
+        """By input, the position of each text that its contract takes. Raises ConversionRejected where it takes any."""
+        known: dict[str, dict[str | None, int]] = {}
+        for field in self._texts:
+            if not field.categories:
+                raise ConversionRejected(
+                    f"input {field.name!r} takes any text, and what was learned of one is found by a hash, for which "
+                    "ONNX has no operator: state its `categories`"
+                )
+            texts = [*map(str, field.categories), *([None] if field.values != "finite" else [])]
+            known[field.name] = {text: self._position(field, text) for text in texts}
+        return known
+
+    def _position(self, field: Field, value: object) -> int:
+        return self._first_text + zlib.crc32(f"{field.name}={value}".encode()) % self._buckets
+
     def encode(self, batch: Batch) -> Encoded:
         """The rows of a batch that its signature has checked, in their order."""
         dense = np.ones((batch.rows, self.dense))
@@ -87,5 +107,5 @@ class Features:
                 places[row].add(int(self._absent[position]))
         for field in self._texts:
             for held, value in zip(places, batch[field.name].reshape(-1).tolist(), strict=True):
-                held.add(self._first_text + zlib.crc32(f"{field.name}={value}".encode()) % self._buckets)
+                held.add(self._position(field, value))
         return Encoded(dense, [np.array(sorted(held), np.intp) for held in places])

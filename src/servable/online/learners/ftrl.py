@@ -19,7 +19,8 @@ from servable.online.learners import state
 from servable.online.learners.features import Features
 from servable.online.learners.labels import Labels
 from servable.online.learners.memory import Memory
-from servable.online.learners.scale import Scale
+from servable.online.learners.scale import SETTLED, Scale
+from servable.online.learners.weighted import Weighted, known_weights
 
 NAME: Final = "ftrl"
 STEEP: Final = 35.0
@@ -143,6 +144,13 @@ class Ftrl:
         """The weights, flat: what a guard watches."""
         weights: Array = self._held[3].ravel()
         return weights
+
+    def weighted(self) -> Weighted:
+        """What it is now, to leave its library. Raises ConversionRejected."""
+        weights, bias, absent, words = known_weights(self._features, self._table, self._held[3])
+        scale = self._scale
+        reach = scale.reach if scale.count >= SETTLED else None
+        return Weighted(scale.mean[1:], scale.deviation[1:], weights, bias, "logistic", reach, absent, words)
 
     def close(self) -> None:
         self._held = self._held[:, :, :0]

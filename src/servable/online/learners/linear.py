@@ -19,6 +19,7 @@ from servable.online.learners import state
 from servable.online.learners.features import Features
 from servable.online.learners.memory import Memory
 from servable.online.learners.scale import Scale
+from servable.online.learners.weighted import Weighted, known_weights
 
 NAME: Final = "linear"
 OUTPUT: Final = Field("prediction", "FP64")
@@ -108,6 +109,13 @@ class Linear:
     def parameters(self) -> Array:
         """The weights: what a guard watches."""
         return self._weights
+
+    def weighted(self) -> Weighted:
+        """What it is now, to leave its library. Raises ConversionRejected."""
+        mean, deviation = self._target.mean[1], self._target.deviation[1]
+        weights, bias, absent, words = known_weights(self._features, self._table, self._weights[None] * deviation)
+        zero, one = np.zeros(weights.shape[1]), np.ones(weights.shape[1])
+        return Weighted(zero, one, weights, bias + mean, "number", None, absent, words)
 
     def close(self) -> None:
         self._weights = self._weights[:0]

@@ -72,14 +72,15 @@ class PythonLearning:
     concurrent = False
 
     def __init__(self, learner: PythonLearner, signature: Signature) -> None:
-        self._learner = learner
+        self.learner = learner
         self._signature = signature
+        self._shows = [field.name for field in signature.inputs if field.content != "target"]
         self._labels = Labels(learner.classes) if learner.classes else None
         if hasattr(learner, "parameters"):
             self.parameters = learner.parameters
 
     def predict(self, batch: Batch) -> Batch:
-        answer = self._learner.predict(self._shown(batch))
+        answer = self.learner.predict(self._shown(batch))
         if not isinstance(answer, Mapping):
             raise ModelFailed(f"predict gave a {type(answer).__name__}: expected a dict of outputs")
         fields = {field.name: field for field in self._signature.outputs}
@@ -90,12 +91,11 @@ class PythonLearning:
         if self._labels is not None:  # as the source declares them, whatever JSON made of them
             places = self._labels.places(outcomes)
             outcomes = np.array(self._labels.classes, object if self._labels.text else np.int64)[places]
-        self._learner.learn(self._shown(batch), outcomes)
+        self.learner.learn(self._shown(batch), outcomes)
 
     def _shown(self, batch: Batch) -> dict[str, Array]:
-        """All but the target."""
-        target = self._signature.target
-        return {name: values for name, values in batch.columns.items() if target is None or name != target.name}
+        """All but the target, in the order that is declared: columns side by side are told apart by it."""
+        return {name: batch[name] for name in self._shows if name in batch.columns}
 
     def check(self, outcomes: Array) -> None:
         if self._labels is not None:
@@ -104,13 +104,13 @@ class PythonLearning:
             raise InvalidInput(f"outcomes: expected finite numbers, got {outcomes.tolist()!r:.100}")
 
     def snapshot(self) -> bytes:
-        return self._learner.snapshot()
+        return self.learner.snapshot()
 
     def restore(self, state: bytes) -> None:
-        self._learner.restore(state)
+        self.learner.restore(state)
 
     def close(self) -> None:
-        self._learner.close()
+        self.learner.close()
 
 
 def _signature(kind: type[PythonLearner], path: Path) -> Signature:

@@ -64,6 +64,11 @@ class RiverLearner(PythonLearner):
         whole = sum(shares)
         return [one / whole for one in shares] if whole else [1.0 / len(shares)] * len(shares)
 
+    @property
+    def trained(self) -> Any:
+        """The model as it is now."""
+        return self._model
+
     def learn(self, batch: dict[str, Array], outcomes: Array) -> None:
         for row, outcome in zip(self._rows(batch), outcomes.tolist(), strict=True):
             self._model.learn_one(row, outcome)

@@ -42,6 +42,11 @@ class SklearnLearner(PythonLearner):
         shares = last.predict_proba(x) if hasattr(last, "predict_proba") else np.eye(len(labels))[places]
         return {"label": labels[places], "probabilities": shares}
 
+    @property
+    def trained(self) -> list[Any]:
+        """The steps as they are now; none before the first example."""
+        return self._steps if self._learned else []
+
     def learn(self, batch: dict[str, Array], outcomes: Array) -> None:
         x = matrix(batch)
         known: dict[str, Any] = {}

@@ -82,6 +82,11 @@ class TorchLearner(PythonLearner):
             self._optimiser.step()
         self._random = torch.get_rng_state()
 
+    @property
+    def trained(self) -> Any:
+        """The module as it is now."""
+        return self._module
+
     def parameters(self) -> Array:
         """The weights, flat: what a guard watches."""
         return np.concatenate([one.detach().numpy().ravel() for one in self._module.parameters()])
