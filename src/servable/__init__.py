@@ -6,9 +6,13 @@ Importing this is cheap; each public name is loaded when it is first used.
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from servable.version import __version__
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# onnxruntime reads it as it is imported: without it, it keeps an id of the machine in HOME and sends home what it does.
 
 if TYPE_CHECKING:
     from servable.bundles.pack import pack

@@ -9,8 +9,9 @@ import pytest
 from servable import __version__
 from servable.cli.commands import COMMANDS
 from servable.domain.terms import Terms
+from servable.registry.registry import Registry
 from tests.cli.command import servable
-from tests.packed import scaler
+from tests.packed import bundle_at, scaler
 
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
@@ -65,6 +66,24 @@ def test_a_place_that_cannot_be_written_is_the_environments_fault_in_one_line(co
         command("pack", tmp_path / "m.onnx", "--output", tmp_path / "file" / "below", "--json", code=3).json["code"]
         == "environment"
     )
+
+
+@pytest.mark.parametrize(
+    ("redirected", "code"), [(">&-", 0), (">/dev/full", 3), ("| head -c 1 >/dev/null", 0), ("2>&- >&- <&-", 0)]
+)
+def test_output_that_goes_nowhere_is_no_traceback(redirected, code, tmp_path):
+    Registry(tmp_path / "home", who="ada").register(bundle_at(tmp_path / "b"))
+    line = f"set -o pipefail; {sys.executable} -m servable models --json --home {tmp_path / 'home'} {redirected}"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode == code, ended.stderr
+
+
+def test_what_the_terminal_cannot_write_is_escaped(tmp_path):
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    told = servable("pack", tmp_path / "größe.onnx", env=environ)
+    assert "gr\\xf6\\xdfe.onnx" in told.err
+    assert told.code == 1
 
 
 def test_help_tells_what_holds_where_an_option_is_left_out(command, monkeypatch):

@@ -1,5 +1,8 @@
 """ONNX files as they come: converted by others, without row axes, with text, halves, maps, newer than the runtime."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -19,6 +22,7 @@ from servable.domain.batch import Batch
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, ModelFailed
 from servable.runtimes.find import runtime
 from servable.runtimes.onnx import OnnxModel
+from tests import packed
 from tests.assets import wheel
 from tests.runtimes.graphs import graph, saved, value
 
@@ -289,3 +293,14 @@ def test_an_output_named_with_a_json_text_keeps_its_name(tmp_path):
     model = runtime("onnx").load(bundle)
     assert model.predict(Batch({"x": np.ones((2, 2), np.float32)}))[name].tolist() == [[2, 2], [2, 2]]
     model.close()
+
+
+def test_nothing_of_it_is_left_in_the_home_of_the_user_nor_sent(tmp_path):
+    """onnxruntime sends home what it does, and keeps an id of the machine for it, unless it is told not to."""
+    packed.scaler(tmp_path / "twice.onnx")
+    (tmp_path / "home").mkdir()
+    code = "import servable, sys; servable.load(sys.argv[1]).predict({'x': [[1.0, 2.0]]})"
+    environ = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environ["HOME"] = str(tmp_path / "home")
+    subprocess.run([sys.executable, "-c", code, tmp_path / "twice.onnx"], env=environ, check=True)
+    assert list((tmp_path / "home").rglob("*")) == []

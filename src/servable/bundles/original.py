@@ -90,7 +90,8 @@ def original_of(model: Any) -> Original:
     if not (hasattr(model, "get_params") and (hasattr(model, "predict") or hasattr(model, "transform"))):
         raise UsageError(
             f"cannot pack a {type(model).__module__}.{type(model).__qualname__}: expected a fitted scikit-learn "
-            "estimator or pipeline, a model of XGBoost, LightGBM or CatBoost, or the path of a model file"
+            "estimator or pipeline, a model of XGBoost, LightGBM or CatBoost, or the path of a model file. A function "
+            "of your own goes into one: model.py, with servable.PythonModel"
         )
     _check_fitted(model)
     single_job(model)

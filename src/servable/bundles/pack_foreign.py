@@ -93,9 +93,11 @@ def _unpickled(path: Path) -> Any:
             model = joblib.load(path)
     except Exception as error:  # a wall: a pickle may raise anything
         made_by = ", ".join(versions(path.read_bytes(), path.name))
+        own = "; a module of your own by --include FILE.py" if isinstance(error, ModuleNotFoundError) else ""
         raise CorruptModel(
             f"{path.name!r} cannot be opened here ({type(error).__name__}: {error}): it wants the libraries and "
-            f"versions it was made with{f' (scikit-learn {made_by})' if made_by else ''}. Name them by --requirements"
+            f"versions it was made with{f' (scikit-learn {made_by})' if made_by else ''}. Name them by "
+            f"--requirements{own}"
         ) from error
     _same_version(path, heard)
     return model

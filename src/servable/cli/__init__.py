@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -13,19 +14,40 @@ from servable.version import __version__
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. A failure prints what, where and what to do, and ends with 1, 2 (usage) or 3 (environment)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _settle_streams()
     if words == ["--version"]:
         print(__version__)
         return
     try:
         code = _run(words)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit) as ended:
-        if not isinstance(ended.__context__ or ended, BrokenPipeError):  # typer makes an exit of it
+    except (OSError, SystemExit) as ended:
+        broken = isinstance(ended.__context__ or ended, BrokenPipeError)  # typer makes an exit of it
+        if isinstance(ended, SystemExit) and not broken:
             raise
-        # Whoever read our output has seen enough.
+        # Whoever read our output has seen enough; or nobody can have it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
         code = 0
+        if not broken:
+            print(f"servable: the answer cannot be written to standard output: {ended}", file=sys.stderr)
+            code = 3
     sys.exit(code)
+
+
+def _settle_streams() -> None:
+    """Standard streams that take whatever is printed: ones that the caller closed lead nowhere, lest a file that is
+    opened next gets their number; a character that their encoding lacks is written as an escape.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for as long as the program runs
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for as long as the program runs
+    for stream in sys.stdout, sys.stderr:
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(words: list[str]) -> int:

@@ -11,6 +11,7 @@ import typer
 from servable.cli.model_changes import RefText, alias, delete, export, ref_of, register, sign, tag
 from servable.cli.options import AsJson, Home, registry_at
 from servable.cli.terminal import say, show_json, show_table, working
+from servable.settings import load_settings
 
 if TYPE_CHECKING:
     from servable.domain.bundle import Manifest
@@ -36,7 +37,9 @@ def models(context: typer.Context, home: Home = None, as_json: AsJson = False) -
     elif known:
         show_table([_listed(model) | _short(model) for model in known])
     else:
-        say("Nothing is registered. Pack a model:  servable pack FILE --name NAME")
+        settings = load_settings({"home": home})
+        where = settings.registry_url.partition("@")[2] or settings.registry_url or settings.home_path
+        say(f"Nothing is registered in {where}. Pack a model:  servable pack FILE --name NAME")
 
 
 @app.command()

@@ -151,7 +151,8 @@ def load_estimator(data: bytes, name: str) -> tuple[Any, str]:
     if strange:
         raise UnsafeModel(
             f"{name!r} would make objects of types that are not known to be safe: {', '.join(strange)}. Build the "
-            "model of scikit-learn's own parts, or convert it to ONNX by packing the model object with a sample",
+            "model of scikit-learn's own parts, which may become ONNX; or pack it with its code, to run in a sandbox: "
+            "joblib.dump it, and  servable pack FILE.joblib --include CODE.py --sample DATA --allow-unsafe",
             types=strange,
         )
     versions = sorted(set(_VERSION.findall(schema)), key=parts)

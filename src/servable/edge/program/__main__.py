@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 PYTHON = (3, 11)
@@ -12,6 +13,7 @@ def begin() -> None:
     found = sys.version_info[:2]
     if found < PYTHON:
         _lacking("needs Python {}.{} or newer, this is {}.{}".format(*PYTHON, *found))
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read as it is imported: it would send home what it does
     try:
         import onnxruntime  # noqa: F401 - it is there
     except ImportError as error:

@@ -187,6 +187,7 @@ class Keys:
             finally:
                 os.close(folder)
         except OSError as error:
+            temporary.unlink(missing_ok=True)
             raise EnvironmentFault(f"cannot write {self.path}: {error.strerror}") from error
         self._seen = self._mark()
         self._take(keys)
