@@ -68,7 +68,9 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
         _hold(edition, predictor)
     table: tuple[Measured, ...] = ()
     if fit is not None:
-        edition, table = fitted(edition, fit, lambda made: _time_ms(made, aim, options) if proof else None)
+        edition, table = fitted(
+            edition, fit, lambda made: _time_ms(made, aim, options) if proof else None, aim.variants
+        )
     given = None if fit is None else fit.rows
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as place:

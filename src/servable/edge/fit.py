@@ -63,13 +63,18 @@ class Measured(msgspec.Struct, frozen=True):
         return Candidate(self.variant, self.bytes, self.lossy, self.loss, self.latency_ms, self.fault)
 
 
-def fitted(edition: Edition, fit: Fit, timed: Timer) -> tuple[Edition, tuple[Measured, ...]]:
+def fitted(
+    edition: Edition, fit: Fit, timed: Timer, variants: Sequence[Variant] = VARIANTS
+) -> tuple[Edition, tuple[Measured, ...]]:
     """The edition that is allowed, and what was measured of all. Raises CheckFailed that says what speaks
-    against each, UsageError where there are no rows to measure on, or no ONNX.
+    against each, UsageError where there are no rows to measure on, or nothing to make variants of.
     """
-    if edition.lite:
-        raise UsageError("variants are made of ONNX, and this model goes as TFLite: leave out --fit and limits")
-    known = (ORIGINAL, *(variant.name for variant in VARIANTS))
+    if not variants:
+        raise UsageError(
+            "a TFLite file is as its maker left it, and no variants are made of it: pack what it was made from (a "
+            "Keras file or a SavedModel, with --to keep), or leave out --fit and limits"
+        )
+    known = (ORIGINAL, *(variant.name for variant in variants))
     if fit.limits.named is not None and fit.limits.named not in known:
         raise UsageError(f"there is no variant {fit.limits.named!r}: expected one of {', '.join(known)}")
     rows = _rows(edition.bundle, fit.rows)
@@ -79,7 +84,7 @@ def fitted(edition: Edition, fit: Fit, timed: Timer) -> tuple[Edition, tuple[Mea
         table = [(edition, _measured(edition, model, Batch(expected.columns), expected, fit, timed))]
     finally:
         model.close()
-    for variant in VARIANTS:
+    for variant in variants:
         if fit.limits.named in {None, variant.name}:
             table += _tried(variant, edition, rows, expected, fit, timed)
     choice = choose(tuple(measured.candidate() for _, measured in table), fit.limits)

@@ -8,19 +8,22 @@ that was written by LiteRT here; what reads requests is the server's own.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import orjson
 
-from servable.bundles.convert_lite import CONVERTIBLE
-from servable.bundles.elsewhere.messages import ToLite
+from servable.bundles.convert_lite import CONVERTIBLE, Narrowed
+from servable.bundles.elsewhere.messages import Rows, ToLite
 from servable.bundles.elsewhere.process import Elsewhere
 from servable.bundles.load import Predictor
 from servable.bundles.opened import Opened
+from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
 from servable.edge.contract import CONTRACT, contract_of
 from servable.edge.devices import Ran
@@ -29,6 +32,7 @@ from servable.edge.obstacles import MOST_BYTES, Obstacle
 from servable.edge.react_native import GOLDEN, golden
 from servable.edge.served import answers
 from servable.edge.target import Target
+from servable.edge.variants import Variant
 from servable.errors import ConversionRejected, UsageError
 from servable.runtimes import tflite, verified
 from servable.runtimes.find import runtime
@@ -38,6 +42,9 @@ from servable.sandbox.walls import of_model
 
 MODEL: Final = "model.tflite"
 OWN: Final = "tflite"
+MOST_CALLS: Final = 300
+LONGEST_S: Final = 1.0
+"""Of a time that is measured."""
 PACKAGE: Final = "ai-edge-litert"
 _TO_ONNX: Final = (
     "Pack it with --to onnx and a sample, where that is proven equal: onnxruntime's format goes to phones too"
@@ -50,16 +57,18 @@ def edition_of(bundle: Bundle, version: str, outputs: Sequence[str] = ()) -> Edi
     """
     if outputs:
         raise UsageError("--keep takes outputs out of ONNX, and this model goes as TFLite: leave it out")
-    kind = bundle.manifest.format
-    return Edition(bundle, version, verified.read(bundle) if kind == OWN else _converted(bundle), lite=True)
+    own = bundle.manifest.format == OWN
+    return Edition(bundle, version, verified.read(bundle) if own else converted(bundle), lite=True)
 
 
-def _converted(bundle: Bundle) -> bytes:
+def converted(bundle: Bundle, narrowed: Narrowed = "", rows: Batch | None = None) -> bytes:
+    """The bundle's model as TFLite. Raises ConversionRejected, CorruptModel, DigestMismatch, MissingExtra."""
     kind = bundle.manifest.format
     signature = str(bundle.manifest.options.get("signature", PREFERRED))
+    given = None if rows is None else Rows.of(rows)
     with verified.copied(bundle) as path, Elsewhere(path.name, of_model(path), runtime(kind)) as there:
         try:
-            return there.lite(ToLite(kind, str(path), signature))
+            return there.lite(ToLite(kind, str(path), signature, narrowed, given))
         except ConversionRejected as error:
             raise ConversionRejected(f"{bundle.name!r} cannot be converted {error.message}. {_TO_ONNX}") from error
 
@@ -77,7 +86,21 @@ def in_this_process(bundle: Bundle, folder: Path, bodies: Sequence[Any]) -> Ran:
     """What the file in the folder answers by LiteRT, under the bundle's contract. Raises CorruptModel, MissingExtra."""
     stated = orjson.loads((folder / CONTRACT).read_bytes())
     with Predictor(Opened(bundle, tflite.opened(bundle, (folder / MODEL).read_bytes()))) as predictor:
-        return Ran(f"LiteRT {version(PACKAGE)} on this machine", answers(predictor, stated["version"], bodies))
+        told = answers(predictor, stated["version"], bodies)
+        asked = next((body for body, answer in zip(bodies, told, strict=True) if "error" not in answer), None)
+        p50_ms = None if asked is None else _p50_ms(lambda: answers(predictor, stated["version"], [asked]))
+        return Ran(f"LiteRT {version(PACKAGE)} on this machine", told, p50_ms=p50_ms)
+
+
+def _p50_ms(call: Callable[[], object]) -> float:
+    """The median of calls, of those after the first third."""
+    times: list[float] = []
+    end = time.perf_counter() + LONGEST_S
+    while len(times) < MOST_CALLS and (not times or time.perf_counter() < end):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return median(times[len(times) // 3 :]) * 1000
 
 
 def sizes(_: Edition, folder: Path) -> dict[str, int]:
@@ -141,11 +164,22 @@ def _why_not(edition: Edition) -> str:
     )
 
 
+def variants(bundle: Bundle) -> tuple[Variant, ...]:
+    """What can be made of a model that is converted. A file that is TFLite already is as its maker left it."""
+    if bundle.manifest.format == OWN:
+        return ()
+
+    def variant(name: Narrowed, *, rough: bool) -> Variant:
+        return Variant(name, lambda _, rows: converted(bundle, name, rows), rough=rough)
+
+    return variant("float16", rough=False), variant("int8", rough=True), variant("int8-static", rough=True)
+
+
 def target(bundle: Bundle) -> Target:
     """The target for phones, of a bundle whose model is no ONNX."""
     return Target(
         "mobile", write, (partial(in_this_process, bundle),), sizes, runtimes, (unfit,), notes=notes,
-        edition=edition_of, lite=True,
+        edition=edition_of, lite=True, variants=variants(bundle),
     )  # fmt: skip
 
 

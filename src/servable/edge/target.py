@@ -12,6 +12,7 @@ from servable.domain.bundle import Bundle
 from servable.edge.devices import Ran
 from servable.edge.edition import Edition, edition_of
 from servable.edge.obstacles import Check
+from servable.edge.variants import VARIANTS, Variant
 
 Device = Callable[[Path, Sequence[Any]], Ran]
 """Asks the folder that was written, where it will run."""
@@ -21,7 +22,7 @@ class Target(msgspec.Struct, frozen=True):
     """`write` makes the folder of an edition with the options that were asked for, of those the target knows. `devices`
     prove it: the first is the one that times are measured on. `sizes` tells what whoever takes it downloads.
     `obstacles` are what stands in the way of this target alone. `notes` tell what a model goes without. `instead`: by
-    the format of a bundle, the target that takes it in the place of this one.
+    the format of a bundle, the target that takes it in the place of this one. `variants` are what can be made smaller.
     """
 
     name: str
@@ -35,3 +36,4 @@ class Target(msgspec.Struct, frozen=True):
     instead: Mapping[str, Callable[[Bundle], Target]] = {}
     edition: Callable[[Bundle, str, Sequence[str]], Edition] = edition_of
     lite: bool = False
+    variants: tuple[Variant, ...] = VARIANTS

@@ -161,7 +161,9 @@ def _lite(question: messages.ToLite) -> messages.Answer:
     from servable.bundles.convert_lite import to_tflite
     from servable.bundles.elsewhere import messages
 
-    return messages.Answer(file=to_tflite(question.format, Path(question.path), question.signature))
+    rows = None if question.rows is None else question.rows.batch()
+    path = Path(question.path)
+    return messages.Answer(file=to_tflite(question.format, path, question.signature, question.narrowed, rows))
 
 
 if __name__ == "__main__":

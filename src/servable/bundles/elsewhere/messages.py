@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 
+from servable.bundles.convert_lite import Narrowed
 from servable.bundles.elsewhere.table import Given
 from servable.domain.batch import Batch
 from servable.domain.problem import Problem
@@ -58,11 +59,13 @@ class Make(msgspec.Struct, frozen=True, tag=True):
 
 
 class ToLite(msgspec.Struct, frozen=True, tag=True):
-    """Make a TFLite file, with one signature of that name, of the model at `path`."""
+    """Make a TFLite file, with one signature of that name, of the model at `path`: narrowed so, by these rows."""
 
     format: str
     path: str
     signature: str
+    narrowed: Narrowed = ""
+    rows: Rows | None = None
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):
