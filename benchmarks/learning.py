@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -50,6 +50,8 @@ class Learning:
     port: int
     door: int
     learner: int
+    server: int = 0
+    """The process that the others are children of."""
 
     def ask(self, method: str, path: str, document: Any = None) -> Any:
         """One request, and the JSON of its answer. Raises ValueError for a status of an error."""
@@ -90,7 +92,7 @@ class Learning:
 
     def cpu_s(self) -> tuple[float, float]:
         """What the door and the learner's process have used so far."""
-        door, learner = map(_cpu_s, (self.door, self.learner))
+        door, learner = map(cpu_s, (self.door, self.learner))
         return door, learner
 
     @contextlib.contextmanager
@@ -128,7 +130,7 @@ def tensor(x: Array) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def serve(model: Path, home: Path | None = None) -> Iterator[Learning]:
+def serve(model: Path, home: Path | None = None, env: Mapping[str, str] | None = None) -> Iterator[Learning]:
     """Serve a description of a learner, or a bundle of one, under the name `learner`."""
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         folder = Path(text)
@@ -137,7 +139,7 @@ def serve(model: Path, home: Path | None = None) -> Iterator[Learning]:
             SERVABLE, "serve", str(model), "--home", str(home or folder / "home"), "--http-port", str(port),
             "--grpc-port", str(free_port()), "--workers", "1",
         ]  # fmt: skip
-        with started(command, {}, folder / "log", folder) as process:
+        with started(command, env or {}, folder / "log", folder) as process:
             while True:
                 with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
                     Learning(port, 0, 0).ask("POST", "/infer", {"inputs": [tensor(np.zeros((1, WIDTH)))]})
@@ -148,7 +150,7 @@ def serve(model: Path, home: Path | None = None) -> Iterator[Learning]:
             door, learner = (_process(process.pid, words) for words in (b"servable.app", b"servable.online.process"))
             for task in Path(f"/proc/{learner}/task").iterdir():
                 os.sched_setaffinity(int(task.name), {LOAD_CORE})
-            yield Learning(port, door, learner)
+            yield Learning(port, door, learner, process.pid)
 
 
 def described(folder: Path) -> Path:
@@ -162,7 +164,8 @@ def _process(supervisor: int, words: bytes) -> int:
     return next(pid for pid in tree(supervisor) if words in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
+    """The processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -34,7 +34,7 @@ def routing(bench: Bench) -> list[Figure]:
 
 
 def _ratio(bench: Bench, case: Case, name: str) -> Figure:
-    with _served(case, routed=True) as released, _served(case, routed=False) as plain:
+    with served(case, _tried) as released, served(case) as plain:
         ways = [server.traffic(case) for server in (released, plain)]
         bench.warm(*ways)
         pairs = bench.turns(*(lambda way=way: bench.load(way) for way in ways))
@@ -47,18 +47,21 @@ def _ratio(bench: Bench, case: Case, name: str) -> Figure:
     )
 
 
+def _tried(acts: Acts) -> None:
+    acts.canary(Ref("model", "2"), 0.05, NEVER)
+    acts.shadow(Ref("model", "3"))
+
+
 @contextlib.contextmanager
-def _served(case: Case, *, routed: bool) -> Iterator[ours.Ours]:
-    """Three versions in a registry: live; with `routed` also a canary and a shadow."""
+def served(case: Case, release: Callable[[Acts], None] = lambda _: None) -> Iterator[ours.Ours]:
+    """Three versions in a registry, the first of them live, and what is released beside it."""
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         folder = Path(text)
         acts = Acts(Registry(folder / "home"))
         for version in ("1", "2", "3"):
             acts.registry.register(_bundle(case.model, folder / version, version))
         acts.registry.promote(Ref("model", "1"))
-        if routed:
-            acts.canary(Ref("model", "2"), 0.05, NEVER)
-            acts.shadow(Ref("model", "3"))
+        release(acts)
         port, grpc_port = free_port(), free_port()
         command = [
             ours.SERVABLE, "serve", "model", "--home", str(folder / "home"), "--http-port", str(port),

@@ -344,7 +344,10 @@ def test_kills_at_random_and_a_database_that_sleeps_lose_nothing(fleet: Fleet) -
             pids = leader().processes()
             os.kill(next(pid for pid in pids if victim in Path(f"/proc/{pid}/cmdline").read_bytes()), signal.SIGKILL)
         more(30)
+        learns, lesson = leader(), body(slice(0, 1), outcomes=labels(slice(0, 1)), id="meanwhile")
         with asleep(fleet.url):
+            # All who teach may have asked the other one, which waits: this one is asked in any case.
+            eventually(lambda: learns.http.post("/learn", json=lesson).status_code == 503, "a lesson to be refused")
             eventually(lambda: "does not answer" in "".join(each.server.log() for each in machines), "it to be missed")
             for machine in machines:
                 machine.answers(slice(0, 5))

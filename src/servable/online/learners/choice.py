@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -86,8 +88,9 @@ def draw(shares: Array, token: str | bytes, seed: int) -> int:
     data = token.encode() if isinstance(token, str) else token
     digest = hashlib.blake2b(data, digest_size=8, key=seed.to_bytes(8, "big", signed=True)).digest()
     number = (int.from_bytes(digest, "big") >> 11) / (1 << 53)
-    ends = np.cumsum(shares)
-    return min(int(np.searchsorted(ends, number * ends[-1], side="right")), int(np.flatnonzero(shares)[-1]))
+    told: list[float] = shares.tolist()  # of a few actions: an array would cost ten times as much
+    ends = list(accumulate(told))
+    return min(bisect_right(ends, number * ends[-1]), max(place for place, share in enumerate(told) if share))
 
 
 def _normal(deviations: Array) -> Array:
