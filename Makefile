@@ -71,6 +71,7 @@ $(VENV)/.platforms: $(VENV)/.all
 	@if ! command -v java >/dev/null && [ -z "$${JAVA_HOME:-}" ]; then $(call debian,default-jre-headless); fi # for Spark
 	$(BIN)/python -m pip install --quiet --editable '.[spark,ray]'
 	@$(call debian,default-jdk-headless libandroid-json-java) # for the sources in Kotlin
+	$(BIN)/python -m pip install --quiet tree-sitter==0.26.1 tree-sitter-swift==0.7.4 # a grammar of Swift
 	npm install --silent --no-save --prefix $(VENV)/npm kotlin-compiler@2.4.20 typescript@7.0.2
 	@touch $@
 

@@ -19,6 +19,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import servable
 from servable.bundles.load import Predictor, load
+from servable.edge import browser
+from servable.edge.edition import edition_of
 from servable.edge.export import export
 from tests.edge.exported import Exported, ExportTo
 from tests.edge.updating import Publisher, publishing
@@ -125,6 +127,14 @@ def exported_to(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) 
         return made[target]
 
     return export_to
+
+
+@pytest.fixture(scope="session")
+def package(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model as a package for npm, which nobody asked anything yet."""
+    folder = tmp_path_factory.mktemp("package")
+    browser.write(edition_of(predictor.bundle, "3"), folder, frozenset())
+    return folder
 
 
 @pytest.fixture(scope="module")

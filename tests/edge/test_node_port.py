@@ -14,18 +14,9 @@ from typing import Any
 import pytest
 
 from servable.bundles.load import Predictor
-from servable.edge.browser import write
-from servable.edge.edition import edition_of
 from servable.edge.served import answers
 
 ROW = {"age": 40, "income": 2500, "city": "north", "kind": "a"}
-
-
-@pytest.fixture(scope="module")
-def package(predictor: Predictor, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported")
-    write(edition_of(predictor.bundle, "3"), folder, frozenset())
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from servable.bundles.load import Predictor
-from servable.edge import browser, react_native
+from servable.edge import react_native
 from servable.edge.edition import edition_of
 
 pytestmark = [pytest.mark.platforms, pytest.mark.timeout(300)]
@@ -26,14 +26,10 @@ export async function asked(bytes: Uint8Array, rows: Row[]): Promise<string> {
   }
 }
 """
-PAGE = """
-import { load } from "./package/browser.js";
-
-export const asked = async () => (await (await load()).predict([{ age: 40, income: null }])).rows.length;
-"""
 
 
 def checked(place: Path, script: str) -> str:
+    """What TypeScript says of a script in a folder; nothing: it is right."""
     assert TSC.exists(), f"{TSC} is needed: run  make test-platforms"
     (place / "asked.mts").write_text(script)
     told = subprocess.run([TSC, *STRICT, "asked.mts"], cwd=place, capture_output=True, text=True, check=False)
@@ -44,12 +40,3 @@ def test_react_native(predictor: Predictor, tmp_path: Path) -> None:
     react_native.write(edition_of(predictor.bundle, "3"), tmp_path / "package", frozenset())
     assert checked(tmp_path, PHONE) == ""
     assert "TS2345" in checked(tmp_path, PHONE.replace("load(bytes)", 'load("model.ort")'))
-
-
-def test_browser_and_node(predictor: Predictor, tmp_path: Path) -> None:
-    (tmp_path / "package").mkdir()
-    browser.write(edition_of(predictor.bundle, "3"), tmp_path / "package", frozenset())
-    for name in ("browser", "node"):  # one page of types for both, as package.json says
-        (tmp_path / "package" / f"{name}.d.ts").write_text('export * from "./index.js";\n')
-    assert checked(tmp_path, PAGE) == ""
-    assert "TS2322" in checked(tmp_path, PAGE.replace("40", "new Date()"))
