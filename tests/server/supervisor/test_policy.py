@@ -11,6 +11,7 @@ from servable.server.supervisor.policy import (
     Restarts,
     beat_pause_s,
     changed,
+    concerned,
     graft,
     guilty,
     merge,
@@ -131,3 +132,9 @@ def test_the_worst_state_of_a_version_is_that_of_the_server() -> None:
         State("n", "1", "UNAVAILABLE", "broken"),
         State("o", "1", "READY"),
     ]
+
+
+def test_a_name_concerns_what_its_route_needs_beside_it() -> None:
+    routes = {"m": Route("1", fallback="spare:2", bandit="choice", arms=("1", "2")), "other": Route("1")}
+    assert concerned(Plan((), routes), {"m"}) == {"m", "spare", "choice"}
+    assert concerned(Plan((), routes), {"other", "gone"}) == {"other", "gone"}
