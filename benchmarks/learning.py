@@ -10,6 +10,8 @@ import http.client
 import json
 import os
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -33,6 +35,7 @@ WIDTH: Final = 30
 DISTINCT: Final = 64
 PATH: Final = "/v2/models/learner"
 PATIENCE_S: Final = 300.0
+SPIN: Final = "n = [float(x) for x in range(1000)]\nwhile True:\n    sum(map(abs, n))"
 FTRL: Final = json.dumps({"learner": "ftrl", "inputs": {"x": f"FP64 [-1, {WIDTH}]"}, "classes": [0, 1]})
 
 
@@ -122,6 +125,17 @@ class Learning:
         finally:
             over.set()
             feeder.join()
+
+
+@contextlib.contextmanager
+def spinning() -> Iterator[None]:
+    """The learner's core is kept busy for the length of the block by a process that has nothing to do with the door."""
+    with subprocess.Popen([sys.executable, "-c", SPIN]) as process:
+        os.sched_setaffinity(process.pid, {LOAD_CORE})
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def tensor(x: Array) -> dict[str, Any]:
