@@ -94,13 +94,14 @@ class Scale:
     def _moments(self, rows: Array) -> tuple[Array, Array, Array]:
         """After each of the rows: the sums, the mean, the deviation."""
         away = rows - self._origin
-        sums = np.empty((2, len(rows) + 1, rows.shape[1]))
-        sums[:, 0] = self._sums
-        sums[0, 1:] = away
-        np.multiply(away, away, sums[1, 1:])
-        np.add.accumulate(sums, axis=1, out=sums)
+        sums = np.empty((2, *rows.shape))
+        sums[0] = away
+        np.multiply(away, away, sums[1])
+        sums[:, 0] += self._sums
+        if len(rows) > 1:
+            np.add.accumulate(sums, axis=1, out=sums)
         counts = np.arange(self.count + 1, self.count + 1 + len(rows), dtype=np.float64)[:, None]
-        first, second = sums[:, 1:]
+        first, second = sums
         mean = first / counts
         deviations = np.sqrt(np.maximum(second / counts - mean * mean, 0.0))
         # What has not varied yet is only centred.
@@ -108,7 +109,7 @@ class Scale:
         deviations[:, 0] = 1.0
         means = self._origin + mean
         means[:, 0] = 0.0
-        return sums[:, 1:], means, deviations
+        return sums, means, deviations
 
     def scaled(self, rows: Array) -> Array:
         """Rows, scaled and clipped by the moments as they are."""
