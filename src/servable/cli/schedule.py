@@ -9,7 +9,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -52,7 +52,10 @@ def schedule(
         return
     if file is None:
         raise UsageError("give the file of schedules, or --history")
-    runner = Runner(load_schedules(file), kept, str(settings.home_path), time.time)
+    schedules = load_schedules(file)
+    for name, one in schedules.items():
+        _try_words(f"{file}: schedule [{name}]", one.batch)
+    runner = Runner(schedules, kept, str(settings.home_path), time.time)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
@@ -62,6 +65,17 @@ def schedule(
             show_json(told)
         else:
             print(f"{told['name']}: {told['what']}: {told['told']}", flush=True)
+
+
+def _try_words(where: str, words: tuple[str, ...]) -> None:
+    """Raises UsageError for words that `servable batch` does not know: now, not when the night's job is due."""
+    from servable.cli.commands import app
+
+    command = cast("Any", typer.main.get_command(app)).get_command(None, "batch")
+    try:
+        command.make_context("batch", list(words))
+    except typer.TyperException as error:
+        raise UsageError(f"{where}: batch: {error.format_message()} See  servable batch --help") from error
 
 
 def _told(one: Happened) -> dict[str, Any]:
