@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from servable.domain.terms import Terms
 from servable.registry.registry import Registry
 from tests.cli.command import servable
 from tests.packed import bundle_at, scaler
+from tests.server.supervised import eventually
 
 GROUPS = {
     "models": ("show", "register", "alias", "delete", "history", "verify"),
@@ -84,6 +86,22 @@ def test_what_the_terminal_cannot_write_is_escaped(tmp_path):
     told = servable("pack", tmp_path / "größe.onnx", env=environ)
     assert "gr\\xf6\\xdfe.onnx" in told.err
     assert told.code == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_ended_takes_away_what_it_was_making(number, tmp_path):
+    """Told while its process for foreign code is there: folder and process go with it."""
+    place = tmp_path / "place"
+    place.mkdir()
+    model = tmp_path / "model.py"
+    model.write_text("import time\nimport servable\ntime.sleep(60)\nclass Slow(servable.PythonModel): ...\n")
+    words = ["pack", model, "--allow-unsafe", "--home", tmp_path / "home"]
+    environ = {**os.environ, "TMPDIR": str(place)}
+    with subprocess.Popen([sys.executable, "-m", "servable", *map(str, words)], env=environ) as process:
+        eventually(lambda: any(place.glob("servable-elsewhere-*/scratch")))
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    assert list(place.iterdir()) == []
 
 
 def test_help_tells_what_holds_where_an_option_is_left_out(command, monkeypatch):

@@ -67,6 +67,17 @@ def test_the_header_answers_as_the_server(kind: str, tmp_path: Path, monkeypatch
     assert made.bytes["its tables"] < made.bytes["the header"]
 
 
+def test_several_numbers_a_row_are_told_as_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("servable.edge.cases.MOST_ALONE", 100)
+    frame, target = load_diabetes(as_frame=True, return_X_y=True)
+    model = RandomForestRegressor(4, max_depth=5, random_state=0).fit(frame, np.column_stack([target, -target, target]))
+    servable.pack(model, name="three", sample=frame, output=tmp_path / "bundle")
+    with load(tmp_path / "bundle") as predictor:
+        made = export(predictor, "1", tmp_path / "c", target="c")
+    assert made.proven
+    assert "#define MODEL_SCORES 3" in (tmp_path / "c" / "model.h").read_text()
+
+
 @pytest.fixture(scope="module")
 def forest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return packed(*MODELS["three classes, gaps"], tmp_path_factory.mktemp("forest"))

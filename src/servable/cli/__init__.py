@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -15,12 +16,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. A failure prints what, where and what to do, and ends with 1, 2 (usage) or 3 (environment)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     _settle_streams()
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        _answer(words)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(*_: object) -> None:
+    """End as after Ctrl-C: what was in the making is taken away. Commands that stay have a handler of their own."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _answer(words: list[str]) -> None:
     if words == ["--version"]:
         print(__version__)
         return
     try:
         code = _run(words)
         sys.stdout.flush()
+    except KeyboardInterrupt:  # before there is a command that could take it
+        code = 128 + signal.SIGINT
     except (OSError, SystemExit) as ended:
         broken = isinstance(ended.__context__ or ended, BrokenPipeError)  # typer makes an exit of it
         if isinstance(ended, SystemExit) and not broken:

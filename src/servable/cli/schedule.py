@@ -53,8 +53,8 @@ def schedule(
     if file is None:
         raise UsageError("give the file of schedules, or --history")
     schedules = load_schedules(file)
-    for name, one in schedules.items():
-        _try_words(f"{file}: schedule [{name}]", one.batch)
+    for name, planned in schedules.items():
+        _try_words(f"{file}: schedule [{name}]", planned.batch)
     runner = Runner(schedules, kept, str(settings.home_path), time.time)
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import shutil
 import subprocess
 import tempfile
@@ -115,7 +116,8 @@ class Compiled:
     def predict(self, batch: Batch) -> Batch:
         (given,) = batch.columns.values()
         rows = np.ascontiguousarray(given, np.float32)
-        width = max(len(self._labels), 1)
+        floats = [field for field in self._signature.outputs if field.datatype in FLOATS]
+        width = max(len(self._labels), *(math.prod(field.shape[1:]) for field in floats), 1)
         scores = np.empty((len(rows), width), np.float32)
         labels = np.empty(len(rows), np.intc)
         self._ask(_pointer(rows), ctypes.c_long(len(rows)), _pointer(scores), _pointer(labels))

@@ -96,7 +96,9 @@ def _of_format(bundle: Bundle) -> Iterator[Obstacle]:
         rejected = stated.lineage.get("rejected", [])
         because = f" (packing tried: {'; '.join(map(str, rejected))})" if rejected else ""
         code = "it runs foreign code" if runtime(stated.format).isolated else f"its format is {stated.format}"
-        yield Obstacle(f"{code}, and a device runs ONNX only{because}", _FIXES.get(stated.format, _REMADE))
+        fix = _FIXES.get(stated.format, _REMADE)
+        # What packing tried already brings nothing if it is done again.
+        yield Obstacle(f"{code}, and a device runs ONNX only{because}", _REMADE if rejected and fix == _FITTED else fix)
         return
     data = verified.read(bundle)
     if outside := onnx_external.locations(data):

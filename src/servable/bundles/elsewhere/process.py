@@ -75,9 +75,11 @@ class Elsewhere:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), env=environ
             )  # fmt: skip
-        except OSError as error:
+        except BaseException as error:  # also of Ctrl-C
             ours.close()
             shutil.rmtree(folder)
+            if not isinstance(error, OSError):
+                raise
             raise EnvironmentFault(f"the interpreter {str(python)!r} cannot be run: {error.strerror}") from error
         finally:
             theirs.close()
