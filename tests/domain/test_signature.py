@@ -43,6 +43,11 @@ def test_the_example_passes() -> None:
             {"when": np.array(["2026-02-30", "2026-01-01"], object)},
             "'when': expected ISO 8601 dates, got 2026-02-30 (row 0)",
         ),
+        (
+            {"when": np.array(["2026", "1767225600"], object)},
+            "'when': expected ISO 8601 dates, got 1767225600 (row 1)",
+        ),
+        ({"when": np.array(["20260101", "2026-01"], object)}, "'when': expected ISO 8601 dates, got 20260101 (row 0)"),
         ({"when": np.array([None, "2026-01-01"], object)}, "'when': expected text, and no nulls, got None (row 0)"),
         ({"pixels": np.zeros((2, 3, 5), np.uint8)}, "'pixels': expected shape [-1, 2, -1], got shape [2, 3, 5]"),
         (

@@ -24,6 +24,7 @@ NUMBERS = [
 ]  # fmt: skip
 TEXTS = ["plain", "o'east", "both ' and \"", "a\\b\n\t\x07", "naïve 🙂", "\u200b\u2028", ""]
 DATES = ["2026-01-31", "2026-02-29", "2024-02-29", "2026-13-01", "2026-01-31T12:30:05.25Z", "soon", "2026", "12:30"]
+DATES += ["20260131", "1767225600", "202", "-0044", "12026-01"]
 
 
 def asked(module: str, script: str, given: Any) -> Any:

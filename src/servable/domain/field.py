@@ -16,6 +16,7 @@ MAX_ROWS_NAMED: Final = 5
 """A fault names at most this many rows: enough to find the cause, short enough to read."""
 
 
+YEAR_DIGITS: Final = 4
 SHORT: Final = 128
 """Values up to which Python's floats are faster than numpy's call."""
 
@@ -158,11 +159,13 @@ def _absent(array: Array) -> Array:
 
 
 def _is_date(text: object) -> bool:
+    """As numpy reads it; but digits alone are a year of four: not seconds since 1970, nor a day, as some read them."""
+    plain = str(text).removesuffix("Z")
     try:
-        np.datetime64(str(text).removesuffix("Z"))
+        np.datetime64(plain)
     except ValueError:
         return False
-    return text is not None
+    return text is not None and (len(digits := plain.lstrip("+-")) == YEAR_DIGITS or not digits.isdigit())
 
 
 def _all_dates(known: Array) -> bool:

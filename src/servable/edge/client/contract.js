@@ -5,7 +5,7 @@ import { cut, general, quoted, rounded, shortest } from "./text.js";
 const MOST_NAMED = 20;
 const ROWS_NAMED = 5;
 const FLOAT = /^FP/;
-const DATE = /^(?:|nat|now|today|[+-]?\d+(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.\d*)?)?)?)?)?)?)$/i;
+const DATE = /^(?:|nat|now|today|[+-]?\d{4}|[+-]?\d+-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.\d*)?)?)?)?)?)$/i;
 const LARGEST = { FP16: 65504, FP32: 3.4028234663852886e38, FP64: Number.MAX_VALUE };
 
 /** What went wrong, in the server's own words: `code` is its name, `faults` and `rules` are what it lists. */
