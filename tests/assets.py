@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -44,3 +45,23 @@ def _fetch(requirement: str, folder: Path, options: tuple[str, ...]) -> None:
         opened.extractall(half)
     archive.unlink()
     half.rename(folder)
+
+
+@cache
+def source(requirement: str) -> Path:
+    """The unpacked source of `NAME==VERSION`, of a package that has no wheel. It is looked at, never built."""
+    folder = ROOT / requirement
+    ROOT.mkdir(parents=True, exist_ok=True)
+    with (ROOT / f"{requirement}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            half = ROOT / f"{requirement}.half"
+            half.mkdir(exist_ok=True)
+            # pip asks a source who it is by its own script, which wants the libraries that are installed here.
+            options = ("--no-binary=:all:", "--no-build-isolation", "--no-deps", "--quiet", "--dest", str(half))
+            subprocess.run([sys.executable, "-m", "pip", "download", *options, requirement], check=True)
+            (archive,) = half.glob("*.tar.gz")
+            shutil.unpack_archive(archive, half, "gztar", filter="data")
+            archive.unlink()
+            half.rename(folder)
+    return folder

@@ -28,6 +28,11 @@ MODELS: Final = {
     "ALMA": "preprocessing.StandardScaler() | linear_model.ALMAClassifier()",
     "adaptive forest": "forest.ARFClassifier(n_models=10, seed=42)",
 }
+OTHERS: Final = {
+    "passive-aggressive": "preprocessing.StandardScaler() | linear_model.PAClassifier()",
+    "perceptron": "preprocessing.StandardScaler() | linear_model.Perceptron()",
+}
+"""Models of which nobody published a figure."""
 PUBLISHED: Final = {
     "phishing": dict(zip(MODELS, (0.8928, 0.7304, 0.8840, 0.8792, 0.8736, 0.8256, 0.9096), strict=True)),
     "bananas": dict(zip(MODELS, (0.5372, 0.5377, 0.6155, 0.6432, 0.6166, 0.5064, 0.8832), strict=True)),
@@ -70,7 +75,7 @@ def stream(name: str) -> Stream:
 
 def source(stream: Stream, model: str) -> str:
     """The source of a learner of one of MODELS."""
-    return SOURCE.format(inputs=dict.fromkeys(stream.names, "FP64"), model=MODELS[model])
+    return SOURCE.format(inputs=dict.fromkeys(stream.names, "FP64"), model=(MODELS | OTHERS)[model])
 
 
 def learner(stream: Stream, model: str) -> PythonLearning:

@@ -196,7 +196,8 @@ class Guarded:
         self.scores.see(answer, outcomes, served, learner, no_change)
         if self._on_losses is not None:
             self._on_losses(learner)
-        turns = {self._competition.see(*pair) for pair in zip(learner, champion, strict=True)}
+        classes = self._losses.classes
+        turns = {self._competition.see(*pair, classes=classes) for pair in zip(learner, champion, strict=True)}
         if Turn.AGAIN in turns:
             self._begin_again()
         elif Turn.BACK in turns:

@@ -18,7 +18,8 @@ class Losses:
     def __init__(self) -> None:
         self.moments = [0.0, 0.0, 0.0]
         """Of outcomes that are numbers: count, mean, sum of squares."""
-        self._numbers = False
+        self.classes = True
+        """Whether answers are classes: right or wrong."""
         self.last: object = None
         """The outcome before: what "no change" answers."""
 
@@ -27,7 +28,7 @@ class Losses:
         if answer is None:
             return [1.0] * len(outcomes)
         label = answer.columns.get("label")
-        self._numbers = label is None
+        self.classes = label is not None
         if label is not None:
             return [float(wrong) for wrong in (label != outcomes).tolist()]
         told = next(iter(answer.columns.values())).reshape(len(outcomes), -1)[:, 0]
@@ -47,7 +48,7 @@ class Losses:
         known = self.last is not None
         before = [self.last if known else values[0], *values[:-1]]
         self.last = values[-1]
-        if self._numbers:
+        if not self.classes:
             losses = self._distances(np.array(before, np.float64), outcomes)
             for value in values:
                 self.moments[0] += 1
