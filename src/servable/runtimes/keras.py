@@ -17,7 +17,7 @@ from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.errors import CorruptModel, MissingExtra, UnsafeModel
-from servable.runtimes import graph, verified
+from servable.runtimes import graph, verified, zipped
 from servable.runtimes.agreement import agree
 from servable.runtimes.content import BROKEN_ZIP, entries
 from servable.runtimes.devices import only_cpu
@@ -122,9 +122,7 @@ def _zipped(data: bytes, name: str) -> tuple[Any, str]:
     """Configuration and version of a `.keras` file."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for entry in archive.infolist():
-                if entry.filename.startswith("/") or ".." in Path(entry.filename).parts:
-                    raise UnsafeModel(f"{name!r} holds a path that leads out of it: {entry.filename!r}")
+            zipped.judge(archive, len(data), name)
             if archive.getinfo("config.json").file_size > LARGEST_CONFIG:
                 raise CorruptModel(f"{name!r}: its config.json is larger than {LARGEST_CONFIG >> 20} MiB")
             weights = [entry for entry in archive.namelist() if entry.endswith(".h5")]

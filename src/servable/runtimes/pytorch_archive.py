@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from servable.errors import CorruptModel, IncompatibleModel, UnsafeModel
+from servable.runtimes import zipped
 from servable.runtimes.content import BROKEN_ZIP
 from servable.runtimes.json_walk import objects
 
@@ -50,6 +51,7 @@ def judge(data: bytes, name: str) -> str:
     """The version of torch that wrote an archive. Raises BundleError unless it is a graph and its weights."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            zipped.judge(archive, len(data), name)
             entries = {entry.partition("/")[2]: entry for entry in archive.namelist()}
             if len({entry.partition("/")[0] for entry in archive.namelist()}) != 1:
                 raise UnsafeModel(_refusal(name, "files in more than one folder"))

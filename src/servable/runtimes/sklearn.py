@@ -25,7 +25,7 @@ from servable.domain.model import Model
 from servable.domain.runtime import Inspection, labels_of
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, MissingExtra, ModelFailed, UnsafeModel
-from servable.runtimes import verified
+from servable.runtimes import verified, zipped
 from servable.runtimes.content import entries
 from servable.runtimes.devices import only_cpu
 from servable.runtimes.estimator import Answer, answer_of, class_names, one_thread, output_fields, single_job
@@ -143,9 +143,12 @@ def load_estimator(data: bytes, name: str) -> tuple[Any, str]:
         raise MissingExtra("sklearn", f"load {name!r}", missing=error.name) from error
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            zipped.judge(archive, len(data), name)
             schema = archive.read(_SCHEMA).decode()
         json.loads(schema)
         strange = sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED)
+    except UnsafeModel:
+        raise
     except Exception as error:  # a wall: a broken zip, schema or array raises whatever its reader does
         raise CorruptModel(f"{name!r} is a broken or cut off skops file: {_first(error)}") from error
     if strange:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from servable.errors import CorruptModel, IncompatibleModel, UnsafeModel
+from servable.runtimes import zipped
 from servable.runtimes.content import BROKEN_ZIP
 
 _PARTS: Final = re.compile(
@@ -41,13 +42,14 @@ def judge(data: bytes, name: str) -> None:
     """Raise BundleError unless the archive is a program of torch's own operators, and its weights."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            zipped.judge(archive, len(data), name)
             if len({entry.partition("/")[0] for entry in archive.namelist()}) != 1:
                 raise UnsafeModel(_refusal(name, "files in more than one folder"))
             if bad := archive.testzip():
                 raise CorruptModel(f"{name!r} is damaged: {bad!r} inside does not match its checksum")
             for entry in archive.namelist():
                 inner = entry.partition("/")[2]
-                if not _PARTS.fullmatch(inner) or ".." in inner:
+                if not _PARTS.fullmatch(inner):
                     raise UnsafeModel(_refusal(name, f"{inner!r}, which is neither program nor weight"))
                 if inner.endswith(".py"):
                     _judge_code(archive.read(entry).decode(), name)
