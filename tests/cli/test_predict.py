@@ -46,7 +46,8 @@ def test_every_fault_of_the_rows_is_told(command, tmp_path):
 
 def test_no_rows_no_answers(command, tmp_path):
     (tmp_path / "none.json").write_text("[]")
-    assert command("predict", scaler(tmp_path / "m.onnx"), "--input", tmp_path / "none.json").out == ""
+    told = command("predict", scaler(tmp_path / "m.onnx"), "--input", tmp_path / "none.json")
+    assert told.out == "" and "none.json holds no rows: nothing was asked" in told.err
 
 
 def test_nobody_answers(command, rows):

@@ -50,6 +50,8 @@ def predict(
         parts = [rows[start : start + AT_ONCE] for start in range(0, len(rows), AT_ONCE)]
         answers = [json.loads(asked.ask(json.dumps({"rows": part}).encode())) for part in parts]
     told = [row for answer in answers for row in answer["rows"]]
+    if not rows:
+        say(f"{source} holds no rows: nothing was asked")
     for start, answer in zip(range(0, len(rows), AT_ONCE), answers, strict=True):
         for name, what in answer.pop("parameters", {}).items():
             say(f"{name}: {what}" + (f" (counted from row {start})" if start else ""))
