@@ -20,10 +20,16 @@ def store(tmp_path):
 @pytest.fixture
 def url(tmp_path, store):
     devices = DeviceRecords.at("", tmp_path / "served", days=90.0)
-    asked = Asked("1", kept=False, teach=None)
-    pairs = routes(Intake(lambda: store), lambda _: asked, lambda _: "ada", lambda: devices)
-    models = {"m": {"1": scaler(tmp_path / "m.onnx")}}
-    with served(tmp_path / "served", models, offers=[Offer(*pair) for pair in pairs]) as door:
+
+    def offers(parts):
+        def find(name):
+            serving = parts.router.pick(name)
+            return Asked(serving.version, serving.signature, kept=False, teach=None)
+
+        pairs = routes(Intake(lambda: store), find, lambda _: "ada", lambda: devices, lambda: None)
+        return [Offer(*pair) for pair in pairs]
+
+    with served(tmp_path / "served", {"m": {"1": scaler(tmp_path / "m.onnx")}}, offers=offers) as door:
         yield door.url
 
 

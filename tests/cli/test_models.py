@@ -124,7 +124,7 @@ def test_a_version_is_signed(registered, tmp_path):
     public = registered("models", "sign", "scaler:1", "--key", key, "--json").json["key"]
     assert registered("models", "show", "scaler:1", "--json").json["signed_by"] == [public]
     registered("models", "verify", "scaler:1")
-    registered("models", "sign", "scaler:1", "--key", tmp_path / "none.pem", code=2)
+    registered("models", "sign", "scaler:1", "--key", tmp_path / "none.pem", code=3)
 
 
 def test_a_version_is_exported(registered, tmp_path):

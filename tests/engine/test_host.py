@@ -195,7 +195,7 @@ def test_what_nobody_wants_any_more_is_let_go() -> None:
         await host.converge(plan("1"))
         await host.converge(Plan())
         await gone("m:1/0")
-        with pytest.raises(NotFound, match="There is none"):
+        with pytest.raises(NotFound, match="there is none"):
             router.pick("m")
         assert host.ready
 

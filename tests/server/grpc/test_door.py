@@ -242,7 +242,7 @@ async def test_a_refusal_tells_every_fault_and_what_would_work(stub):
     [
         ("score", "", "did you mean 'scores'?"),
         ("scores", "7", "it serves 1, 2, champion"),
-        ("", "", "There is echo, scores"),
+        ("", "", "there is echo, scores"),
     ],
 )
 async def test_what_does_not_exist(stub, model: str, version: str, told: str):
