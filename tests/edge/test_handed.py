@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression
 
 import servable
 from servable.domain.ref import Ref
+from servable.edge.desktop import in_python
 from servable.edge.devices import browsing, in_node, serving
 from servable.edge.export import export
 from servable.edge.handed import Door, door
@@ -145,3 +146,16 @@ def test_golden_rows_of_updates_are_those_of_the_device(made: Made) -> None:
     golden = json.loads((made.folder / "golden.json").read_bytes())
     assert golden["bodies"]
     assert all("fallback" not in json.dumps(told) for told in golden["told"])
+
+
+def test_a_program_for_desktops_asks_it_too(made: Made, server: Door, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch, servable.load("loan", home=made.home) as predictor:
+        patch.setattr("servable.edge.cases.MOST_ALONE", 20)
+        report = export(
+            predictor, "1", tmp_path / "desk", target="desktop", life=life_of(server=server.url),
+            door=partial(door, made.home, "loan", "1"),
+        )  # fmt: skip
+    assert report.proven
+    told = in_python(tmp_path / "desk", [OWN, OLD, BOTH]).told
+    assert [bool(answer.get("id")) for answer in told] == [False, True, True]
+    assert told[1]["parameters"] == {"rule.old": "fallback to simple:1 rows 0"}

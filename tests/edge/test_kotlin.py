@@ -13,14 +13,20 @@ import pytest
 
 from servable.bundles.load import Predictor
 from servable.bundles.opened import Opened
+from servable.bundles.signatures import signed
 from servable.edge.cases import bodies
 from servable.edge.contract import contract_of
 from servable.edge.edition import edition_of
+from servable.edge.export import export
+from servable.edge.life import life_of
+from servable.edge.publish import publish
+from servable.edge.publishable import ASSETS, SETTINGS
 from servable.errors import ServableError
 from servable.rules.refusal import refusal
 from servable.rules.view import View
 from servable.wire.open_inference import Codec
 from tests.edge.simple import simple
+from tests.edge.updating import Publisher
 
 pytestmark = [pytest.mark.platforms, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -82,6 +88,44 @@ def test_truths_and_lists_are_no_numbers(compiled: str, predictor: Predictor, tm
         "'income': expected a number that fits FP32, got [1] (row 1)",
         "'other': expected a column of the model, got an unknown column",
     ]
+
+
+def test_updates_are_verified_proven_and_swapped(compiled: str, world: Publisher, tmp_path: Path) -> None:
+    updates, public = world.root / "phone-updates", signed(b"", world.key)[0]
+    model = Predictor(Opened(simple(world.predictor.bundle), world.predictor.model))
+    for version in "12":
+        life = life_of(f"{world.url}phone-updates", [public])
+        export(model, version, tmp_path / version, target="mobile", proof=False, life=life)
+    settings = tmp_path / "1" / ASSETS / SETTINGS
+
+    def look(folder: str, word: str = "") -> list[str]:
+        command = ["java", "-cp", compiled, "servable.MainKt", "update", settings, tmp_path / folder, word]
+        told = json.loads(subprocess.check_output(command, text=True))
+        return [told["update"], told["version"], told["message"], told["stopped"]]
+
+    assert look("a")[:2] == ["unreachable", "shipped"]
+    update = publish(updates, world.key, tmp_path / "2", unproven=True)
+    manifest = updates / "update.json"
+    good = manifest.read_bytes()
+    manifest.write_bytes(good.replace(b'\\"version\\":\\"2\\"', b'\\"version\\":\\"3\\"'))
+    assert look("a")[:2] == ["forged", "shipped"]
+    manifest.write_text("<html>not found</html>")
+    assert look("a")[:2] == ["damaged", "shipped"]
+    manifest.write_bytes(good)
+    file = updates / "files" / update.files["model.ort"].sha256
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert look("a")[:2] == ["damaged", "shipped"]
+    file.write_bytes(whole)
+    assert look("b", "bad")[:3] == [
+        "rejected", "shipped", "version 2 is not taken: golden rows 0: 1, expected 2"
+    ]  # fmt: skip
+    assert look("b")[2] == "version 2 failed on this device before, and is not tried again"
+    assert look("a")[:2] == ["installed", "2"]
+    assert look("a")[:2] == ["current", "2"]
+    publish(updates, world.key, withdrawn={"2": "wrong for the young"})
+    assert look("a")[::3] == ["withdrawn", "version 2 was withdrawn: wrong for the young"]
+    assert look("a", "back")[1] == "shipped"
 
 
 def is_rows(rows: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from servable.bundles.opened import Opened
 from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.edge.export import export
-from servable.edge.mobile import natives
+from servable.edge.life import life_of
+from servable.edge.mobile import RESOURCES, natives
 from servable.edge.obstacles import obstacles
+from servable.edge.publishable import ASSETS
 from servable.edge.targets import target_of
-from servable.errors import Unsupported
+from servable.errors import Unsupported, UsageError
 from tests.edge.simple import simple
 
 pytestmark = pytest.mark.timeout(300)
@@ -44,8 +47,20 @@ def test_every_source_has_the_model_its_contract_and_golden_rows(folder: Path) -
         assert all("rows" in asked["told"] for asked in json.loads(file.read_text())["asked"])
     assert (folder / "required_operators.config").read_text().startswith("ai.onnx;")
     written = [file.read_text() for file in folder.rglob("*") if file.suffix in {".kts", ".swift", ".kt"}]
-    assert len(written) == 10
+    assert len(written) == 13
     assert not any("_RELEASE" in text for text in written)
+
+
+def test_an_app_that_takes_updates_is_told_where_and_whose(predictor: Predictor, tmp_path: Path) -> None:
+    model = Predictor(Opened(simple(predictor.bundle), predictor.model))
+    life = life_of("https://example.com/loan", [base64.b64encode(bytes(32)).decode()])
+    export(model, "3", tmp_path / "phones", target="mobile", proof=False, life=life)
+    told = [json.loads((tmp_path / "phones" / place / "updates.json").read_text()) for place in (ASSETS, RESOURCES)]
+    assert told[0] == told[1]
+    assert (told[0]["name"], told[0]["updates"]) == ("loan", "https://example.com/loan/")
+    assert '.copy("updates.json")' in (tmp_path / "phones/ios/Package.swift").read_text()
+    with pytest.raises(UsageError, match="the target 'mobile' knows no --server"):
+        export(model, "3", tmp_path / "other", target="mobile", life=life_of(server="https://example.com"))
 
 
 def test_rules_that_native_sources_lack_are_named(predictor: Predictor, tmp_path: Path) -> None:

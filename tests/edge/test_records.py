@@ -195,13 +195,14 @@ def test_a_page_without_room_says_so_and_loses_nothing_that_it_promised(
         context.set_offline(True)
         first, second = page.evaluate(ask), page.evaluate(ask)
         assert page.evaluate(told, first) == "kept"
-        page.wait_for_function("model.queue.waiting.count().then((count) => count === 3)")
+        until = "(async () => {{ while (!(await ({}))) await new Promise((again) => setTimeout(again, 1000)); }})()"
+        page.evaluate(until.format("model.queue.waiting.count().then((count) => count === 3)"))
         session = context.new_cdp_session(page)
         session.send("Storage.overrideQuotaForOrigin", {"origin": origin, "quotaSize": 1})
         # The browser asks for the quota now and then; until it does, there is room.
-        page.wait_for_function(f"{ask}.then(() => model.queue.full !== null)", timeout=120_000, polling=2_000)
+        page.evaluate(until.format(f"{ask}.then(() => model.queue.full !== null)"))
         lost = page.evaluate(ask)  # it is answered all the same
-        page.wait_for_function("model.queue.dropped > 1")
+        page.evaluate(until.format("model.queue.dropped > 1"))
         waits = page.evaluate("model.queue.waiting.count()")
         assert page.inner_text("#life") == "there is no room on this device for more of what goes home"
         code, message = page.evaluate(told, second)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servable.edge.publish import File, Update
+from servable.edge.program.signed import File, Update
 from servable.edge.retention import FIELD_S, prune, spent
 from servable.errors import EnvironmentFault, UsageError
 from tests.cli.command import servable

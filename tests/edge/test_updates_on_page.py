@@ -59,6 +59,33 @@ def test_an_update_is_swapped_in_and_stays(publisher: Publisher, browser: Any) -
 
 
 @pytest.mark.faults
+def test_what_is_forged_or_damaged_on_its_way_is_not_taken(publisher: Publisher, browser: Any) -> None:
+    publisher.export("1")
+    context = browser.new_context(service_workers="block")  # else the request is the worker's
+    page = opened(context, publisher, "unreachable")
+    update = publisher.publish(publisher.export("2"))
+    manifest = publisher.updates / "update.json"
+    good = manifest.read_bytes()
+    manifest.write_bytes(good.replace(b'\\"version\\":\\"2\\"', b'\\"version\\":\\"3\\"'))
+    page.evaluate("model.update()")
+    page.wait_for_selector("body[data-update=forged]")
+    assert "signed by no key that this export trusts" in page.inner_text("#life")
+    manifest.write_bytes(good)
+    model = publisher.updates / "files" / update.files["model.onnx"].sha256
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1])
+    page.evaluate("model.update()")
+    page.wait_for_selector("body[data-update=damaged]")
+    assert "its model.onnx was cut off or changed on its way" in page.inner_text("#life")
+    assert page.evaluate(ANSWERED) == "1"
+    model.write_bytes(whole)
+    page.evaluate("model.update()")
+    page.wait_for_selector("body[data-update=installed]")
+    assert page.evaluate(ANSWERED) == "2"
+    context.close()
+
+
+@pytest.mark.faults
 def test_a_page_that_is_closed_in_the_middle_of_an_update_goes_on_as_it_was(publisher: Publisher, browser: Any) -> None:
     publisher.export("1")
     context = browser.new_context(service_workers="block")  # else the request is the worker's

@@ -20,7 +20,8 @@ from servable.bundles.signatures import signed
 from servable.edge.devices import serving
 from servable.edge.export import export
 from servable.edge.life import life_of
-from servable.edge.publish import Update, publish
+from servable.edge.program.signed import Update
+from servable.edge.publish import publish
 
 ROW = {"age": 40, "income": 2500, "city": "north", "kind": "a"}
 

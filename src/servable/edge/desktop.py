@@ -24,13 +24,15 @@ from servable.edge.carried import carried
 from servable.edge.contract import MODEL
 from servable.edge.devices import TIMEOUT_S, Ran
 from servable.edge.edition import Edition
+from servable.edge.life import OPTIONS, Life, RecordsHome
 from servable.edge.obstacles import tokens
 from servable.edge.program.held import FACTS, FOLDER, Facts
+from servable.edge.program.settings import LIFE, Settings
+from servable.edge.publishable import PROGRAM
 from servable.edge.target import Target
 from servable.errors import ModelFailed
 from servable.rules.calibration import CALIBRATION, calibration_bytes
 
-PROGRAM: Final = "app.pyz"
 _ENTRY: Final = "servable.edge.program.__main__"
 _COMMANDS: Final = "servable.edge.program.commands"
 _BARE: Final = "servable.edge.program.bare"
@@ -42,7 +44,8 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 def write(edition: Edition, folder: Path, _: frozenset[str]) -> None:
     """Write the program. Equal editions give equal bytes."""
     path = folder / PROGRAM
-    path.write_bytes(b"#!/usr/bin/env python3\n" + _zipped(_code() | _model(edition)))
+    life = {} if edition.life is None else {LIFE: msgspec.json.encode(_settings(edition.life))}
+    path.write_bytes(b"#!/usr/bin/env python3\n" + _zipped(_code() | _model(edition) | life))
     path.chmod(0o755)
 
 
@@ -80,6 +83,15 @@ def _code() -> dict[str, bytes]:
     del code["__init__.py"]
     code["__main__.py"] = code.pop(f"{_ENTRY.replace('.', '/')}.py")
     return code
+
+
+def _settings(life: Life) -> Settings:
+    """What the program is told of its life."""
+    records = life.records or RecordsHome(0.0)
+    return Settings(
+        life.name, life.sequence, life.updates, life.trusted, life.every_s, life.grace_s, life.server, life.slowest_ms,
+        records.share, records.columns, records.most,
+    )  # fmt: skip
 
 
 def _model(edition: Edition) -> dict[str, bytes]:
@@ -123,4 +135,4 @@ def runtimes() -> dict[str, str]:
     return {"Python": platform.python_version()}
 
 
-TARGET: Final = Target("desktop", write, (in_python,), sizes, runtimes, (tokens,))
+TARGET: Final = Target("desktop", write, (in_python,), sizes, runtimes, (tokens,), OPTIONS)

@@ -50,10 +50,8 @@ def export(  # noqa: PLR0913 - the one call of the shelf: every choice is a name
     Raises Unsupported with every obstacle, CheckFailed where no variant is allowed, or where a device answers otherwise
     (`output` then holds the report and nothing else), UsageError, EnvironmentFault, MissingExtra.
     """
-    aim = _aim(target, options if life is None else options | life.options)
     bundle = predictor.bundle
-    if bundle.manifest.format in aim.instead:
-        aim = aim.instead[bundle.manifest.format](bundle)
+    aim = _aim(target, bundle, options if life is None else options | life.options)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{str(output)!r} is there already: name a folder that is new or empty")
     if found := obstacles(bundle, aim.obstacles, lite=aim.lite, server=life is not None and bool(life.server)):
@@ -110,8 +108,10 @@ def _living(edition: Edition, predictor: Predictor, life: Life) -> Edition:
     return msgspec.structs.replace(edition, life=life)
 
 
-def _aim(name: str, options: frozenset[str]) -> Target:
+def _aim(name: str, bundle: Bundle, options: frozenset[str]) -> Target:
     aim = target_of(name)
+    if bundle.manifest.format in aim.instead:
+        aim = aim.instead[bundle.manifest.format](bundle)
     if strange := sorted(options - aim.options):
         named = ", ".join(f"--{option}" for option in strange)
         raise UsageError(f"the target {name!r} knows no {named}: leave that out")

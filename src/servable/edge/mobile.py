@@ -20,20 +20,23 @@ from servable.edge import lite, react_native
 from servable.edge.contract import CONTRACT
 from servable.edge.devices import Ran
 from servable.edge.edition import Edition
+from servable.edge.life import UPDATES
 from servable.edge.obstacles import Obstacle, halves, tokens
 from servable.edge.ort_format import ort_file
+from servable.edge.publishable import ASSETS, SETTINGS
 from servable.edge.react_native import GOLDEN, MODEL, OPERATORS
 from servable.edge.target import Target
 
 RELEASES: Final = {"ANDROID_RELEASE": "1.24.3", "IOS_RELEASE": "1.24.2"}
 """Of onnxruntime that the sources ask for, by the words that stand for them there."""
-ASSETS: Final = "android/src/main/assets"
 RESOURCES: Final = "ios/Sources/Model"
 TESTS: Final = "ios/Tests/ModelTests"
 REACT: Final = "react-native"
 _KNOWN: Final = frozenset({"FP32", "INT32", "INT64", "BYTES"})
 _RULES: Final = frozenset({"bounds", "categories", "missing"})
 _ACTIONS: Final = frozenset({"refuse", "clip", "flag"})
+_NAMED: Final = b'.copy("contract.json")'
+"""Where a Swift package names what lies in it."""
 _ELSE: Final = "Export it with --target react-native, whose client knows all of the contract"
 
 
@@ -50,6 +53,13 @@ def write(edition: Edition, folder: Path, _: frozenset[str]) -> None:
         _put(folder / place / CONTRACT, contract)
     for place in (ASSETS, TESTS):
         _put(folder / place / GOLDEN, golden)
+    if edition.life is not None:
+        told = edition.life.settings()
+        wanted = {name: told[name] for name in ("name", "sequence", "updates", "trusted")}
+        for place in (ASSETS, RESOURCES):
+            _put(folder / place / SETTINGS, orjson.dumps(wanted))
+        package = folder / "ios/Package.swift"
+        _put(package, package.read_bytes().replace(_NAMED, _NAMED + f', .copy("{SETTINGS}")'.encode()))
     _put(folder / OPERATORS, made.operators)
 
 
@@ -112,5 +122,5 @@ def _put(path: Path, data: bytes) -> None:
 
 TARGET: Final = Target(
     "mobile", write, (in_node_as_on_a_phone,), sizes, react_native.runtimes, (halves, tokens, natives),
-    notes=lite.why_not, instead=dict.fromkeys(lite.FORMATS, lite.target),
+    options=frozenset({UPDATES}), notes=lite.why_not, instead=dict.fromkeys(lite.FORMATS, lite.target),
 )  # fmt: skip

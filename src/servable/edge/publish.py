@@ -17,72 +17,15 @@ import msgspec
 
 from servable.bundles.signatures import holds, signed
 from servable.bundles.write import sync_folder, write_file
-from servable.edge.contract import CONTRACT
-from servable.edge.life import GOLDEN, now_ms
-from servable.edge.report import JSON
+from servable.edge.life import now_ms
+from servable.edge.program.held import FACTS
+from servable.edge.program.signed import SAID, File, Signed, Update
+from servable.edge.publishable import PHONES, Edition, edition_in
 from servable.errors import CheckFailed, EnvironmentFault, UnsignedModel, UsageError
 
 UPDATE: Final = "update.json"
 FILES: Final = "files"
 PAST: Final = "past"
-NEEDS: Final = 1
-NEEDS_FOR_TEXTS: Final = 2
-"""What a client must understand: raised with what contracts begin to hold, in `client/life.js` too."""
-_SAID: Final = b"servable update "
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file of an edition, by its content."""
-
-    bytes: int
-    sha256: str
-
-
-class Update(msgspec.Struct, frozen=True):
-    """What is signed. Of two the one with the higher `sequence` holds; `disabled` are versions with the reasons."""
-
-    name: str
-    version: str
-    sequence: int
-    files: dict[str, File]
-    needs: int = NEEDS
-    disabled: dict[str, str] = {}
-
-
-class Signed(msgspec.Struct, frozen=True):
-    """A manifest as it lies there: the text that was signed, and the signatures by public key."""
-
-    update: str
-    signatures: dict[str, str]
-
-
-class _Life(msgspec.Struct, frozen=True):
-    trusted: tuple[str, ...] = ()
-
-
-class _About(msgspec.Struct, frozen=True):
-    life: _Life | None = None
-
-
-class _Package(msgspec.Struct, frozen=True):
-    servable: _About
-
-
-class _Contract(msgspec.Struct, frozen=True):
-    class Part(msgspec.Struct, frozen=True):
-        class Named(msgspec.Struct, frozen=True):
-            path: str
-
-        file: Named
-
-    name: str
-    version: str
-    file: Part.Named
-    tokenizer: Part | None = None
-
-
-class _Proof(msgspec.Struct, frozen=True):
-    proven: bool
 
 
 def publish(
@@ -98,12 +41,16 @@ def publish(
     before = _read(folder, key)
     if export is None and before is None:
         raise UsageError(f"{str(folder)!r} holds no updates yet: name an exported folder to publish")
-    newest = before if export is None else _edition(export, key, unproven=unproven)
+    edition = None if export is None else _checked(export, key, unproven=unproven)
+    newest = before if edition is None else _as_update(edition)
     assert newest is not None  # noqa: S101 - one of them is there
     if before is not None and before.name != newest.name:
         raise UsageError(
             f"{str(folder)!r} holds updates of {before.name!r}, not of {newest.name!r}: name another folder"
         )
+    if before is not None and _kind(before) != _kind(newest):
+        raise UsageError(f"{str(folder)!r} holds updates of another target, whose devices take no others: name another "
+                         "folder")  # fmt: skip
     disabled = dict(before.disabled if before else {}) | dict(withdrawn or {})
     for version in restored:
         disabled.pop(version, None)
@@ -113,34 +60,32 @@ def publish(
         )
     sequence = max(now_ms(), 0 if before is None else before.sequence + 1)
     made = msgspec.structs.replace(newest, sequence=sequence, disabled=disabled)
-    _write(folder, made, key, export, before)
+    _write(folder, made, key, {} if edition is None else edition.files, before)
     return made
 
 
-def _edition(export: Path, key: Path, *, unproven: bool) -> Update:
-    """What the export would be as an update."""
-    try:
-        contract = msgspec.json.decode((export / CONTRACT).read_bytes(), type=_Contract)
-        life = msgspec.json.decode((export / "package.json").read_bytes(), type=_Package).servable.life
-        proof = msgspec.json.decode((export / JSON).read_bytes(), type=_Proof)
-        names = [CONTRACT, contract.file.path, *([contract.tokenizer.file.path] if contract.tokenizer else []), GOLDEN]
-        if life is None or not life.trusted:
-            raise UsageError(f"{str(export)!r} takes no updates, so nobody waits for any: export it with --updates URL")
-        files = {name: _file((export / name).read_bytes()) for name in names}
-    except (OSError, msgspec.MsgspecError) as error:
-        raise UsageError(f"{str(export)!r} is no folder that `servable export` made for a browser: {error}") from error
-    if not proof.proven and not unproven:
+def _checked(export: Path, key: Path, *, unproven: bool) -> Edition:
+    """The edition in an exported folder, if it may be published."""
+    found = edition_in(export)
+    if not found.trusted:
+        raise UsageError(f"{str(export)!r} takes no updates, so nobody waits for any: export it with --updates URL")
+    if not found.proven and not unproven:
         raise CheckFailed(f"{str(export)!r} was exported with --no-proof: export it with the proof, or say --unproven")
     public, _ = signed(b"", key)
-    if public not in life.trusted:
-        raise UsageError(f"the export trusts {', '.join(life.trusted)}, and {key} is the key of {public}: devices "
+    if public not in found.trusted:
+        raise UsageError(f"the export trusts {', '.join(found.trusted)}, and {key} is the key of {public}: devices "
                          "would take nothing that it signs")  # fmt: skip
-    needs = NEEDS if contract.tokenizer is None else NEEDS_FOR_TEXTS
-    return Update(contract.name, contract.version, 0, files, needs)
+    return found
 
 
-def _file(data: bytes) -> File:
-    return File(len(data), hashlib.sha256(data).hexdigest())
+def _kind(update: Update) -> frozenset[str]:
+    """What tells the editions of one target from those of another."""
+    return frozenset(update.files) & {FACTS, PHONES}
+
+
+def _as_update(edition: Edition) -> Update:
+    files = {name: File(len(data), hashlib.sha256(data).hexdigest()) for name, data in edition.files.items()}
+    return Update(edition.name, edition.version, 0, files, edition.needs)
 
 
 def _read(folder: Path, key: Path) -> Update | None:
@@ -150,7 +95,7 @@ def _read(folder: Path, key: Path) -> Update | None:
         return None
     update, told = read_update(path)
     public, _ = signed(b"", key)
-    if not holds(public, told.signatures.get(public, ""), _SAID + told.update.encode()):
+    if not holds(public, told.signatures.get(public, ""), SAID + told.update.encode()):
         raise UnsignedModel(f"{path} is not signed by the key of {key} ({public}): take the key that signed it")
     return update
 
@@ -164,16 +109,16 @@ def read_update(path: Path) -> tuple[Update, Signed]:
         raise EnvironmentFault(f"{path} cannot be read: {error}; restore it, or name another folder") from error
 
 
-def _write(folder: Path, update: Update, key: Path, export: Path | None, before: Update | None) -> None:
+def _write(folder: Path, update: Update, key: Path, files: Mapping[str, bytes], before: Update | None) -> None:
     text = msgspec.json.encode(update).decode()
-    public, signature = signed(_SAID + text.encode(), key)
+    public, signature = signed(SAID + text.encode(), key)
     try:
-        for name, file in update.files.items() if export else ():
-            target = folder / FILES / file.sha256
+        for name, data in files.items():
+            target = folder / FILES / update.files[name].sha256
             if target.exists():
                 target.touch()  # young again, so that nobody takes it for left over
             else:
-                _put(target, (export / name).read_bytes())  # type: ignore[operator]  # there is one
+                _put(target, data)
         if before is not None:
             _put(folder / PAST / f"{before.sequence}.json", (folder / UPDATE).read_bytes())
         _put(folder / UPDATE, msgspec.json.encode(Signed(text, {public: signature})))

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from servable.edge.publish import FILES, PAST, UPDATE, Update, read_update
+from servable.edge.program.signed import Update
+from servable.edge.publish import FILES, PAST, UPDATE, read_update
 from servable.errors import EnvironmentFault, UsageError
 
 KEEP: Final = 3

@@ -1,4 +1,4 @@
-// For the test: what the contract and the rules make of bodies, one line of JSON each.
+// For the tests: what the contract and the rules make of bodies, one line of JSON each; or what becomes of a look for an update.
 
 package servable
 
@@ -7,6 +7,7 @@ import org.json.JSONArray
 import org.json.JSONObject
 
 fun main(arguments: Array<String>) {
+    if (arguments[0] == "update") return look(arguments)
     val contract = Contract(File(arguments[0]).readText())
     val rules = Rules(contract.told)
     for (body in objects(JSONObject(File(arguments[1]).readText()).getJSONArray("bodies"))) {
@@ -22,11 +23,15 @@ fun main(arguments: Array<String>) {
     }
 }
 
-private fun plain(told: JSONObject): Map<String, Any?> = told.keys().asSequence().associateWith { value(told.get(it)) }
-
-private fun value(told: Any?): Any? = when (told) {
-    JSONObject.NULL -> null
-    is JSONObject -> plain(told)
-    is JSONArray -> List(told.length()) { value(told.get(it)) }
-    else -> told
+/** `update SETTINGS FOLDER WORD`: with "bad" golden rows fail, "back" goes back. */
+private fun look(arguments: Array<String>) {
+    val updates = Updates(File(arguments[1]).readText(), File(arguments[2]))
+    if (arguments[3] == "back") updates.rollback()
+    val state = updates.update { files ->
+        Contract(String(files.getValue("contract.json")))
+        if (arguments[3] == "bad") throw IllegalStateException("golden rows 0: 1, expected 2")
+    }
+    val used = updates.current()?.let { Contract(String(it.getValue("contract.json"))).told.getString("version") }
+    val told = mapOf("update" to state.update, "message" to state.message, "version" to (used ?: "shipped"), "stopped" to (updates.stopped("2") ?: ""))
+    println(JSONObject(told))
 }

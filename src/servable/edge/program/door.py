@@ -11,17 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from threading import Condition, Lock
+from threading import Condition, Event, Lock, Thread
 from typing import Any, Final, Self
 
 import orjson
 
+from servable.domain.batch import Batch
+from servable.domain.signature import Signature
 from servable.edge.program.held import Held
+from servable.edge.program.living import Living
+from servable.edge.program.remote import LENGTH
 from servable.errors import (
     EnvironmentFault,
     Forbidden,
     InvalidInput,
     NotFound,
+    Refused,
     ServableError,
     TooLarge,
     Unsupported,
@@ -30,6 +35,8 @@ from servable.errors import (
 from servable.version import __version__
 from servable.wire.metadata import contract
 from servable.wire.open_inference import Codec
+from servable.wire.outcomes import read_outcomes
+from servable.wire.rows import rows_of
 
 HERE: Final = "127.0.0.1"
 NAMES: Final = frozenset({HERE, "localhost"})
@@ -39,21 +46,17 @@ MOST_BYTES: Final = 64 << 20
 SILENT_S: Final = 30
 DRAIN_S: Final = 10
 EXTENSIONS: Final = ("classification", "binary_tensor_data", "parameters")
-LENGTH: Final = "Inference-Header-Content-Length"
 
 
 class Door:
     """Open from entering it; answers in `serve` until the process is told to end."""
 
-    def __init__(self, model: Held, port: int) -> None:
+    def __init__(self, model: Living, port: int) -> None:
         """Raises EnvironmentFault where the port is taken, UsageError where it is none."""
         if not 0 <= port <= MOST_PORT:
             raise UsageError(f"--port: expected 0 to {MOST_PORT}, got {port}")
-        facts = model.facts
-        self.name, self.version, self.predictor = facts.manifest.name, facts.version, model.predictor
-        signature = self.predictor.signature
-        self.contract = contract(self.name, [self.version], facts.manifest.platform, signature)
-        self._codec = Codec(signature, self.name, self.version, facts.manifest.labels)
+        self._model = model
+        self._facing: tuple[Held, Codec] | None = None
         self._prefix, self._count = secrets.token_hex(6), count(1)
         self._alone = Lock()
         self._over = Condition()
@@ -67,11 +70,15 @@ class Door:
         self.url = f"http://{HERE}:{self._server.server_address[1]}"
 
     def serve(self) -> None:
-        """Answer until SIGINT or SIGTERM; what is being answered then is answered."""
+        """Answer until SIGINT or SIGTERM, and look for updates; what is being answered then is answered."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        ended = Event()
+        for does in (self._model.look, self._model.send):
+            Thread(target=does, args=[ended], daemon=True).start()
         try:
             self._server.serve_forever()
         except KeyboardInterrupt:
+            ended.set()
             with self._over:
                 self._over.wait_for(lambda: not self._open, DRAIN_S)
 
@@ -94,24 +101,76 @@ class Door:
             if not json_length.isdigit():
                 raise InvalidInput(f"header {LENGTH}: expected a whole number of bytes, got {json_length[:40]!r}")
             length = int(json_length)
-        with self._alone:
-            inquiry = self._codec.decode(body, length)
-            own = inquiry.options.id or request_id[:256] or f"{self._prefix}-{next(self._count):x}"
-            return self._codec.encode(own, self.predictor.predict_batch(inquiry.batch), inquiry)
 
-    def model_of(self, path: str) -> str:
-        """What is asked of the model: the path behind its name and version. Raises NotFound."""
-        base = f"/v2/models/{self.name}"
-        for start in (f"{base}/versions/{self.version}", base):
+        def here(held: Held) -> tuple[bytes, int | None]:
+            codec = self._codec(held)
+            inquiry = codec.decode(body, length)
+            own = inquiry.options.id or request_id[:256] or f"{self._prefix}-{next(self._count):x}"
+            try:
+                answer = held.predictor.predict_batch(inquiry.batch)
+            except Refused as error:
+                self._record(own, held, inquiry.batch, None, error.code)
+                raise
+            self._record(own, held, inquiry.batch, answer)
+            return codec.encode(own, answer, inquiry)
+
+        with self._alone:
+            return self._model.ask(here, lambda remote: remote.infer(body, length))
+
+    def feedback(self, body: bytes) -> dict[str, Any]:
+        """Keep outcomes for the server; on the disk when this returns. Raises ServableError."""
+        queue = self._model.queue
+        if queue is None:
+            raise Unsupported("this program sends nothing home: it was exported without --records")
+        told = read_outcomes(body)
+        for one in told:
+            queue.tell(one.id, one.outcome, one.time, one.version)
+        return {"model_name": self._model.held.facts.manifest.name, "accepted": len(told)}
+
+    def _record(self, id: str, held: Held, inputs: Batch, outputs: Batch | None, error: str = "") -> None:
+        queue, signature = self._model.queue, held.predictor.signature
+        if queue is None or not signature.batched:
+            return
+        # Inputs read like outputs: features within their name; what leaves is named by the features themselves.
+        given = orjson.loads(rows_of(inputs, Signature((), signature.inputs)))
+        rows = [
+            {key: one for name, value in row.items()
+             for key, one in (value.items() if isinstance(value, dict) else [(name, value)])}
+            for row in given
+        ]  # fmt: skip
+        told = None if outputs is None else orjson.loads(rows_of(outputs, signature))
+        queue.keep(id, held.facts.version, rows, told, error)
+
+    def _codec(self, held: Held) -> Codec:
+        """That of an edition; the last one is remembered."""
+        if self._facing is None or self._facing[0] is not held:
+            stated = held.facts.manifest
+            self._facing = held, Codec(held.predictor.signature, stated.name, held.facts.version, stated.labels)
+        return self._facing[1]
+
+    def model_of(self, path: str) -> tuple[str, Held]:
+        """What is asked of the model: the path behind its name and version; and the edition. Raises NotFound."""
+        held = self._model.held
+        base, version = f"/v2/models/{held.facts.manifest.name}", held.facts.version
+        for start in (f"{base}/versions/{version}", base):
             if path == start or path.startswith(f"{start}/"):
-                return path[len(start) :]
-        raise NotFound(f"there is nothing at {path!r:.200}: this is {base}, version {self.version}")
+                return path[len(start) :], held
+        raise NotFound(f"there is nothing at {path!r:.200}: this is {base}, version {version}")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.server_close()
+
+
+def _ready(held: Held) -> dict[str, Any]:
+    return {"name": held.facts.manifest.name, "version": held.facts.version, "ready": True}
+
+
+def _contract(held: Held) -> dict[str, Any]:
+    stated = held.facts.manifest
+    return contract(stated.name, [held.facts.version], stated.platform, held.predictor.signature)
 
 
 class _Server(ThreadingHTTPServer):
@@ -154,16 +213,20 @@ class _Request(BaseHTTPRequestHandler):
         elif path == "/v2/health/ready":
             told = {"ready": True}
         else:
-            asked = door.model_of(path)
+            asked, held = door.model_of(path)
             if asked not in {"", "/ready"}:
                 raise NotFound(f"there is nothing at {path!r:.200}")
-            told = {"name": door.name, "version": door.version, "ready": True} if asked else door.contract
+            told = _ready(held) if asked else _contract(held)
         self._send(orjson.dumps(told))
 
     def _post(self) -> None:
         body = self._body()
         path = self.path.partition("?")[0]
-        if self.server.door.model_of(path) != "/infer":
+        asked = self.server.door.model_of(path)[0]
+        if asked == "/feedback":
+            self._send(orjson.dumps(self.server.door.feedback(body)), 202)
+            return
+        if asked != "/infer":
             raise NotFound(f"there is nothing to be posted to at {path!r:.200}: rows and tensors go to /infer")
         answer, length = self.server.door.infer(body, self.headers.get("X-Request-Id", ""), self.headers.get(LENGTH))
         self._send(answer, json_length=length)
