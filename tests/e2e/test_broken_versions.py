@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import stat
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -20,11 +23,25 @@ from tests.e2e.serving import Serving
 
 pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore")]
 
+
+def linked(data: bytes) -> bytes:
+    """An archive with a link in it that leads out; what is no archive, as nothing at all."""
+    file = io.BytesIO(data)
+    if not zipfile.is_zipfile(file):
+        return b""
+    with zipfile.ZipFile(file, "a") as archive:
+        link = zipfile.ZipInfo("link")
+        link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    return file.getvalue()
+
+
 BREAK: Final[dict[str, Callable[[bytes], bytes]]] = {
     "cut off": lambda data: data[: len(data) * 6 // 10],
     "empty": lambda _: b"",
     "a web page": lambda _: b"<!doctype html><html><body>404 Not Found</body></html>\n",
     "noise": lambda data: np.random.default_rng(7).bytes(min(len(data), 100_000)),
+    "an archive with a link": linked,
 }
 TEXTS: Final = {"python", "mlflow"}
 """Formats whose file is text that people write: cut off, it may be whole text still."""
