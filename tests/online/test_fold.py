@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer
@@ -13,11 +14,13 @@ from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, IncompatibleModel, NotFound
 from servable.online.event import Examples, column, columns
-from servable.online.fold import Fold
+from servable.online.fold import Fold, State
+from servable.online.guards import guarded
+from servable.online.guards.competition import Level, Tally
 from servable.online.journal import Entry, Journal, read
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
-from servable.online.snapshots import Snapshot, Snapshots
+from servable.online.snapshots import LAYOUT, Snapshot, Snapshots
 
 CANCER = load_breast_cancer(return_X_y=True)
 SIGNATURE = Signature((Field("x", "FP64", (-1, 30)),), Labels([0, 1]).fields())
@@ -61,7 +64,7 @@ def test_a_snapshot_and_the_rest_of_the_journal_give_the_same_state(folder: Path
     for entry in read(folder):
         fold.apply(entry)
         if fold.offset % 70 == 0:
-            snapshots.put(Snapshot(float(fold.offset), {"numpy": np.__version__}, fold.state()))
+            snapshots.put(Snapshot(float(fold.offset), {"numpy": np.__version__}, fold.state(), LAYOUT))
     for offset in snapshots.offsets():
         restarted = Fold(learner())
         restarted.take(snapshots.get(offset).state)
@@ -114,7 +117,7 @@ def test_snapshots_that_are_damaged_or_foreign(folder: Path, tmp_path: Path) -> 
     fold = folded(folder)
     for offset in (1, 2, 3):
         state = fold.state().__class__(offset, 0, {}, fold.state().learner)
-        snapshots.put(Snapshot(0.0, {"numpy": "1"}, state))
+        snapshots.put(Snapshot(0.0, {"numpy": "1"}, state, LAYOUT))
     path = snapshots.folder / f"{3:020d}.state"
     data = path.read_bytes()
     for place in range(0, len(data), 97):
@@ -124,11 +127,39 @@ def test_snapshots_that_are_damaged_or_foreign(folder: Path, tmp_path: Path) -> 
         assert newest.state.offset == 2
     with pytest.raises(IncompatibleModel, match="made with"):
         snapshots.newest({"numpy": "2"})
+    assert snapshots.newest({"numpy": "2"}, exact=False) is None
     assert snapshots.newest({"numpy": "1"}, before=0) is None
     with pytest.raises(NotFound, match="the last ones are 1, 2, 3"):
         snapshots.get(9)
     with pytest.raises(IncompatibleModel, match="goes back"):
         Fold(learner(alpha=0.5)).take(fold.state())
+
+
+def test_a_snapshot_of_another_layout_is_passed_over(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    snapshots = Snapshots(tmp_path / "snapshots")
+    snapshots.put(Snapshot(0.0, {}, folded(folder).state(), LAYOUT - 1))
+    assert snapshots.newest({}) is None
+    assert f"is of layout {LAYOUT - 1}, expected {LAYOUT}" in caplog.text
+
+
+def test_who_changes_what_a_state_holds_counts_the_layout_up() -> None:
+    held = {
+        kind.__name__: " ".join(field.name for field in msgspec.structs.fields(kind))
+        for kind in (State, guarded._State, Tally, Level)
+    }
+    assert (LAYOUT, held) == (
+        2,
+        {
+            "State": "offset learned seen learner delayed",
+            "_State": "undo probe ranges tally champion next_champion age learned undone steps shifts moments last "
+            "scores went_back",
+            "Tally": "aside falls returns worse doubt surprised mine theirs span spans only_learner only_champion "
+            "reason",
+            "Level": "bets block in_block blocks usual lately judged",
+        },
+    )
 
 
 def test_the_ids_that_were_met_last_are_remembered_across_a_snapshot_too() -> None:

@@ -19,6 +19,10 @@ import msgspec
 from servable.errors import CorruptModel, IncompatibleModel, NotFound, Unavailable
 from servable.online.fold import State
 
+LAYOUT: Final = 2
+"""Of what a state holds, the guards' part too: counted up when that changes. A snapshot of another layout is passed
+over, and the journal makes up for it.
+"""
 SUFFIX: Final = ".state"
 NEWEST, HOURS, DAYS = 10, 24, 30
 HOUR_S, DAY_S = 3600.0, 86400.0
@@ -32,6 +36,14 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True):
     time: float
     libraries: dict[str, str]
     state: State
+    layout: int = 1
+    """The first one did not tell it."""
+
+    @property
+    def foreign(self) -> str:
+        """Why it cannot be read, as another version of Servable made it; empty if it can."""
+        told = f"is of layout {self.layout}, expected {LAYOUT}: another version of Servable made it"
+        return "" if self.layout == LAYOUT else f"the snapshot at offset {self.state.offset} {told}"
 
 
 class Snapshots:
@@ -70,7 +82,7 @@ class Snapshots:
         return sorted(int(path.stem) for path in self.folder.glob(f"*{SUFFIX}"))
 
     def get(self, offset: int) -> Snapshot:
-        """The one at this offset. Raises NotFound, CorruptModel."""
+        """The one at this offset. Raises NotFound; CorruptModel also for one of another layout."""
         path = self._path(offset)
         try:
             data = path.read_bytes()
@@ -80,13 +92,17 @@ class Snapshots:
         if hashlib.sha256(data[32:]).digest() != data[:32]:
             raise CorruptModel(f"the snapshot {path.name} is damaged: its digest does not match")
         try:
-            return msgspec.msgpack.decode(memoryview(data)[32:], type=Snapshot)
+            found = msgspec.msgpack.decode(memoryview(data)[32:], type=Snapshot)
         except msgspec.DecodeError as error:
             raise CorruptModel(f"the snapshot {path.name} is none of this version: {error}") from error
+        if found.foreign:
+            raise CorruptModel(found.foreign)
+        return found
 
-    def newest(self, libraries: Mapping[str, str], before: int | None = None) -> Snapshot | None:
-        """The newest good one (of those at most at `before`), or None. One that is damaged is passed over and told of:
-        the journal makes up for it. Raises IncompatibleModel for one that other versions of the libraries made.
+    def newest(self, libraries: Mapping[str, str], before: int | None = None, *, exact: bool = True) -> Snapshot | None:
+        """The newest good one (of those at most at `before`), or None. One that is damaged, or of another layout, is
+        passed over and told of: the journal makes up for it. Raises IncompatibleModel for one that other versions of
+        the libraries made; unless it need not be `exact`: then that is passed over as well.
         """
         for offset in reversed(self.offsets()):
             if before is not None and offset > before:
@@ -94,12 +110,14 @@ class Snapshots:
             try:
                 found = self.get(offset)
             except CorruptModel as error:
-                logger.warning("%s; the one before it is taken", error.message)
+                logger.warning("%s; one before it, or the whole journal, is taken", error.message)
                 continue
             if found.libraries != dict(libraries):
+                if not exact:
+                    continue
                 raise IncompatibleModel(
                     f"the snapshot at offset {offset} was made with {found.libraries}, here are {dict(libraries)}: "
-                    "install those versions, or rebuild the state from the journal"
+                    "install those versions, or rebuild the state from the journal: servable learning rebuild"
                 )
             return found
         return None

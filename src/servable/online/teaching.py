@@ -34,7 +34,7 @@ from servable.online.guards.standing import standing
 from servable.online.intake import Intake
 from servable.online.journal import Entry, Journal
 from servable.online.pace import Pace
-from servable.online.snapshots import Snapshot, Snapshots
+from servable.online.snapshots import LAYOUT, Snapshot, Snapshots
 from servable.online.truth import Kept, Truth
 from servable.online.waiting import Waiting
 from servable.wire.frames import UNREADABLE, BadFrame
@@ -255,7 +255,7 @@ class Teaching:
     def _snap(self, now: float) -> None:
         self._tried = self.fold.offset
         try:
-            self._snapshots.put(Snapshot(time(), self._libraries, self.fold.state()))
+            self._snapshots.put(Snapshot(time(), self._libraries, self.fold.state(), LAYOUT))
         except ServableError as error:
             logger.warning("%s: a restart will take longer", error.message)
         else:

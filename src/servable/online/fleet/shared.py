@@ -7,6 +7,7 @@ whether it was done makes the journal `lost`: whoever learns from it begins agai
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,8 @@ from servable.online.snapshots import Snapshot
 from servable.wire.frames import BadFrame
 
 AGAIN_S: Final = 0.5
+
+logger = logging.getLogger("servable.online")
 
 
 class Link:
@@ -116,6 +119,9 @@ class SharedSnapshots:
         if not self._newest:
             return None
         found = said.read(self._newest, Snapshot)
+        if found.foreign:
+            logger.warning("%s; the whole journal is taken", found.foreign)
+            return None
         if found.libraries != dict(libraries):
             raise IncompatibleModel(
                 f"the snapshot at offset {found.state.offset} was made with {found.libraries}, here are "
