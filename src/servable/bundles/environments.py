@@ -13,9 +13,9 @@ import importlib.metadata
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from servable.errors import EnvironmentFault, unreadable
 
@@ -28,6 +28,15 @@ WHOLE: Final = "servable-requirements.txt"
 """Written into an environment last of all."""
 
 _building = threading.Lock()
+
+
+def interpreter(folder: Path, options: Mapping[str, Any], environments: Path) -> Path | None:
+    """The interpreter that the bundle in `folder` asks for by the options of its manifest; None: ours will do. Raises
+    EnvironmentFault.
+    """
+    if options.get("requirements"):
+        return build(folder / str(options["requirements"]), environments)
+    return Path(options["python"]) if options.get("python") else None
 
 
 def build(requirements: Path, folder: Path) -> Path:

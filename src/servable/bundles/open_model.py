@@ -11,7 +11,7 @@ import msgspec
 
 from servable.bundles import manifest
 from servable.bundles.elsewhere.process import Elsewhere, needs
-from servable.bundles.environments import ENVIRONMENTS, build
+from servable.bundles.environments import ENVIRONMENTS, interpreter
 from servable.bundles.golden import prove_golden
 from servable.bundles.open import format_of, open_bundle
 from servable.bundles.opened import Opened
@@ -63,9 +63,7 @@ def _here(source: Path, name: str | None, device: str) -> Opened:
 
 def _elsewhere(source: Path, stated: Manifest | None, environments: Path, name: str | None, device: str) -> Opened:
     options = {} if stated is None else stated.options
-    python = Path(options["python"]) if options.get("python") else None
-    if options.get("requirements"):
-        python = build(source / str(options["requirements"]), environments)
+    python = interpreter(source, options, environments)
     plugin, _ = format_of(source)
     there = Elsewhere(name or source.name, of_model(source.resolve()), plugin, python)
     try:

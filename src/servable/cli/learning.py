@@ -43,11 +43,10 @@ def rebuild(
 
     Example:  servable learning rebuild tumour --at 5000 --without intern
     """
+    from servable.bundles.environments import ENVIRONMENTS
     from servable.errors import UsageError
-    from servable.online.frozen.version import frozen as in_onnx
-    from servable.online.frozen.version import last_rows
-    from servable.online.rebuild import answering, bundled, digest_of
-    from servable.online.rebuild import rebuild as rebuilt
+    from servable.online.remaking import Wish, remade
+    from servable.settings import load_settings
 
     if to == "onnx" and not frozen:
         raise UsageError("ONNX does not learn: expected --frozen beside --to onnx")
@@ -60,21 +59,18 @@ def rebuild(
             raise UsageError(
                 f"{ref} is a bare file, which has no versions: pack it, or make a bundle with --output DIR"
             )
-        fold = rebuilt(old, folder, at, without or ())
-        place = output or Path(scratch) / "bundle"
-        lineage = {"parent": version_of, "journal": digest_of(folder, fold.offset)}
-        if to == "onnx":
-            rows = last_rows(folder / "journal", fold.offset)
-            bundle = in_onnx(old, answering(fold), rows, place, **lineage, offset=fold.offset, learned=fold.learned)
-        else:
-            bundle = bundled(old, fold, place, frozen=frozen, **lineage)
+        source = str((old.model_path if old.inferred else old.folder).absolute())
+        wish = Wish(source, old.name, str(folder.absolute()), version_of, at, tuple(without or ()), frozen, to)
+        environments = load_settings({"home": home}).home_path / ENVIRONMENTS
+        bundle = remade(old, wish, output or Path(scratch) / "bundle", environments)
         version = None if output is not None else registry_at(home).register(bundle.folder)
+    lineage = bundle.manifest.lineage
     made = f"{bundle.name}:{version.version}" if version else str(output)
-    told = {"made": made, "digest": bundle.digest, "offset": fold.offset, "learned": fold.learned}
+    told = {"made": made, "digest": bundle.digest, "offset": lineage["offset"], "learned": lineage["learned"]}
     if as_json:
         show_json(told)
     else:
-        print(f"{made}  ({fold.learned} examples learned, up to offset {fold.offset})")
+        print(f"{made}  ({lineage['learned']} examples learned, up to offset {lineage['offset']})")
 
 
 @app.command()
@@ -96,8 +92,11 @@ def evaluate(
     from servable.online.learners import spec
     from servable.online.learners.bandit import Bandit
     from servable.online.recipe import recipe_of
+    from servable.runtimes.find import runtime
 
     with _learner(ref, home) as (bundle, folder, _):
+        if runtime(bundle.manifest.format).isolated:  # no bandit is code, which is not run to find that out
+            raise UsageError(f"{ref} chooses no actions: expected a bandit")
         judge, again = (recipe_of(bundle).make() for _ in range(2))
         if not isinstance(judge, Bandit) or not isinstance(again, Bandit):
             raise UsageError(f"{ref} chooses no actions: expected a bandit")

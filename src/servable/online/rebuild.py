@@ -35,7 +35,7 @@ def rebuild(bundle: Bundle, folder: Path, at: int | None = None, without: Collec
     if not files_of(journal):
         raise NotFound(f"{bundle.name!r} has learned nothing here: there is no journal in {folder}")
     fold = Fold(Guarded(recipe.make(), recipe.make(), recipe.habits.guards), without)
-    if not without:  # a snapshot has all sources in it
+    if not without and (folder / "snapshots").is_dir():  # a snapshot has all sources in it
         newest = Snapshots(folder / "snapshots").newest(recipe.libraries, before=at, exact=False)
         if newest is not None:
             fold.take(newest.state)

@@ -42,7 +42,7 @@ def _begin(told: BinaryIO, layers: tuple[str, ...], error: Exception | None) -> 
     # Only now: these import numpy, which starts threads, and the walls bind those that come after them.
     from servable.bundles.elsewhere import messages
 
-    messages.say(told, messages.Answer(layers, problem=None if error is None else _problem(error)))
+    messages.say(told, messages.Answer(layers, problem=None if error is None else problem_of(error)))
 
 
 def _watch(fd: int) -> None:
@@ -62,11 +62,12 @@ def answer_all(asked: BinaryIO, told: BinaryIO) -> None:
         try:
             answer = place.answer(messages.read_question(line))
         except Exception as error:  # noqa: BLE001 - a wall: a model's code may raise anything
-            answer = messages.Answer(problem=_problem(error))
+            answer = messages.Answer(problem=problem_of(error))
         messages.say(told, answer)
 
 
-def _problem(error: Exception) -> Any:
+def problem_of(error: Exception) -> Any:
+    """What is told of an error, whatever it is."""
     from servable.domain.problem import Problem
     from servable.errors import CorruptModel, ServableError
 
