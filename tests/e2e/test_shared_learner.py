@@ -344,10 +344,11 @@ def test_kills_at_random_and_a_database_that_sleeps_lose_nothing(fleet: Fleet) -
             pids = leader().processes()
             os.kill(next(pid for pid in pids if victim in Path(f"/proc/{pid}/cmdline").read_bytes()), signal.SIGKILL)
         more(30)
-        learns, lesson = leader(), body(slice(0, 1), outcomes=labels(slice(0, 1)), id="meanwhile")
+        leader()
+        lesson = body(slice(0, 1), outcomes=labels(slice(0, 1)), id="meanwhile")
         with asleep(fleet.url):
-            # All who teach may have asked the other one, which waits: this one is asked in any case.
-            eventually(lambda: learns.http.post("/learn", json=lesson).status_code == 503, "a lesson to be refused")
+            for machine in machines:  # the one that learns, and the one that waits for it
+                eventually(lambda machine=machine: refuses(machine, lesson), "a lesson to be refused")
             eventually(lambda: "does not answer" in "".join(each.server.log() for each in machines), "it to be missed")
             for machine in machines:
                 machine.answers(slice(0, 5))
@@ -394,6 +395,10 @@ def test_a_machine_that_starts_without_the_database_answers_as_it_last_did(fleet
         assert again.answers(slice(0, 100)) == before
         assert again.http.post("/learn", json=body(slice(0, 1), outcomes=labels(slice(0, 1)))).status_code == 503
     assert again.taught(slice(40, 50), "later") == offset + 10
+
+
+def refuses(machine: Machine, lesson: Any) -> bool:
+    return machine.http.post("/learn", json=lesson).status_code == 503
 
 
 @contextlib.contextmanager

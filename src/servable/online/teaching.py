@@ -177,8 +177,7 @@ class Teaching:
 
     def turn(self) -> None:
         """After each round of frames, and when `pause_ms` is over."""
-        if self._heard:
-            self._accept()
+        self.accept()
         now = monotonic()
         until = now + SLICE_S
         while self._behind:
@@ -200,8 +199,10 @@ class Teaching:
         due = min((at for is_due, at in dues if is_due), default=None)
         return None if due is None else max(int((due - monotonic()) * 1000) + 1, 0)
 
-    def _accept(self) -> None:
+    def accept(self) -> None:
         """All that was heard, into the journal at once; then the answers."""
+        if not self._heard:
+            return
         heard, self._heard = self._heard, []
         lessons = [lesson for _, _, told in heard for lesson in told]
         offset = self._journal.offset

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable
+from math import ceil
 from time import monotonic
 from typing import Final
 
@@ -29,6 +30,14 @@ from servable.wire.frames import UNREADABLE, BadFrame
 
 PATIENCE_S: Final = 8.0
 """With the database; less than a door waits."""
+ANSWERED_S: Final = 25.0
+"""By then whoever brought lessons for another machine has an answer. More than the keeper waits (`errands.WAIT_S`), as
+it may itself wait for a database that says nothing.
+"""
+UNKNOWN: Final = (
+    "the database of the machines that share this learner does not answer, and what was sent may be learned yet: "
+    "send it again with the same id"
+)
 
 Teach = Callable[[SharedJournal, SharedSnapshots], Teaching]
 
@@ -53,8 +62,10 @@ class Member:
         self._teaching: tuple[Teaching, SharedJournal] | None = None
         self._link: Link | None = None
         self._watching: list[Door] = []
-        self._asked: dict[int, tuple[Door, int, int]] = {}
-        """By our number: whose lessons went to the keeper, their number of them, how many they are."""
+        self._asked: dict[int, tuple[Door, int, int, float]] = {}
+        """By our number: whose lessons went to the keeper, their number of them, how many they are, and until when they
+        wait. The oldest are first.
+        """
         self._number = 0
 
     # ---- the Model
@@ -105,6 +116,8 @@ class Member:
         """After each round of frames, and when `pause_ms` is over."""
         while self._link is not None and self._link.later:
             self._heed(self._link, *self._link.later.popleft())
+        while self._answer_due_ms() == 0:
+            self._give_up(next(iter(self._asked)), UNKNOWN)
         if self._teaching is not None:
             teaching, journal = self._teaching
             teaching.turn()
@@ -122,10 +135,17 @@ class Member:
             return 0
         if self._teaching is not None:
             teaching = self._teaching[0]
-            pauses = (teaching.pause_ms(), self._last.due_ms(teaching.fold.offset))
-            return min((pause for pause in pauses if pause is not None), default=None)
-        patient_s = self._patient_s()
-        return None if patient_s is None else int(patient_s * 1000) + 1
+            dues = [teaching.pause_ms(), self._last.due_ms(teaching.fold.offset)]
+        else:
+            patient_s = self._patient_s()
+            dues = [None if patient_s is None else int(patient_s * 1000) + 1]
+        return min((due for due in [*dues, self._answer_due_ms()] if due is not None), default=None)
+
+    def _answer_due_ms(self) -> int | None:
+        """In how long the oldest lessons that went to the keeper are given up; None: there are none."""
+        for _, _, _, until in self._asked.values():
+            return max(ceil((until - monotonic()) * 1000), 0)
+        return None
 
     def _patient_s(self) -> float | None:
         """How long it still waits for a state from elsewhere, before its own last one answers; None: it does not."""
@@ -149,6 +169,7 @@ class Member:
             self._step_down()
         elif kind == said.END:
             if self._teaching is not None:
+                self._teaching[0].accept()
                 self._teaching[0].close()  # which keeps its state
             self._step_down()
             self._tell_keeper(NotReady("this machine is being stopped"))
@@ -185,9 +206,10 @@ class Member:
         self._tell_keeper(None)
 
     def _step_down(self) -> None:
-        """Follow, from where we are."""
+        """Follow, from where we are. Who just brought lessons is told what becomes of them: there is no next turn."""
         if self._teaching is None:
             return
+        self._teaching[0].accept()
         teaching, self._teaching = self._teaching[0], None
         state = self._state(teaching)
         self._following = Following(self._make, states=self._states)
@@ -216,7 +238,7 @@ class Member:
         except UNREADABLE as error:
             raise BadFrame(f"lessons that cannot be read: {error}") from error
         self._number += 1
-        self._asked[self._number] = door, number, lessons
+        self._asked[self._number] = door, number, lessons, monotonic() + ANSWERED_S
         if self._link is None:
             self._asked_nobody()
         else:
@@ -224,9 +246,12 @@ class Member:
 
     def _asked_nobody(self) -> None:
         """There is no keeper: whoever waits for it is told."""
-        gone = Problem.of(NotReady("machines share this learner, and the link to them is down: send it again"))
-        for own, (_, _, lessons) in list(self._asked.items()):
-            self._answer(own, messages.encode([messages.Taken(problem=gone)] * lessons))
+        for own in list(self._asked):
+            self._give_up(own, "machines share this learner, and the link to them is down: send it again")
+
+    def _give_up(self, own: int, why: str) -> None:
+        problem = Problem.of(NotReady(why))
+        self._answer(own, messages.encode([messages.Taken(problem=problem)] * self._asked[own][2]))
 
     def _answer(self, number: int, taken: bytes) -> None:
         asked = self._asked.pop(number, None)
