@@ -7,13 +7,13 @@ import stat
 
 import pytest
 
-from servable.errors import Conflict
+from servable.errors import EnvironmentFault
 from servable.server.supervisor.lease import FILE, lease
 
 
 def test_the_second_is_told_who_was_first_and_what_to_do(tmp_path):
     home = tmp_path / "home"
-    with lease(home, "127.0.0.1", 8080), pytest.raises(Conflict) as caught, lease(home, "127.0.0.1", 8090):
+    with lease(home, "127.0.0.1", 8080), pytest.raises(EnvironmentFault) as caught, lease(home, "127.0.0.1", 8090):
         pass
     assert f"process {os.getpid()}, on 127.0.0.1:8080" in caught.value.message
     assert f"kill {os.getpid()}" in caught.value.message

@@ -173,7 +173,7 @@ def test_a_second_server_is_refused_the_port(tmp_path: Path) -> None:
 
 def test_a_second_server_is_refused_the_home(tmp_path: Path) -> None:
     with Server(tmp_path).ready() as first, Server(tmp_path) as second:
-        assert second.ended() == 1
+        assert second.ended() == 3
         assert f"a server runs on {tmp_path} already (process {first.process.pid}" in second.log()
         assert "--home DIR" in second.log()
         assert first.get()["ready"]

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from servable.errors import Conflict
+from servable.errors import EnvironmentFault
 
 FILE: Final = "server.lock"
 
@@ -32,7 +32,7 @@ class Holder(msgspec.Struct):
 
 @contextlib.contextmanager
 def lease(home: Path, host: str, http_port: int) -> Iterator[None]:
-    """Hold the home. Raises Conflict that names the process that does, and what to do.
+    """Hold the home. Raises EnvironmentFault that names the process that does, and what to do.
 
     A home that cannot be written (a container's read-only image) holds no state to be fought over: nothing is held.
     """
@@ -47,7 +47,7 @@ def lease(home: Path, host: str, http_port: int) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Conflict(_told(home, os.pread(handle, 4096, 0))) from error
+            raise EnvironmentFault(_told(home, os.pread(handle, 4096, 0))) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, msgspec.json.encode(Holder(os.getpid(), host, http_port)) + b"\n", 0)
         yield
