@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper
 
 from servable.runtimes.onnx_file import is_onnx, read
-from servable.runtimes.protobuf import Malformed, packed, parts, put, signed, text
+from servable.runtimes.protobuf import Malformed, Part, floats, integers, packed, parts, put, signed, text
 from tests.runtimes.graphs import graph, product, value
 
 
@@ -100,3 +100,16 @@ def test_two_graphs_are_one_too_many():
     data = product("x").SerializeToString()
     with pytest.raises(Malformed, match="two graphs"):
         read(data + data)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats(width=32, allow_nan=False)))
+def test_many_numbers_are_those_that_onnx_wrote(whole, broken):
+    attribute = AttributeProto(name="numbers", type=AttributeProto.INTS, ints=whole, floats=broken)
+    data = attribute.SerializeToString()
+    message = Part(0, 2, 0, 0, 0, len(data))
+    assert integers(data, message, 8).tolist() == whole
+    assert floats(data, message, 7).tolist() == broken
+    packed_ones = packed(8, np.array(whole, np.int64)) + put(7, np.array(broken, "<f4").tobytes())
+    message = Part(0, 2, 0, 0, 0, len(packed_ones))
+    assert integers(packed_ones, message, 8).tolist() == whole
+    assert floats(packed_ones, message, 7).tolist() == broken

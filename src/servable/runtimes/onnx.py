@@ -20,7 +20,7 @@ from servable.domain.model import Model
 from servable.domain.runtime import Inspection
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel, EnvironmentFault, IncompatibleModel, ModelFailed
-from servable.runtimes import onnx_external, onnx_locale, verified
+from servable.runtimes import onnx_external, onnx_locale, onnx_trees, verified
 from servable.runtimes.agreement import agree
 from servable.runtimes.devices import CPU, kind_and_number
 from servable.runtimes.onnx_file import OnnxFile, is_onnx, read
@@ -84,7 +84,7 @@ def opened(bundle: Bundle, data: bytes, content: Mapping[str, Any] | None = None
         _read(data, stated.model), content or {}, device, int(stated.options.get("threads", 1)), stated.model
     )
     agree(bundle, fields(session.get_inputs(), bundle.name), fields(session.get_outputs(), bundle.name))
-    return OnnxModel(session, bundle.signature, stated.options.get("missing_text"))
+    return OnnxModel(session, bundle.signature, stated.options.get("missing_text"), onnx_trees.questions(data))
 
 
 class OnnxModel:
@@ -92,7 +92,13 @@ class OnnxModel:
 
     concurrent = True
 
-    def __init__(self, session: Any, signature: Signature, missing_text: str | None = None) -> None:
+    def __init__(
+        self,
+        session: Any,
+        signature: Signature,
+        missing_text: str | None = None,
+        questions: onnx_trees.Questions | None = None,
+    ) -> None:
         import onnxruntime
 
         self._run = session._sess.run  # the call below `InferenceSession.run`: that one costs 2 us more
@@ -102,12 +108,20 @@ class OnnxModel:
         self._texts = [field.name for field in signature.inputs if field.datatype == "BYTES"]
         self._missing_text = missing_text
         self._signature = signature
+        self._questions = questions
 
     def predict(self, batch: Batch) -> Batch:
         rows = batch.rows
         if not rows:
             return self.predict(self._signature.example()).slice(0, 0)
-        feeds = self._plain(batch.columns) if self._texts else batch.columns
+        if self._questions is not None and rows >= onnx_trees.LEAST_ROWS:
+            came_from = onnx_trees.order(self._questions, batch)
+            if came_from is not None:
+                answer = self._answer(onnx_trees.placed(batch, came_from), rows)
+                return onnx_trees.back(answer, came_from)
+        return self._answer(self._plain(batch.columns) if self._texts else batch.columns, rows)
+
+    def _answer(self, feeds: Mapping[str, Array], rows: int) -> Batch:
         try:
             arrays = self._run(self._names, feeds, self._options)
         except Exception as error:

@@ -105,6 +105,48 @@ def packed(number: int, values: Array) -> bytes:
     return put(number, out.tobytes())
 
 
+def integers(data: bytes, message: Part, number: int) -> Array:
+    """The first stretch of a repeated field of varints, as int64: packed, or each with its tag of one byte. Read all at
+    once, as there may be millions.
+    """
+    first = next((field for field in parts(data, message.start, message.stop) if field.number == number), None)
+    if first is None:
+        return np.empty(0, np.int64)
+    if first.kind == BYTES:
+        return _varints(data[first.start : first.stop])
+    found = _varints(data[first.begin : message.stop])
+    return found[1::2][: _leading(found[:-1:2] == number << 3 | VARINT)]
+
+
+def floats(data: bytes, message: Part, number: int) -> Array:
+    """The same of floats, as float32."""
+    first = next((field for field in parts(data, message.start, message.stop) if field.number == number), None)
+    if first is None:
+        return np.empty(0, np.float32)
+    if first.kind == BYTES:
+        return np.frombuffer(data[first.start : first.stop], "<f4")
+    size = (message.stop - first.begin) // 5 * 5
+    tagged = np.frombuffer(data[first.begin : first.begin + size], [("tag", "u1"), ("value", "<f4")])
+    return np.asarray(tagged["value"][: _leading(tagged["tag"] == number << 3 | FIXED32)])
+
+
+def _leading(those: Array) -> int:
+    """How many are true before the first that is not."""
+    return len(those) if those.all() else int(those.argmin())
+
+
+def _varints(data: bytes) -> Array:
+    """Numbers one after another, as int64."""
+    raw = np.frombuffer(data, np.uint8)
+    stops = np.flatnonzero(raw < 0x80) + 1
+    starts = np.concatenate([np.zeros(min(len(stops), 1), np.intp), stops[:-1]])
+    found = np.zeros(len(stops), np.uint64)
+    for at in range(min(int((stops - starts).max(initial=0)), _MAX_VARINT_BYTES)):
+        there = starts + at < stops
+        found[there] |= (raw[starts[there] + at] & np.uint64(0x7F)) << np.uint64(7 * at)
+    return found.view(np.int64)
+
+
 def signed(value: int) -> int:
     """An int64 from its varint."""
     return value - (1 << 64) if value >= 1 << 63 else value
