@@ -1,4 +1,4 @@
-"""Real servers for tests, of Debian, each on a free port of this machine."""
+"""Real servers for tests, of Debian and of a wheel, each on a free port of this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import noida_db
 import pytest
 
 from tests.server.supervised import eventually
@@ -29,7 +30,7 @@ class Started:
         self._port = port
         self._command = command
         if shutil.which(command[0]) is None:
-            pytest.fail(f"no {command[0]} here: apt-get install {command[0]}")
+            pytest.fail(f"no {command[0]} here: run  make venv, or  apt-get install {Path(command[0]).name}")
         self.start()
 
     def start(self) -> None:
@@ -64,6 +65,18 @@ def nats_server(folder: Path) -> Iterator[Started]:
     port = free_port()
     words = ["-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)]
     server = Started(f"nats://127.0.0.1:{port}", port, ["nats-server", *words])
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def kafka_server(folder: Path) -> Iterator[Started]:
+    """noida-db, which speaks Kafka's protocol, with groups, transactions and fencing. Its `url` is host:port."""
+    port = free_port()
+    words = ["start", "--data-dir", str(folder), "--only", "kafka", "--kafka-port", str(port)]
+    server = Started(f"127.0.0.1:{port}", port, [str(Path(noida_db.__file__).with_name("noida-db")), *words])
     try:
         yield server
     finally:

@@ -203,6 +203,22 @@ def test_rules_decide_as_they_do_in_a_door(batch, tmp_path):
     assert (rejected["row"], rejected["reasons"]) == (4, ["rule 'adult': we lend to adults only"])
 
 
+def test_a_column_that_the_model_may_do_without_is_told_and_read_where_it_comes_late(batch, tmp_path):
+    bundle = bundle_at(tmp_path / "bundle")
+    manifest = open_bundle(bundle).manifest
+    field = msgspec.structs.replace(manifest.signature.inputs[0], features=("a", "b"), values="missing")
+    signature = msgspec.structs.replace(manifest.signature, inputs=(field,))
+    (bundle / MANIFEST).write_bytes(dumps(msgspec.structs.replace(manifest, signature=signature)))
+    rows = [{"id": number, "a": number} for number in range(1000)] + [{"id": 1000, "a": 1, "b": 7}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    words = ["--input", tmp_path / "in.jsonl", "--key", "id", "--table", "t", "--output", tmp_path / "out"]
+    told = batch(*words, ref=bundle)
+    assert told["evidence"]["lacking"] == ["b"] and "without b, which the first rows have not" in told["reason"]
+    held_rows = held_at(tmp_path / "home", "t")
+    assert (held_rows[1000], held_rows[999]) == ({"y": [2.0, 14.0]}, {"y": [1998.0, None]})
+    assert dataset(tmp_path / "out").to_table()["b"].to_pylist()[-2:] == [None, 7]
+
+
 def test_code_of_others_runs_in_a_process_of_its_own(batch, tmp_path):
     bundle = custom(tmp_path / "hostile", HOSTILE)
     (tmp_path / "in.csv").write_text("id,do,x\n1,home,1\n2,read /etc/shadow,2\n3,connect 127.0.0.1:9,3\n")

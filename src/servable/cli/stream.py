@@ -6,12 +6,15 @@ import os
 import signal
 import threading
 from io import FileIO
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from servable.cli.options import AsJson, Home
 from servable.cli.terminal import say, show_json
+
+ENOUGH: Final = 1000
+"""Messages after which a column that none of them had is told of; of fewer at the end."""
 
 
 def stream(
@@ -29,7 +32,7 @@ def stream(
     """
     from servable.bundles.environments import ENVIRONMENTS
     from servable.cli.live import live
-    from servable.offline.stream.flow import Flow
+    from servable.offline.stream.flow import Flow, Flown
     from servable.offline.stream.lines import Lines
     from servable.offline.stream.open import open_pipe
     from servable.offline.worker import loaded
@@ -45,7 +48,18 @@ def stream(
     pipe = open_pipe(on, source, target, found.name) if on else Lines(FileIO(0, closefd=False), output)
     try:
         with loaded(found, settings.home_path / ENVIRONMENTS) as (model, bundle):
-            flown = Flow(found, model, bundle).run(pipe, over)
+            flow = Flow(found, model, bundle)
+            looked = False
+
+            def look(flown: Flown, enough: int = ENOUGH) -> None:
+                nonlocal looked
+                if not looked and flown.messages >= enough:
+                    looked = True
+                    for name in sorted(flow.lacking):
+                        say(f"no message had {name!r}, which the model may do without: it is taken as missing")
+
+            flown = flow.run(pipe, over, look)
+            look(flown, 1)
     finally:
         pipe.close()
     if as_json and on:

@@ -8,7 +8,7 @@ column is a number, a text that reads as one too, a null is missing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +20,7 @@ from servable.domain.field import Field
 from servable.domain.signature import Signature, missing
 from servable.errors import UsageError
 from servable.offline.piece import MISSING, arrow
+from servable.offline.texts import texts_of
 from servable.runtimes.features import category_text
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def needed(signature: Signature, present: Sequence[str]) -> list[str]:
         for name in field.features or (field.name,):
             if name in present:
                 found.append(name)
-            elif field.values != "missing" or field.datatype not in FLOATS | {"BYTES"}:
+            elif not _optional(field):
                 lacking.append(name)
     if lacking:
         raise UsageError(
@@ -56,6 +57,16 @@ def needed(signature: Signature, present: Sequence[str]) -> list[str]:
             f"model: it has {', '.join(map(repr, present))}"
         )
     return found
+
+
+def absent(signature: Signature, present: Collection[str]) -> list[str]:
+    """The columns that the model may do without, and that are not there: they are taken as missing throughout."""
+    optional = [field for field in signature.inputs if _optional(field)]
+    return [name for field in optional for name in field.features or (field.name,) if name not in present]
+
+
+def _optional(field: Field) -> bool:
+    return field.values == "missing" and field.datatype in FLOATS | {"BYTES"}
 
 
 def named(signature: Signature, present: Sequence[str], key: str) -> Signature:
@@ -213,20 +224,10 @@ def _numbers(column: Any, name: str, bad: Reasons, *, whole: bool) -> Any:
 
 def _utf8(column: Any, name: str, bad: Reasons) -> Any:
     """Bytes as text; rows that are no UTF-8 are told."""
-    pa = arrow()
-    if not pa.types.is_binary(column.type):
-        return column.cast(pa.string())
-    try:
-        return column.cast(pa.string())
-    except pa.ArrowInvalid:
-        texts = []
-        for row, value in enumerate(column.to_pylist()):
-            try:
-                texts.append(None if value is None else value.decode())
-            except UnicodeDecodeError:
-                bad.setdefault(row, []).append(f"{name!r}: expected UTF-8, got {value!r:.80}")
-                texts.append(None)
-        return pa.array(texts, pa.string())
+    found, broken = texts_of(column)
+    for row, value in broken.items():
+        bad.setdefault(row, []).append(f"{name!r}: expected UTF-8, got {value!r:.80}")
+    return found
 
 
 def _texts(column: Any, name: str, bad: Reasons) -> Array:

@@ -7,7 +7,7 @@ nothing that readers see, and `resume` ends it as if it had not died.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from servable.errors import CheckFailed, UsageError
 from servable.offline.drift import drift
 from servable.offline.folder import REJECTED_FILE, Folder, Spec
 from servable.offline.hands import Engine
-from servable.offline.intake import named, needed
+from servable.offline.intake import absent, named, needed
 from servable.offline.keying import kind_of
 from servable.offline.order import Order
 from servable.offline.query import snapshot
@@ -79,7 +79,9 @@ def run(
             raise CheckFailed(f"{wish.source or 'the query'} has no rows: nothing was changed")
         kind = _key_kind(wish, source)
         signature = named(bundle.signature, list(source.columns), wish.key)
-        columns = needed(signature, list(source.columns))
+        lacking = absent(signature, source.columns)
+        # Of lines of JSON only the first were looked at: a column may come later.
+        columns = [*needed(signature, list(source.columns)), *(lacking if source.loose else ())]
         spec = Spec(
             target.name, target.version, bundle.digest, source.fingerprint, wish.key, wish.table, wish.output,
             wish.duplicates, time.time(),
@@ -89,7 +91,7 @@ def run(
         spec = folder.begin(spec, resume=resume)
         if wish.key:
             columns = list(dict.fromkeys([*columns, wish.key]))
-        read = tuple(source.columns) if wish.output else tuple(columns)
+        read = tuple(dict.fromkeys([*source.columns, *columns])) if wish.output else tuple(columns)
         features = () if signature is bundle.signature else signature.inputs[0].features
         order = Order(
             target,
@@ -105,21 +107,22 @@ def run(
         )
         work = Work(folder, source, order, wish.max_bad, tell)
 
-        def moved() -> dict[str, float]:
+        def end(generation: Generation | None, duplicates: int) -> Verdict:
             profile = read_profile(bundle)
-            return {} if profile is None else drift(source, columns, signature, profile)
+            moved = {} if profile is None else drift(source, columns, signature, profile)
+            return _end(wish, work, generation, duplicates, lacking=lacking, moved=moved, began=began)
 
         if not wish.table:
             for _ in work.done(wish.engine):
                 pass
-            return _end(wish, work, None, 0, moved(), began)
+            return end(None, 0)
         stated = Generation(
             wish.table, target.name, target.version, bundle.digest, spec.started, kind, outputs_of(bundle),
             wish.key, wish.fresh_s, "predict" if wish.on_miss == "predict" else "refuse",
         )  # fmt: skip
         generation, duplicates = work.fill(tables, stated, wish.duplicates, wish.engine)
         publish(tables, generation, wish.keep)
-        return _end(wish, work, generation, duplicates, moved(), began)
+        return end(generation, duplicates)
 
 
 def _demand(wish: Wish, bundle: Bundle) -> None:
@@ -152,7 +155,14 @@ def _key_kind(wish: Wish, source: Source) -> KeyKind:
 
 
 def _end(
-    wish: Wish, work: Work, generation: Generation | None, duplicates: int, moved: Mapping[str, float], began: float
+    wish: Wish,
+    work: Work,
+    generation: Generation | None,
+    duplicates: int,
+    *,
+    lacking: Sequence[str],
+    moved: Mapping[str, float],
+    began: float,
 ) -> Verdict:
     """The summary, written down; the job is over."""
     rejected = work.folder.gather_rejected(len(work.source.parts))
@@ -169,6 +179,11 @@ def _end(
         where.append(wish.output)
     told = f"{work.rows - work.bad:,} of {work.rows:,} rows answered, in {' and '.join(where)}"
     evidence: dict[str, Any] = {"rejected": str(work.folder.path / REJECTED_FILE)} if rejected else {}
+    if lacking:
+        evidence["lacking"] = list(lacking)
+        told += (
+            f"; without {', '.join(lacking)}, which the {'first rows have' if work.source.loose else 'input has'} not"
+        )
     if moved:
         numbers["drift"] = round(max(moved.values()), 4)
         far = {name: round(index, 4) for name, index in moved.items() if index > MUCH}

@@ -9,6 +9,7 @@ import numpy as np
 from servable.domain.batch import Array
 from servable.errors import UsageError
 from servable.offline.piece import arrow
+from servable.offline.texts import texts_of
 from servable.stores.tables import keys
 from servable.stores.tables.generation import KeyKind
 from servable.stores.tables.port import MAX_KEY_BYTES
@@ -75,7 +76,8 @@ def _texts(column: Any, name: str) -> Keyed:
     pa = arrow()
     wrong: dict[int, str] = {}
     if pa.types.is_binary(column.type):
-        column = _utf8(column, name, wrong)
+        column, broken = texts_of(column)
+        wrong = {row: f"{name!r}: the key is no UTF-8: {value!r:.80}" for row, value in broken.items()}
     elif not pa.types.is_string(column.type):
         values = column.to_pylist()
         texts = [None if one is None else one.isoformat() if hasattr(one, "isoformat") else str(one) for one in values]
@@ -86,18 +88,3 @@ def _texts(column: Any, name: str) -> Keyed:
         reason = "there is no key" if size < 0 else f"expected a key of 1 to {MAX_KEY_BYTES} bytes, got {size}"
         wrong.setdefault(row, f"{name!r}: {reason}")
     return Keyed(column.fill_null("") if column.null_count else column, wrong)
-
-
-def _utf8(column: Any, name: str, wrong: dict[int, str]) -> Any:
-    pa = arrow()
-    try:
-        return column.cast(pa.string())
-    except pa.ArrowInvalid:
-        texts = []
-        for row, value in enumerate(column.to_pylist()):
-            try:
-                texts.append(None if value is None else value.decode())
-            except UnicodeDecodeError:
-                wrong[row] = f"{name!r}: the key is no UTF-8: {value!r:.80}"
-                texts.append("")
-        return pa.array(texts, pa.string())

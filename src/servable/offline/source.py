@@ -33,13 +33,14 @@ FORMS: Final[dict[str, Form]] = {
 class Source(NamedTuple):
     """`columns` are the names and Arrow types of its columns, `rows` their number where the files say so.
 
-    `fingerprint` changes when a file does.
+    `fingerprint` changes when a file does. `loose`: no header says all columns, they are those of the first rows.
     """
 
     columns: dict[str, Any]
     parts: tuple[Part, ...]
     rows: int | None
     fingerprint: str
+    loose: bool = False
 
 
 class _File(NamedTuple):
@@ -73,7 +74,7 @@ def find(where: str) -> Source:
         rows = None if rows is None or counted is None else rows + counted
         pieces += cut
     told = "\n".join(f"{file.path} {file.bytes} {file.changed}" for file in files)
-    return Source(columns, _parts(pieces), rows, hashlib.sha256(told.encode()).hexdigest())
+    return Source(columns, _parts(pieces), rows, hashlib.sha256(told.encode()).hexdigest(), forms == ["jsonl"])
 
 
 def _files(where: str) -> list[_File]:

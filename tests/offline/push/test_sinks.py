@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import subprocess
 import time
 
 import pytest
@@ -15,28 +14,10 @@ from servable.offline.push.message import Message, NoAnswer, Refused
 from servable.offline.push.open import open_sink
 from servable.offline.push.webhook import key_of, new_secret, signature
 from tests.offline.push.consumers import webhook
+from tests.servers import kafka_server, nats_server
 from tests.stores.tables import places
 
 MESSAGES = [Message(f"t/1/{number}", f"k{number % 3}", b'{"n":%d}' % number) for number in range(7)]
-
-
-@contextlib.contextmanager
-def nats_server(folder):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        ["nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(folder)], stderr=subprocess.DEVNULL
-    )
-    try:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.02)
-        yield f"nats://127.0.0.1:{port}", server
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_a_webhook_gets_signed_posts():
@@ -130,41 +111,45 @@ async def _add_stream(url):
     await connection.close()
 
 
-def test_a_nats_stream_keeps_each_message_once(tmp_path):
+def test_a_nats_stream_keeps_each_message_once(tmp_path, monkeypatch):
     import asyncio
 
-    with nats_server(tmp_path) as (url, server):
-        sink = open_sink(url, "t")
-        with pytest.raises(NoAnswer, match="NATS does not take it"):
-            sink.send(MESSAGES)  # no stream collects the subject
-        asyncio.run(_add_stream(url))
+    monkeypatch.setattr("servable.offline.push.nats.TIMEOUT_S", 1.0)
+    with nats_server(tmp_path) as server:
+        sink = open_sink(server.url, "t")
+        with pytest.raises(NoAnswer, match=r"no stream of the server collects 'servable\.t'"):
+            sink.send(MESSAGES)
+        asyncio.run(_add_stream(server.url))
         sink.send(MESSAGES)
         sink.send(MESSAGES[3:])
-        found = asyncio.run(_collected(url, "servable.t"))
+        found = asyncio.run(_collected(server.url, "servable.t"))
         assert [message.data for message in found] == [message.body for message in MESSAGES]
+        with pytest.raises(Refused, match="larger than the server takes"):
+            sink.send([Message("t/1/9", "k", b"x" * (2 << 20))])
+        sink.send([Message("t/1/8", "k", b"{}")])
         server.kill()
-        server.wait()
         with pytest.raises(NoAnswer):
-            sink.send(MESSAGES)
+            sink.send(MESSAGES)  # a connection that is lost
+        with pytest.raises(NoAnswer):
+            sink.send(MESSAGES)  # and one that cannot be made
         sink.close()
 
 
-def test_a_kafka_topic():
-    """The broker is librdkafka's own, which speaks Kafka's protocol on a port of this machine."""
-    from confluent_kafka import Consumer, Producer
+def test_a_kafka_topic(tmp_path):
+    from confluent_kafka import Consumer
 
-    host = Producer({"bootstrap.servers": "x", "test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = host.list_topics(timeout=10).brokers.values()
-    servers = f"{broker.host}:{broker.port}"
-    sink = open_sink(f"kafka://{servers}#answers", "t")
-    sink.send(MESSAGES)
-    sink.close()
-    consumer = Consumer({"bootstrap.servers": servers, "group.id": "g", "auto.offset.reset": "earliest"})
-    consumer.subscribe(["answers"])
-    found = []
-    while len(found) < len(MESSAGES) and (message := consumer.poll(15.0)) is not None:
-        found.append((message.key().decode(), message.value()))
-    consumer.close()
+    with kafka_server(tmp_path) as server:
+        sink = open_sink(f"kafka://{server.url}#answers", "t")
+        sink.send(MESSAGES)
+        with pytest.raises(Refused, match="Kafka refuses it"):
+            sink.send([Message("t/1/9", "k0", b"x" * (2 << 20))])
+        sink.close()
+        consumer = Consumer({"bootstrap.servers": server.url, "group.id": "g", "auto.offset.reset": "earliest"})
+        consumer.subscribe(["answers"])
+        found = []
+        while len(found) < len(MESSAGES) and (message := consumer.poll(15.0)) is not None:
+            found.append((message.key().decode(), message.value()))
+        consumer.close()
     for key in ("k0", "k1", "k2"):
         assert [body for name, body in found if name == key] == [one.body for one in MESSAGES if one.key == key]
 

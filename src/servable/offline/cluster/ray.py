@@ -19,9 +19,10 @@ import msgspec
 from servable.errors import EnvironmentFault, MissingExtra
 from servable.offline.cluster import parcel
 from servable.offline.cluster.failure import reason
+from servable.offline.cluster.hands import ClusterHands
 from servable.offline.cluster.landing import Landing
 from servable.offline.cluster.task import Task, as_batch, of_batch
-from servable.offline.order import Order, Part, Scored
+from servable.offline.order import Part, Scored
 from servable.offline.piece import arrow
 from servable.offline.whole import disk
 
@@ -29,15 +30,8 @@ CHUNK_BYTES: Final = 16 << 20
 """Of a parcel, in Ray's object store."""
 
 
-class RayHands:
+class RayHands(ClusterHands):
     """The hands of a job, on Ray."""
-
-    def __init__(self, order: Order, workers: int | None, address: str) -> None:
-        """`workers`: parts under way at once; None: one a core of the cluster. `address`: where Ray is."""
-        self._order = order
-        self._workers = workers
-        self._address = address
-        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as held:
@@ -49,9 +43,6 @@ class RayHands:
             self._landing = held.enter_context(Landing(self._order))
             self._held = held.pop_all()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._held.close()
 
     def run(self, parts: Sequence[Part]) -> Iterator[Scored]:
         """Have all parts done; each report as it comes. Raises what a worker could not do, EnvironmentFault."""

@@ -24,27 +24,20 @@ import msgspec
 from servable.errors import EnvironmentFault, MissingExtra
 from servable.offline.cluster import parcel
 from servable.offline.cluster.failure import reason
+from servable.offline.cluster.hands import ClusterHands
 from servable.offline.cluster.landing import Landing
 from servable.offline.cluster.task import Task, as_batch, of_batch
-from servable.offline.order import Order, Part, Scored
+from servable.offline.order import Part, Scored
 from servable.offline.piece import arrow
 
 
-class SparkHands:
+class SparkHands(ClusterHands):
     """The hands of a job, on Spark."""
-
-    def __init__(self, order: Order, workers: int | None, address: str) -> None:
-        """`workers`: parts under way at once; None: as many as Spark has cores. `address`: a Spark master."""
-        self._order = order
-        self._workers = workers
-        self._address = address
-        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as held:
             self._session = held.enter_context(_session(self._address, f"servable batch {self._order.target.name}"))
             self._context = self._session.sparkContext
-            self._context.setLogLevel("ERROR")
             self._parcel = f"servable-{uuid.uuid4().hex}"
             folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="servable-")))
             packed = parcel.pack(self._order, folder / f"{self._parcel}.tar")
@@ -53,18 +46,20 @@ class SparkHands:
             self._held = held.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._held.close()
-
     def run(self, parts: Sequence[Part]) -> Iterator[Scored]:
         """Have all parts done; each report as it comes. Raises what a worker could not do, EnvironmentFault."""
-        pool = ThreadPoolExecutor(self._workers or self._context.defaultParallelism, "servable-spark")
+        # Jobs of a thread have its tag: what else runs in somebody's session is not ours to cancel.
+        pool = ThreadPoolExecutor(
+            self._workers or self._context.defaultParallelism,
+            "servable-spark",
+            lambda: self._context.addJobTag(self._parcel),
+        )
         try:
             for done in as_completed([pool.submit(self._do, part) for part in parts]):
                 yield done.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            self._context.cancelAllJobs()
+            self._context.cancelJobsWithTag(self._parcel)
             pool.shutdown()
 
     def _do(self, part: Part) -> Scored:
@@ -110,6 +105,7 @@ def _session(address: str, name: str) -> Iterator[Any]:
     except (PySparkException, Py4JError, RuntimeError, OSError) as error:
         raise EnvironmentFault(f"cannot start Spark{f' at {address}' if address else ''}: {reason(error)}") from error
     try:
+        session.sparkContext.setLogLevel("ERROR")
         yield session
     finally:
         session.stop()

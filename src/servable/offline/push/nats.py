@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from servable.errors import MissingExtra
-from servable.offline.push.message import Message, NoAnswer
+from servable.offline.push.message import Message, NoAnswer, Refused
 
 TIMEOUT_S: Final = 10.0
+AGAIN_S: Final = 0.1
 
 
 class NatsStream:
@@ -29,6 +30,11 @@ class NatsStream:
     def send(self, messages: Sequence[Message]) -> None:
         try:
             self._loop.run_until_complete(self._send(messages))
+        except self._nats.js.errors.NoStreamResponseError as error:
+            self._hang_up()
+            raise NoAnswer(f"NATS does not take it: no stream of the server collects {self._subject!r}") from error
+        except self._nats.errors.MaxPayloadError as error:
+            raise Refused(f"NATS refuses it: a message is larger than the server takes: {error}") from error
         except (self._nats.errors.Error, OSError, TimeoutError) as error:
             self._hang_up()
             raise NoAnswer(f"NATS does not take it: {str(error) or type(error).__name__}") from error
@@ -36,13 +42,17 @@ class NatsStream:
     async def _send(self, messages: Sequence[Message]) -> None:
         if self._connection is None:
             self._connection = await self._nats.connect(
-                self._url, allow_reconnect=False, connect_timeout=TIMEOUT_S, error_cb=_quiet
+                self._url,
+                allow_reconnect=False,
+                max_reconnect_attempts=1,  # which it means for the first connection too: two minutes by default
+                reconnect_time_wait=AGAIN_S,
+                connect_timeout=TIMEOUT_S,
+                error_cb=_quiet,
             )
         stream = self._connection.jetstream(timeout=TIMEOUT_S)
-        acknowledged = []
-        for message in messages:
-            headers = {"Nats-Msg-Id": message.id, "key": message.key}
-            acknowledged.append(await stream.publish_async(self._subject, message.body, headers=headers))
+        first, *others = ((one.body, {"Nats-Msg-Id": one.id, "key": one.key}) for one in messages)
+        await stream.publish(self._subject, first[0], headers=first[1])  # tells at once where no stream collects it
+        acknowledged = [await stream.publish_async(self._subject, body, headers=headers) for body, headers in others]
         async with asyncio.timeout(TIMEOUT_S):
             await asyncio.gather(*acknowledged)
 

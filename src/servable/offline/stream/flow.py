@@ -18,7 +18,7 @@ from servable.domain.bundle import Bundle
 from servable.domain.model import Model
 from servable.engine.plan import Target
 from servable.errors import ServableError, Unsupported
-from servable.offline.intake import needed, take
+from servable.offline.intake import absent, needed, take
 from servable.offline.piece import of_rows
 from servable.offline.scorer import outputs_of
 from servable.offline.stream.pipe import Pipe, Received
@@ -45,6 +45,8 @@ class Flow:
         self._layout = Layout(outputs_of(bundle))
         names = [name for field in bundle.signature.inputs for name in field.features or (field.name,)]
         self._columns = needed(bundle.signature, names)
+        self.lacking = set(absent(bundle.signature, ()))
+        """Columns that the model may do without, and that no message had so far: perhaps they are spelled otherwise."""
         self._head = {"model_name": target.name, "model_version": target.version}
 
     def run(self, pipe: Pipe, over: threading.Event, told: Callable[[Flown], None] = lambda _: None) -> Flown:
@@ -72,6 +74,8 @@ class Flow:
             else:
                 rows.append(row)
                 places.append(at)
+                if self.lacking:
+                    self.lacking.difference_update(row)
         for at, row in zip(places, self._predict(rows) if rows else (), strict=True):
             answers[at] = row
         bodies = [orjson.dumps({"id": one.id, **self._head, **(answer or {})})

@@ -4,6 +4,7 @@ reader of committed answers finds one for each message, whoever dies.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,7 +16,9 @@ TIMEOUT_S: Final = 30.0
 
 
 class KafkaPipe:
-    """A `Pipe` from one topic to another. `name` is ours alone: who comes up with it fences off the one before."""
+    """A `Pipe` from one topic to another. `name` is ours alone: who comes up with it fences off the one before, and
+    ends what that one had begun.
+    """
 
     def __init__(self, servers: str, source: str, target: str, group: str, name: str) -> None:
         try:
@@ -29,6 +32,7 @@ class KafkaPipe:
             {
                 **common, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
+                "group.instance.id": name,  # or the group would wait most of a minute for one that was killed
             }
         )  # fmt: skip
         self._consumer.subscribe([source])
@@ -36,6 +40,7 @@ class KafkaPipe:
         self._ready = False
 
     def take(self, most: int) -> list[Received] | None:
+        self._prepare()
         found = []
         for message in self._consumer.consume(most, WAIT_S):
             if message.error() is not None:
@@ -44,12 +49,19 @@ class KafkaPipe:
             found.append(Received(place, message.value() or b"", message))
         return found
 
+    def _prepare(self) -> None:
+        """Before the first message: a transaction that was open at a crash would hold up whoever reads the answers."""
+        if self._ready:
+            return
+        try:
+            self._producer.init_transactions(TIMEOUT_S)
+        except self._kafka.KafkaException as error:
+            raise Unavailable(f"Kafka does not answer: {error}") from error
+        self._ready = True
+
     def answer(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
         producer = self._producer
         try:
-            if not self._ready:
-                producer.init_transactions(TIMEOUT_S)
-                self._ready = True
             producer.begin_transaction()
             for message, answer in zip(received, answers, strict=True):
                 producer.produce(self._target, answer, message.receipt.key(), headers={"id": message.id})
@@ -63,6 +75,8 @@ class KafkaPipe:
             producer.send_offsets_to_transaction(list(places.values()), group, TIMEOUT_S)
             producer.commit_transaction(TIMEOUT_S)
         except (self._kafka.KafkaException, BufferError) as error:
+            with contextlib.suppress(self._kafka.KafkaException):  # where it cannot be ended, the next of our name does
+                producer.abort_transaction(TIMEOUT_S)
             raise Unavailable(f"Kafka does not take the answers: {error}") from error
 
     def close(self) -> None:

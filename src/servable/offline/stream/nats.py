@@ -40,12 +40,18 @@ class NatsPipe:
     def _told(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:
             return self._loop.run_until_complete(work)
+        except self._nats.js.errors.NotFoundError as error:
+            raise Unavailable(f"NATS: no stream of the server collects the subject {self._source!r}") from error
+        except self._nats.js.errors.NoStreamResponseError as error:
+            raise Unavailable(f"NATS: no stream of the server collects the subject {self._target!r}") from error
         except (self._nats.errors.Error, OSError, TimeoutError) as error:
             raise Unavailable(f"NATS does not answer: {str(error) or type(error).__name__}") from error
 
     async def _take(self, most: int) -> list[Received]:
         if self._connection is None:
-            self._connection = await self._nats.connect(self._url, connect_timeout=TIMEOUT_S)
+            async with asyncio.timeout(TIMEOUT_S):  # it would try for minutes; later, a server that goes may come back
+                self._connection = await self._nats.connect(self._url, connect_timeout=TIMEOUT_S, error_cb=_quiet)
+        if self._subscription is None:
             self._stream = self._connection.jetstream(timeout=TIMEOUT_S)
             self._subscription = await self._stream.pull_subscribe(self._source, self._durable)
         try:
@@ -60,10 +66,11 @@ class NatsPipe:
             await asyncio.gather(*(message.receipt.ack_sync() for message in received))
 
     async def _publish(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
-        futures = []
-        for message, answer in zip(received, answers, strict=True):
-            headers = {"Nats-Msg-Id": f"{self._durable}-{message.id}"}
-            futures.append(await self._stream.publish_async(self._target, answer, headers=headers))
+        first, *others = zip(answers, ({"Nats-Msg-Id": f"{self._durable}-{one.id}"} for one in received), strict=True)
+        await self._stream.publish(
+            self._target, first[0], headers=first[1]
+        )  # tells at once where no stream collects it
+        futures = [await self._stream.publish_async(self._target, body, headers=headers) for body, headers in others]
         async with asyncio.timeout(TIMEOUT_S):
             await asyncio.gather(*futures)
 
@@ -71,3 +78,7 @@ class NatsPipe:
         if self._connection is not None:
             self._loop.run_until_complete(self._connection.close())
         self._loop.close()
+
+
+async def _quiet(_: Exception) -> None:
+    """Errors come to whoever takes and answers."""

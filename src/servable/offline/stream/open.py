@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 
 from servable.errors import UsageError
@@ -14,8 +15,12 @@ def open_pipe(url: str, source: str, target: str, model: str) -> Pipe:
     """
     if not source or not target:
         raise UsageError("give --from and --to: the streams, subjects or topics of messages and answers")
+    if source == target:
+        raise UsageError(f"--from and --to are both {source!r}: the answers would come back as messages")
     scheme, _, rest = url.partition("://")
-    group, consumer = f"servable-{model}", f"servable-{model}-{socket.gethostname()}"
+    # Who takes a name takes over what was begun under it: so it says what is done, and the consumer's on which machine.
+    group = f"servable-{model}-{source}-{target}"
+    consumer = f"{group}-{socket.gethostname()}"
     if scheme in {"redis", "rediss", "valkey", "unix"}:
         from servable.offline.stream.redis import RedisPipe
 
@@ -23,7 +28,8 @@ def open_pipe(url: str, source: str, target: str, model: str) -> Pipe:
     if scheme in {"nats", "tls"}:
         from servable.offline.stream.nats import NatsPipe
 
-        return NatsPipe(url, source, target, group)
+        # A durable consumer's name may not hold all that a subject may.
+        return NatsPipe(url, source, target, re.sub(r"[^A-Za-z0-9_-]", "_", group))
     if scheme == "kafka":
         from servable.offline.stream.kafka import KafkaPipe
 

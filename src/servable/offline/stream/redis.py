@@ -1,5 +1,5 @@
-"""Redis streams: a consumer group takes entries; answers and acknowledgements are one transaction, so that each entry
-is answered once, whoever dies.
+"""Redis streams: a consumer group takes entries; an acknowledgement and its answer are one act of the server, so that
+each entry is answered once, whoever dies, and whoever else took it meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from servable.offline.stream.pipe import Received
 WAIT_MS: Final = 200
 DEAD_MS: Final = 60_000
 """An entry that somebody took and has not answered for so long is taken over."""
+ANSWER: Final = """
+for at = 2, #ARGV, 2 do
+  if redis.call('XACK', KEYS[1], ARGV[1], ARGV[at]) == 1 then
+    redis.call('XADD', KEYS[2], '*', 'id', ARGV[at], 'body', ARGV[at + 1])
+  end
+end
+"""
+"""Runs in the server, all of it or nothing: who was slow, and was taken over from, adds no second answer."""
 
 
 class RedisPipe:
@@ -26,6 +34,7 @@ class RedisPipe:
         self._errors = redis.exceptions
         self._redis: Any = redis.Redis.from_url(url, socket_connect_timeout=5)
         self._source, self._target, self._group, self._consumer = source, target, group, consumer
+        self._add: Any = self._redis.register_script(ANSWER)
         self._fresh = False
         self._ready = False
 
@@ -65,11 +74,8 @@ class RedisPipe:
 
     def answer(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
         try:
-            with self._redis.pipeline(transaction=True) as pipe:
-                for message, answer in zip(received, answers, strict=True):
-                    pipe.xadd(self._target, {"id": message.id, "body": answer})
-                pipe.xack(self._source, self._group, *(message.receipt for message in received))
-                pipe.execute()
+            pairs = zip((message.id for message in received), answers, strict=True)
+            self._add([self._source, self._target], [self._group, *(one for pair in pairs for one in pair)])
         except self._errors.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
 
@@ -78,13 +84,15 @@ class RedisPipe:
 
 
 def _received(entries: Any) -> list[Received]:
-    """An entry's body is its field `body`, or, without one, all its fields are the row."""
+    """An entry's body is its field `body`, or, without one, all its fields are the row. One that was taken and then
+    removed from the stream has none left: it is answered as an empty message is.
+    """
     import orjson
 
     found = []
     for name, fields in entries:
-        body = fields.get(b"body")
+        body = fields.get(b"body") if fields else b""
         if body is None:
             body = orjson.dumps({key.decode(): value.decode(errors="replace") for key, value in fields.items()})
-        found.append(Received(name.decode(), body, name))
+        found.append(Received(name.decode(), body))
     return found
