@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     """The model that answers, and what teaches it. Raises what taking up its journal raises."""
+    from servable.engine.garbage import settle
     from servable.online.identity import claim, identity_of
     from servable.online.recipe import recipe_of
     from servable.online.teaching import Taught, Teaching
@@ -30,6 +31,7 @@ def learning(loaded: Loaded, load: Load) -> tuple[Model, Beside]:
     folder = Path(load.journal)
     claim(folder, identity_of(bundle.manifest))
     loaded.model.close()  # it was warmed up and measured; what learns is two fresh ones of its make
+    settle()
     states = not runtime(bundle.manifest.format).isolated
     if load.shared:
         from servable.online.fleet.last import Last

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Final, Protocol, cast
 import uvicorn
 from uvicorn._types import ASGIApplication
 
+from servable.engine.garbage import settle
 from servable.engine.host import Host
 from servable.engine.plan import Plan
 from servable.server.control import Answer, Ask, Beat, Channel, Converge, Converged, Drain, Notice, Start
@@ -116,7 +116,7 @@ class Door:
 
     async def _converge(self, plan: Plan, number: int) -> None:
         states = await self._host.converge(plan)
-        _settle()
+        settle()
         failures = tuple(state for state in states if state.state != "READY")
         self._channel.send(Beat(self._host.ready, states=failures))
         self._channel.send(Converged(number, tuple(states), self._host.failures()))
@@ -171,16 +171,6 @@ class Door:
         if not task.cancelled() and task.exception() is not None:
             logger.critical("the door cannot go on", exc_info=task.exception())
             self._server.should_exit = True
-
-
-def _settle() -> None:
-    """Tell the garbage collector that what is loaded now stays, and to look at the rest less often.
-
-    A request makes no cycles, so its memory comes back without it; by default it took an eighth of a busy door's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
 
 
 class _Server(uvicorn.Server):

@@ -25,6 +25,8 @@ class Undo:
 
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
+        self._shows = hasattr(learner, "parameters")
+        """Its weights."""
         self.base = learner.snapshot()
         self.rows = 0
         self._since: list[Lesson] = []
@@ -51,6 +53,8 @@ class Undo:
         state = self._learner.snapshot()
         if len(state) > most_bytes:
             return False
+        if not self._shows:  # objects in Python: what was read back is quicker, and what a restart goes on with
+            self._learner.restore(state)
         self.base, self._since, self.rows = state, [], 0
         return True
 

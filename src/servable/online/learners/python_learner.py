@@ -5,7 +5,6 @@ below it fill it in.
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -13,6 +12,7 @@ from typing import Any, ClassVar, Final
 from servable.domain.batch import Array
 from servable.domain.field import Field
 from servable.errors import CorruptModel
+from servable.online.learners import pickled
 
 MAGIC: Final = b"servable-pickled-state\n"
 
@@ -65,7 +65,7 @@ class PythonLearner:
 
     def snapshot(self) -> bytes:
         """`state` as bytes, behind a digest."""
-        data = pickle.dumps(self.state(), protocol=5)
+        data = pickled.dumps(self.state())
         return MAGIC + hashlib.sha256(data).digest() + data
 
     def restore(self, data: bytes) -> None:
@@ -75,7 +75,7 @@ class PythonLearner:
         digest, rest = data[len(MAGIC) : len(MAGIC) + 32], data[len(MAGIC) + 32 :]
         if not data.startswith(MAGIC) or hashlib.sha256(rest).digest() != digest:
             raise CorruptModel("this is not the state of a learner, or it is damaged")
-        self.take(pickle.loads(rest))  # noqa: S301 - see above: it can hold no more than the source itself may do
+        self.take(pickled.loads(rest))  # it can hold no more than the source itself may do
 
     def close(self) -> None:
         """Give back what `load` took."""
