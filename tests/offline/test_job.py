@@ -63,7 +63,7 @@ def test_every_row_is_answered_and_the_others_are_set_aside(batch, tmp_path):
     ]
     assert {Path(line["source"]).name for line in rejected} == {"002.csv"}
     frame = dataset(tmp_path / "out").to_table().to_pylist()
-    assert len(frame) == 31 and frame[1] == {"id": "k1", "a": "1", "b": "0.5", "y_0": 2.0, "y_1": 1.0}
+    assert len(frame) == 31 and frame[1] == {"id": "k1", "a": 1.0, "b": 0.5, "y_0": 2.0, "y_1": 1.0}
 
 
 def test_too_many_bad_rows_change_nothing(batch, tmp_path):

@@ -7,7 +7,6 @@ column is a number, a text that reads as one too, a null is missing.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,19 +18,15 @@ from servable.domain.datatypes import FLOATS
 from servable.domain.field import Field
 from servable.domain.signature import Signature, missing
 from servable.errors import UsageError
-from servable.offline.piece import MISSING, arrow
-from servable.offline.texts import texts_of
+from servable.offline.numerals import Reasons, numbers_of, utf8
+from servable.offline.piece import arrow
 from servable.runtimes.features import category_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NUMBER: Final = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(inf|Infinity|INF)$"
 TILE_ROWS: Final = 4096
 """Rows of a matrix that are filled in together, so that they stay in a core's cache while its columns come in."""
-
-Reasons = dict[int, list[str]]
-"""Row of a block to what is wrong with it."""
 
 
 class Taken(NamedTuple):
@@ -163,7 +158,7 @@ def _column(column: Any, field: Field, name: str, bad: Reasons) -> Array:
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if types.is_string(column.type) or types.is_binary(column.type) or types.is_large_string(column.type):
-        column = _numbers(column, name, bad, whole=field.dtype.kind != "f")
+        column = numbers_of(column, name, bad, whole=field.dtype.kind != "f")
     elif not (
         types.is_integer(column.type)
         or types.is_floating(column.type)
@@ -196,46 +191,12 @@ def _whole(column: Any, field: Field, name: str, bad: Reasons) -> Array:
     return np.asarray(cast)
 
 
-def _numbers(column: Any, name: str, bad: Reasons, *, whole: bool) -> Any:
-    """Texts that read as numbers, as numbers; nothing, and the words for it, are missing."""
-    import pyarrow.compute as pc
-
-    texts = _utf8(column, name, bad)
-    if not whole:  # what is plain and finite needs no closer look
-        with contextlib.suppress(arrow().ArrowInvalid):
-            plain = pc.cast(texts, arrow().float64())
-            if pc.all(pc.is_finite(plain)).as_py():
-                return plain
-    texts = pc.utf8_trim_whitespace(texts)
-    lowered = pc.utf8_lower(texts)
-    truths = pc.is_in(lowered, value_set=arrow().array(["true", "false"]))
-    if pc.any(truths).as_py():
-        texts = pc.if_else(truths, pc.if_else(pc.equal(lowered, "true"), "1", "0"), texts)
-    fits = pc.fill_null(pc.match_substring_regex(texts, NUMBER), True)
-    absent = pc.is_in(texts, value_set=arrow().array(MISSING))
-    for row in np.flatnonzero(np.asarray(pc.invert(pc.or_(fits, absent)))).tolist():
-        bad.setdefault(row, []).append(f"{name!r}: expected a number, got {texts[row].as_py()!r:.80}")
-    clean = pc.if_else(pc.and_(fits, pc.invert(absent)), texts, None)
-    try:
-        return pc.cast(clean, arrow().int64())  # whole numbers of 64 bits stay exact
-    except arrow().ArrowInvalid:
-        return pc.cast(clean, arrow().float64())
-
-
-def _utf8(column: Any, name: str, bad: Reasons) -> Any:
-    """Bytes as text; rows that are no UTF-8 are told."""
-    found, broken = texts_of(column)
-    for row, value in broken.items():
-        bad.setdefault(row, []).append(f"{name!r}: expected UTF-8, got {value!r:.80}")
-    return found
-
-
 def _texts(column: Any, name: str, bad: Reasons) -> Array:
     types = arrow().types
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if types.is_binary(column.type):
-        column = _utf8(column, name, bad)
+        column = utf8(column, name, bad)
     if types.is_string(column.type) or types.is_large_string(column.type) or types.is_null(column.type):
         return np.asarray(column.to_numpy(zero_copy_only=False), object)
     out = np.empty(len(column), object)

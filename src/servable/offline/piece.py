@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -72,13 +73,15 @@ class Block(NamedTuple):
     group: Group | None = None
 
 
-def read(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+def read(piece: Piece, columns: Sequence[str] | None, numbers: Collection[str] = ()) -> Iterator[Block]:
     """Blocks of rows, and what could not be read as a row. `columns`: those that are needed; None: all.
+
+    `numbers`: those that should be some: where every cell is, those of a CSV file come as float64, else all as bytes.
 
     Raises InvalidInput for a file that is broken, EnvironmentFault for one that cannot be read.
     """
     try:
-        yield from _READERS[piece.form](piece, columns)
+        yield from _csv(piece, columns, numbers) if piece.form == "csv" else _READERS[piece.form](piece, columns)
     except OSError as error:
         raise unreadable(piece.path, error) from error
     except arrow().ArrowException as error:
@@ -135,7 +138,26 @@ def _arrow(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
             yield Block(batch.slice(start, BLOCK_ROWS), [])
 
 
-def _csv(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
+def _csv(piece: Piece, columns: Sequence[str] | None, numbers: Collection[str]) -> Iterator[Block]:
+    data = _span(piece)
+    known = [name for name in piece.header if name in numbers and (columns is None or name in columns)]
+    done = 0
+    if known:
+        with contextlib.suppress(arrow().ArrowInvalid):
+            for block in _csv_blocks(piece, data, columns, known):
+                if not all(map(_finite, (block.rows.column(name) for name in known))):
+                    break
+                yield block
+                done += 1
+            else:
+                return
+    yield from islice(_csv_blocks(piece, data, columns, ()), done, None)
+
+
+def _csv_blocks(
+    piece: Piece, data: pa.Buffer, columns: Sequence[str] | None, numbers: Collection[str]
+) -> Iterator[Block]:
+    """The same blocks whatever is read as a number. Raises ArrowInvalid for a number that is none."""
     from pyarrow import csv
 
     broken: list[Unreadable] = []
@@ -145,15 +167,16 @@ def _csv(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
         broken.append(Unreadable((row.number or 1) - 1, reason, row.text))
         return "skip"
 
-    # Bytes first: what is no UTF-8, or no number, is a fault of its row and not of the file.
+    # Else bytes: what is no UTF-8, or no number, is a fault of its row and not of the file.
+    pa = arrow()
     convert = csv.ConvertOptions(
-        column_types=dict.fromkeys(piece.header, arrow().binary()),
+        column_types={name: pa.float64() if name in numbers else pa.binary() for name in piece.header},
         null_values=list(MISSING),
         strings_can_be_null=True,
         include_columns=None if columns is None else list(columns),
     )
     reader = csv.open_csv(
-        _lines(piece),
+        pa.BufferReader(data),
         csv.ReadOptions(use_threads=False, block_size=TEXT_BLOCK_BYTES, column_names=list(piece.header)),
         csv.ParseOptions(invalid_row_handler=told),
         convert,
@@ -164,6 +187,13 @@ def _csv(piece: Piece, columns: Sequence[str] | None) -> Iterator[Block]:
             broken.clear()
     if broken:
         yield Block(_empty(reader.schema), broken)
+
+
+def _finite(column: Any) -> bool:
+    """Whether all that is there is a plain number. Others are spelled in more ways here than elsewhere."""
+    import pyarrow.compute as pc
+
+    return pc.all(pc.is_finite(column)).as_py() is not False
 
 
 def _empty(schema: Any) -> Any:
@@ -216,15 +246,21 @@ def _numeric(value: Any) -> bool:
 
 
 def _lines(piece: Piece) -> Any:
-    """The bytes of the piece, which begin and end with lines; of a compressed file, all."""
+    """The lines of the piece; of a compressed file, all."""
     if piece.stop is None:
         return arrow().input_stream(opened(piece.path), compression="gzip" if piece.path.endswith(".gz") else "detect")
+    return io.BytesIO(_span(piece))
+
+
+def _span(piece: Piece) -> pa.Buffer:
+    """The bytes of the piece, which begin and end with lines."""
+    start, stop = piece.start, piece.stop or 0
     with opened(piece.path) as file:
-        file.seek(piece.start)
-        data = file.read(piece.stop - piece.start)
-    if len(data) != piece.stop - piece.start:
+        file.seek(start)
+        data = file.read_buffer(stop - start)
+    if len(data) != stop - start:
         raise InvalidInput(f"{piece.path} has become shorter while it was read")
-    return io.BytesIO(data)
+    return data
 
 
-_READERS: Final[dict[str, Any]] = {"parquet": _parquet, "arrow": _arrow, "csv": _csv, "jsonl": _jsonl}
+_READERS: Final[dict[str, Any]] = {"parquet": _parquet, "arrow": _arrow, "jsonl": _jsonl}

@@ -22,8 +22,9 @@ from servable.domain.field import Field
 from servable.domain.model import Model
 from servable.errors import ModelFailed
 from servable.offline import piece
-from servable.offline.intake import Reasons, named, take
+from servable.offline.intake import named, take
 from servable.offline.keying import keys_of
+from servable.offline.numerals import Reasons, read_as, settled
 from servable.offline.order import Order, Part, Scored
 from servable.offline.piece import Group, Piece, Unreadable, arrow
 from servable.offline.results import Answers, Frames
@@ -56,6 +57,8 @@ class Scorer:
         self._hand_over = hand_over
         self._own = bundle.signature
         self._signature = named(bundle.signature, order.features, "") if order.features else bundle.signature
+        self._kinds = read_as(self._signature, order.key)
+        self._floats = [name for name, kind in self._kinds.items() if kind == "float64"]
         self._outputs = outputs_of(bundle)
         self._layout = Layout(self._outputs)
         self._folder = Path(order.folder)
@@ -71,7 +74,7 @@ class Scorer:
             frames = files.enter_context(Frames(Path(self._order.output), name, self._outputs))
             for one in part.pieces:
                 first = one.first_row or 0
-                for block, broken, group in piece.read(one, self._order.columns):
+                for block, broken, group in piece.read(one, self._order.columns, self._floats):
                     intake = self._intake(block)
                     refused = self._answer(intake, answers, frames, group) if intake.batch.rows else {}
                     _reject(rejected, one, first, block, intake.reasons, broken)
@@ -124,7 +127,7 @@ class Scorer:
         if answer.rows and self._order.answers:
             answers.write(keys, answer)
         if answer.rows and self._order.output:
-            frames.write(rows, answer, group)
+            frames.write(settled(rows, self._kinds), answer, group)
         return refused
 
     def _predict(self, batch: Batch) -> Batch:
