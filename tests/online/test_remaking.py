@@ -50,7 +50,8 @@ ENDS = """
 
 class Sides(Sides):
     def learn(self, batch, outcomes):
-        os._exit(3)
+        if (batch["wide"] < 0).any():  # none of those that it is packed with
+            os._exit(3)
 """
 WIDE, HIGH = np.random.default_rng(1).normal(size=(2, 300))
 Y = (WIDE > HIGH).astype(np.int64)

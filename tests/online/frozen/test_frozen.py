@@ -98,6 +98,17 @@ def test_learners_of_other_libraries_answer_as_they_did(tmp_path: Path, case: st
     held_against(bundle, taught(bundle, rows, y), rows, tmp_path, within)
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("classes", [("malignant", "benign"), (1, 2)])
+def test_two_classes_of_river_have_any_names(tmp_path: Path, classes: tuple[Any, Any]) -> None:
+    text = HEAD.format(base="RiverLearner", width=30, classes=classes, body=BODIES["river regression"][1])
+    bundle, rows = bundle_of(tmp_path, "own.py", text), Batch({"x": CANCER[0]})
+    y = np.array([classes[one] for one in CANCER[1]], object if isinstance(classes[0], str) else np.int64)
+    learner = taught(bundle, rows, y)
+    assert (learner.predict(rows)["label"] == y).mean() > 0.9
+    held_against(bundle, learner, rows, tmp_path, ROUNDING)
+
+
 @pytest.mark.parametrize("classes", [["benign", "malignant"], [3, 5, 9]])
 def test_ftrl_with_all_that_it_takes(tmp_path: Path, classes: list[Any]) -> None:
     inputs = {
@@ -138,7 +149,6 @@ def mixed(classes: int, rows: int = 400) -> tuple[Batch, Array]:
 REFUSED = {
     "HoeffdingTreeClassifier cannot be told": ((0, 1), "from river import tree; return tree.HoeffdingTreeClassifier()"),
     "MinMaxScaler, Perceptron cannot be told": ((0, 1), RIVER + "p.MinMaxScaler() | m.Perceptron()"),
-    "tells 0 from 1": ((1, 2), RIVER + "m.LogisticRegression()"),
 }
 
 

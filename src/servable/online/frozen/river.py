@@ -24,8 +24,6 @@ def weighted(learner: RiverLearner, signature: Signature) -> Weighted:
     strange += [] if _weighs(last) else [type(last).__name__]
     if strange:
         raise ConversionRejected(f"River's {', '.join(strange)} cannot be told in ONNX here: what can is {KNOWN}")
-    if learner.classes and tuple(learner.classes) != (0, 1):
-        raise ConversionRejected(f"River's {type(last).__name__} tells 0 from 1, and the classes are {learner.classes}")
     names = _names(signature)
     mean, deviation = np.zeros(len(names)), np.ones(len(names))
     alive = np.ones(len(names))

@@ -24,6 +24,7 @@ from servable.online.learners.linear import OUTPUT
 from servable.online.learners.python_learner import PythonLearner
 from servable.online.learners.spec import with_target
 from servable.online.learners.state import begin
+from servable.online.learners.trial import trial
 from servable.runtimes import consent, verified
 from servable.runtimes.python import MODULE, run_source, statements
 from servable.runtimes.python_model import signature_of
@@ -54,10 +55,23 @@ class PythonLearnerRuntime:
         raise consent.refuse(path.name, WHAT)
 
     def declared(self, path: Path, known: Inspection | None = None, rows: Batch | None = None) -> Inspection:  # noqa: ARG002 - it says so itself
-        """What the code itself declares, by running it: for packing, after consent. Raises BundleError."""
+        """What the code itself declares, by running it, and that it is the same learner each time: for packing, after
+        consent. `rows` of a sample, if there are. Raises BundleError.
+        """
         kind = _run(path.read_bytes(), path)
+        signature = _signature(kind, path)
+
+        def make() -> Learner:
+            learner = kind()
+            learner.load(path.parent)
+            return PythonLearning(learner, signature)
+
+        try:
+            trial(make, signature, kind.classes, rows)
+        except BundleError as error:
+            raise BundleError(f"{path.name!r}: {error.message}") from error
         labels = {"probabilities": tuple(map(str, kind.classes))} if kind.classes else {}
-        return Inspection(_signature(kind, path), labels)
+        return Inspection(signature, labels)
 
     def load(self, bundle: Bundle, device: str = "cpu") -> Learner:  # noqa: ARG002 - where it runs is the code's own affair
         consent.demand(bundle, WHAT)

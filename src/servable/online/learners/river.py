@@ -11,11 +11,14 @@ import numpy as np
 
 from servable.domain.batch import Array
 from servable.online.learners.python_learner import PythonLearner
+from servable.online.learners.river_models import suited
 from servable.online.learners.sklearn import wide
 
 
 class RiverLearner(PythonLearner):
-    """`model` makes it. A feature is a column; of a column of several numbers, each is one: `x[0]`, `x[1]`.
+    """`model` makes it. A feature is a column; of a column of several numbers, each is one: `x[0]`, `x[1]`. Of a
+    class River is told its place: of its models many know 0 and 1 alone, and some go through sets of classes, whose
+    order is that of their hashes.
 
     >>> class Phishing(RiverLearner):
     ...     inputs = {"x": "FP64 [-1, 9]"}
@@ -33,7 +36,8 @@ class RiverLearner(PythonLearner):
         raise NotImplementedError(f"{type(self).__name__} has no model")
 
     def load(self, folder: Any) -> None:  # noqa: ARG002 - it begins with nothing
-        self._model = self.model()
+        self._model = suited(self.model(), self.classes, tuple(self.inputs))
+        self._place = {one: place for place, one in enumerate(self.classes)}
         self._shown: tuple[list[Array], list[dict[str, Any]]] = ([], [])
 
     def _rows(self, batch: dict[str, Array]) -> list[dict[str, Any]]:
@@ -60,7 +64,7 @@ class RiverLearner(PythonLearner):
             told = self._model.predict_proba_one(row)
         except NotImplementedError:
             told = {self._model.predict_one(row): 1.0}
-        shares = [float(told.get(one, 0.0)) for one in self.classes]
+        shares = [float(told.get(one, 0.0)) for one in self._place.values()]
         whole = sum(shares)
         return [one / whole for one in shares] if whole else [1.0 / len(shares)] * len(shares)
 
@@ -70,7 +74,10 @@ class RiverLearner(PythonLearner):
         return self._model
 
     def learn(self, batch: dict[str, Array], outcomes: Array) -> None:
-        for row, outcome in zip(self._rows(batch), outcomes.tolist(), strict=True):
+        told = outcomes.tolist()
+        if self._place:
+            told = [self._place[one] for one in told]
+        for row, outcome in zip(self._rows(batch), told, strict=True):
             self._model.learn_one(row, outcome)
 
     def state(self) -> Any:
