@@ -82,13 +82,14 @@ class Fold:
     def _fresh(self, event: Examples) -> list[int]:
         """The rows that were not learned before, which they are now."""
         seen, order = self._seen, self._order
-        fresh = []
-        for row, (key, version) in enumerate(zip(event.ids, event.versions, strict=True)):
-            if seen.get(key, -1) < version:
-                seen.pop(key, None)
-                seen[key] = version
-                order.append((key, version))
-                fresh.append(row)
+        told = dict(zip(event.ids, event.versions, strict=True))
+        if len(told) == event.rows and seen.keys().isdisjoint(told) and min(event.versions, default=0) >= 0:
+            # Most often: none of them was ever seen.
+            seen.update(told)
+            order.extend(told.items())
+            fresh = [*range(event.rows)]
+        else:
+            fresh = [row for row, one in enumerate(zip(event.ids, event.versions, strict=True)) if self._news(*one)]
         while len(seen) > self._remembered:
             key, version = order.popleft()
             if seen[key] == version:  # else it was corrected since
@@ -96,6 +97,15 @@ class Fold:
         if len(order) > 2 * self._remembered:  # corrections without end
             self._order = deque(seen.items())
         return fresh
+
+    def _news(self, key: str, version: int) -> bool:
+        """Whether an example, or a correction of it, was not learned before; it is now."""
+        if self._seen.get(key, -1) >= version:
+            return False
+        self._seen.pop(key, None)
+        self._seen[key] = version
+        self._order.append((key, version))
+        return True
 
     def state(self) -> State:
         """What it is now."""

@@ -73,7 +73,9 @@ class Intake:
             for place, rows in zip(group.places, group.rows, strict=True):
                 own, row = fates[row : row + rows], row + rows
                 offset += own.count(TAKEN)
-                unknown = tuple(key for key, fate in zip(lessons[place].ids, own, strict=True) if fate == UNKNOWN)
+                unknown: tuple[str, ...] = ()
+                if UNKNOWN in own:
+                    unknown = tuple(key for key, fate in zip(lessons[place].ids, own, strict=True) if fate == UNKNOWN)
                 answers[place] = Taken(offset, own.count(TAKEN), unknown)
         return events, answers
 
@@ -119,10 +121,13 @@ class Intake:
         if bad.any():
             self._turn_away(sent, batch, outcomes, np.flatnonzero(bad), NOT_FINITE)
         kept = keep.tolist()
-        for place in places:
-            fates[place] = TURNED_AWAY
-        for row in kept:
-            fates[places[row]] = TAKEN
+        if len(kept) == rows:
+            fates = bytearray([TAKEN]) * rows
+        else:
+            for place in places:
+                fates[place] = TURNED_AWAY
+            for row in kept:
+                fates[places[row]] = TAKEN
         if kept:
             self.last = outcomes[kept[-1]].item() if outcomes.dtype != object else outcomes[kept[-1]]
         if len(kept) == batch.rows or not kept:

@@ -39,8 +39,7 @@ class Scores:
         """Rows that were answered, their outcomes, and what each contender lost by them."""
         told = [None] * len(outcomes) if answer is None or "label" not in answer else answer["label"].tolist()
         logs = _log_losses(answer, outcomes)
-        for row in zip(served, learner, no_change, logs, told, outcomes.tolist(), strict=True):
-            self._recent.append(row)
+        self._recent.extend(zip(served, learner, no_change, logs, told, outcomes.tolist(), strict=True))
         for place, values in enumerate((served, learner, no_change, logs), 1):
             self.totals[place] += math.fsum(values)
         self.totals[0] += len(outcomes)
@@ -93,5 +92,7 @@ def _log_losses(answer: Batch | None, outcomes: Array) -> list[float]:
     # The true class is the one that was told, or, of two, the other one; of more the others share what is left.
     told = answer["probabilities"].max(axis=1).tolist()
     right = (answer["label"] == outcomes).tolist()
-    chances = (chance if good else 1.0 - chance for chance, good in zip(told, right, strict=True))
-    return [-math.log(max(chance, LEAST)) for chance in chances]
+    chances = [chance if good else 1.0 - chance for chance, good in zip(told, right, strict=True)]
+    if min(chances, default=1.0) < LEAST:
+        chances = [max(chance, LEAST) for chance in chances]
+    return [-one for one in map(math.log, chances)]

@@ -56,7 +56,8 @@ class Ranges:
         # What has never varied may vary: it has no range yet.
         wide[(count < SETTLED) | (wide == 0.0)] = np.inf
         flat = values.reshape(len(values), -1)
-        far = np.abs(flat - mean) > wide
+        away = flat - mean
+        far = np.abs(away, away) > wide
         if not far.any():
             return None
         self.clipped += int(np.count_nonzero(far))
@@ -64,15 +65,20 @@ class Ranges:
         return np.where(far, edges, flat).reshape(values.shape)
 
     def _learn(self, name: str, values: Array) -> None:
-        flat = values.reshape(len(values), -1).astype(np.float64)
-        there = np.isfinite(flat)
-        more = there.sum(axis=0).astype(np.float64)
-        flat = np.where(there, flat, 0.0)
-        mean = flat.sum(axis=0) / np.maximum(more, 1.0)
-        squares = (np.where(there, flat - mean, 0.0) ** 2).sum(axis=0)
+        flat = values.reshape(len(values), -1).astype(np.float64, copy=False)
+        more: float | Array = float(len(flat))
+        mean = flat.sum(axis=0) / more
+        if np.isfinite(mean).all():  # else some are missing
+            away = flat - mean
+        else:
+            there = np.isfinite(flat)
+            more = there.sum(axis=0).astype(np.float64)
+            mean = np.where(there, flat, 0.0).sum(axis=0) / np.maximum(more, 1.0)
+            away = np.where(there, flat - mean, 0.0)
+        squares = np.multiply(away, away, away).sum(axis=0)
         old = self._moments.get(name)
         if old is None:
-            self._moments[name] = np.stack([more, mean, squares])
+            self._moments[name] = np.stack([np.broadcast_to(more, mean.shape), mean, squares])
             return
         count = old[0] + more
         gap = mean - old[1]

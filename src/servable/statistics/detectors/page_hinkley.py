@@ -24,8 +24,10 @@ class PageHinkley:
         gap = value - self._mean
         up = self._up = self._fading * self._up + gap - self._slack
         down = self._down = self._fading * self._down + gap + self._slack
-        self._lowest = min(self._lowest, up)
-        self._highest = max(self._highest, down)
+        if up < self._lowest:  # noqa: PLR1730 - this is asked of each example, and a call of min() takes longer
+            self._lowest = up
+        if down > self._highest:  # noqa: PLR1730 - so does one of max()
+            self._highest = down
         changed = up - self._lowest > self._threshold or self._highest - down > self._threshold
         if changed and self._count >= self._least:
             self._begin()
