@@ -34,9 +34,9 @@ class Bench:
         for traffic in all_traffic:
             checked(traffic, connections, WARM_UP_S)
 
-    def load(self, traffic: Traffic, connections: int = CONNECTIONS) -> Load:
-        """One timed run of the closed loop."""
-        return closed_loop(traffic, connections, self.seconds, LOAD_CORE)
+    def load(self, traffic: Traffic, connections: int = CONNECTIONS, core: int = LOAD_CORE) -> Load:
+        """One timed run of the closed loop, from `core`."""
+        return closed_loop(traffic, connections, self.seconds, core)
 
     def turns(self, *measures: Callable[[], T]) -> list[tuple[T, ...]]:
         """Each measure once a repeat, A B then B A and so on, so that a drift of the machine meets all alike."""

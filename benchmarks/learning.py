@@ -101,12 +101,13 @@ class Learning:
     @contextlib.contextmanager
     def fed(self, rows: int = 100) -> Iterator[None]:
         """Taught at full speed for the length of the block, by what another door would send: never less than one frame
-        waits.
+        waits. Who feeds it is on the learner's core.
         """
         x, y = stream(rows * DISTINCT, seed=1)
         over = threading.Event()
 
         def feed() -> None:
+            os.sched_setaffinity(threading.get_native_id(), {LOAD_CORE})
             with socket.socket(socket.AF_UNIX) as sock:
                 sock.connect(_address(self.learner))
                 for number in range(1 << 40):

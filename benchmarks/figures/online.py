@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
@@ -15,6 +16,7 @@ import numpy as np
 from benchmarks import learning
 from benchmarks.bench import Bench, median
 from benchmarks.figure import Figure, thousands
+from benchmarks.machine import LOAD_CORE, SERVER_CORE
 from benchmarks.traffic import HOST
 from servable.domain.batch import Batch
 from servable.online.event import Examples, column, columns
@@ -54,55 +56,70 @@ def online(bench: Bench) -> list[Figure]:
 
 
 def beside(bench: Bench, server: learning.Learning) -> list[Figure]:
-    """A door's predictions while its learner is taught at full speed by another, against while it is idle: by clock,
-    and by the time that its process used for each. That also against while the other core, which shares caches and
-    more with the door's, is as busy with something else: what remains is the door's own work for learning.
+    """A door's predictions while its learner is taught at full speed by another, against while it is idle. The door and
+    its client share one core, the learner and who feeds it the other, and in the runs without that one is idle: what is
+    lost is what learning takes from the door, not what the client takes from the learner. Cores share more than is
+    theirs: so also against while the other core is as busy with something else. And with the client on the learner's
+    core, where the door has its own for itself, by clock and by the door's processor.
     """
     questions = server.questions()
     bench.load(questions)
-    learned: list[float] = []
+    learned: dict[int, list[float]] = {SERVER_CORE: [], LOAD_CORE: []}
 
-    def asked() -> tuple[float, float]:
+    def asked(core: int) -> tuple[float, float]:
         before, _ = server.cpu_s()
-        load = bench.load(questions)
+        load = bench.load(questions, core=core)
         return load.rate, (server.cpu_s()[0] - before) / load.requests * 1e6
 
-    def fed() -> tuple[float, float]:
+    def fed(core: int) -> tuple[float, float]:
         before, begun = server.applied(), perf_counter()
         with server.fed():
-            seen = asked()
-            learned.append((server.ask("GET", "/learning")["learned"] - before) / (perf_counter() - begun))
+            seen = asked(core)
+            learned[core].append((server.ask("GET", "/learning")["learned"] - before) / (perf_counter() - begun))
         server.applied()
         return seen
 
-    def spun() -> tuple[float, float]:
+    def spun(core: int) -> tuple[float, float]:
         with learning.spinning():
-            return asked()
+            return asked(core)
 
-    rounds = bench.turns(fed, asked, spun)
-    (busy_rate, busy_us), (idle_rate, idle_us), (_, spun_us) = (
-        (median([seen[0] for seen in turn]), median([seen[1] for seen in turn])) for turn in zip(*rounds, strict=True)
+    measures = [partial(measure, core) for core in (SERVER_CORE, LOAD_CORE) for measure in (fed, asked, spun)]
+    rounds = list(zip(*bench.turns(*measures), strict=True))
+    (busy, idle, spun_rate), (busy_alone, idle_alone, _) = (
+        [[rate for rate, _ in seen] for seen in rounds[at : at + 3]] for at in (0, 3)
     )
+    costs = [[cost for _, cost in seen] for seen in rounds[3:]]
     name = "predictions of a door while it learns at full speed, against while it does not"
+    at_work, apart = (f"{thousands(median(rates))} examples/s learned meanwhile" for rates in learned.values())
     return [
+        Figure(name, ratios(busy, idle), at_least=0.9, absolute=f"{between(busy, idle)} requests/s; {at_work}"),
         Figure(
-            name,
-            tuple(busy[0] / idle[0] for busy, idle, _ in rounds),
-            at_least=0.9,
-            absolute=f"{thousands(busy_rate)} to {thousands(idle_rate)} requests/s; "
-            f"{thousands(median(learned))} examples/s learned meanwhile",
+            f"{name}, and another process is as busy",
+            ratios(busy, spun_rate),
+            absolute=f"{between(busy, spun_rate)} requests/s",
         ),
         Figure(
-            f"{name}: each second of its processor",
-            tuple(idle[1] / busy[1] for busy, idle, _ in rounds),
-            absolute=f"{busy_us:.0f} to {idle_us:.0f} µs a request",
+            f"{name}, its client on the learner's core",
+            ratios(busy_alone, idle_alone),
+            absolute=f"{between(busy_alone, idle_alone)} requests/s; {apart}",
         ),
         Figure(
-            f"{name}, and another process is as busy: each second of its processor",
-            tuple(spun[1] / busy[1] for busy, _, spun in rounds),
-            absolute=f"{busy_us:.0f} to {spun_us:.0f} µs a request",
+            f"{name}, its client on the learner's core: each second of its processor",
+            ratios(costs[1], costs[0]),
+            absolute=f"{median(costs[0]):.0f} to {median(costs[1]):.0f} µs a request, "
+            f"{median(costs[2]):.0f} while another process is as busy",
         ),
     ]
+
+
+def ratios(some: Sequence[float], others: Sequence[float]) -> tuple[float, ...]:
+    """One to the other, turn by turn."""
+    return tuple(one / other for one, other in zip(some, others, strict=True))
+
+
+def between(some: Sequence[float], others: Sequence[float]) -> str:
+    """Their medians, in words."""
+    return f"{thousands(median(some))} to {thousands(median(others))}"
 
 
 def lessons(bench: Bench, server: learning.Learning) -> list[Figure]:
