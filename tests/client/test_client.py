@@ -154,6 +154,24 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:
                 ask()
 
 
+def test_cells_may_be_lists_as_in_the_rows_of_a_request() -> None:
+    metadata = {
+        "inputs": [
+            {"name": "x", "datatype": "FP64", "shape": [-1, 3]},
+            {"name": "n", "datatype": "INT32", "shape": [-1]},
+        ]
+    }
+    rows = [{"x": [1.0, 2.0, 3], "n": 1}, {"x": (4, 5, 6), "n": 2}]
+    for data in (rows, pd.DataFrame(rows), {"x": [[1, 2, 3], [4, 5, 6]], "n": [1, 2]}):
+        arrays = tables.arrays_of(data, metadata)
+        np.testing.assert_array_equal(arrays["x"], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+        assert arrays["n"].tolist() == [1, 2]
+    with pytest.raises(
+        InvalidInput, match=r"input 'x': expected as many values in every row, got rows of \[2\], \[3\]"
+    ):
+        tables.arrays_of([{"x": [1.0, 2.0], "n": 1}, {"x": [4.0, 5.0, 6.0], "n": 2}], metadata)
+
+
 @pytest.mark.parametrize("values", [[300], [1.5], ["text"]])
 def test_what_does_not_fit_is_refused_before_it_is_sent(values: list[object]) -> None:
     with pytest.raises(InvalidInput, match="input 'count'"):

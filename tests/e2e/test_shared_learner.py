@@ -406,9 +406,14 @@ def asleep(url: str) -> Iterator[None]:
     """All processes of a PostgreSQL, stopped."""
     data = Path(url.partition("host=")[2]) / "data"
     first = int((data / "postmaster.pid").read_text().split()[0])
-    pids = [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    pids = [first]
+    os.kill(first, signal.SIGSTOP)  # before they are counted: it starts new ones
+    children = Path(f"/proc/{first}/task/{first}/children")
+    while fresh := set(map(int, children.read_text().split())) - set(pids):  # one that it was starting as it stopped
+        pids += fresh
+        for pid in fresh:
+            with contextlib.suppress(ProcessLookupError):  # it had only to end
+                os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:

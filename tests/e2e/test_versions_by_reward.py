@@ -104,7 +104,7 @@ def test_one_request_chooses_and_answers_and_its_reward_teaches(tmp_path: Path, 
             tensor.contents.fp32_contents.extend(X[140].tolist())
             told = infer(asked)
             assert told.model_version == told.parameters["arm"].string_param
-            assert 0 < float(told.parameters["propensity"].string_param) <= 1
+            assert 0 < told.parameters["propensity"].double_param <= 1
 
     late = seen[150:]
     for kind, best in ((0, "1"), (2, "2")):

@@ -43,21 +43,29 @@ class AsyncClient:
         reply = await self._post(call)
         return exchange.looked_up(reply.status_code, reply.content)
 
-    async def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    async def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]], *, wait: bool = False) -> dict[str, Any]:
         """See Client.feedback."""
-        call = exchange.feedback(ref, outcomes)
+        call = exchange.feedback(ref, outcomes, wait=wait)
         reply = await self._post(call)
         return exchange.taken(reply.status_code, reply.content)
+
+    async def learn(
+        self, ref: str, data: Any, outcomes: Iterable[Any], *, id: str | None = None, wait: bool = False
+    ) -> dict[str, Any]:
+        """See Client.learn."""
+        call = exchange.learn(ref, await self.metadata(ref), data, outcomes, id, wait=wait)
+        reply = await self._post(call)
+        return exchange.taken(reply.status_code, reply.content)
+
+    async def learning(self, ref: str) -> dict[str, Any]:
+        """See Client.learning."""
+        return await self._get(exchange.learning_path(ref))
 
     async def metadata(self, ref: str) -> dict[str, Any]:
         """See Client.metadata."""
         known = self._known.get(ref)
         if known is None:
-            with reaching(self._http.base_url):
-                reply = await self._http.get(exchange.model_path(ref))
-            if reply.status_code != 200:
-                raise exchange.failure(reply.status_code, reply.content)
-            known = self._known[ref] = dict(reply.json())
+            known = self._known[ref] = await self._get(exchange.model_path(ref))
         return known
 
     async def models(self) -> list[dict[str, Any]]:
@@ -76,6 +84,13 @@ class AsyncClient:
     async def _post(self, call: exchange.Call) -> Any:
         with reaching(self._http.base_url):
             return await self._http.post(call.path, headers=call.headers, content=call.body)
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        with reaching(self._http.base_url):
+            reply = await self._http.get(path)
+        if reply.status_code != 200:
+            raise exchange.failure(reply.status_code, reply.content)
+        return dict(reply.json())
 
     async def close(self) -> None:
         await self._http.aclose()

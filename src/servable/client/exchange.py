@@ -69,8 +69,13 @@ def request(
 
 
 class Outputs(dict[str, Array]):
-    """Arrays by output name. `parameters` are the answer's: what rules did, who stood in for whom; mostly empty."""
+    """Arrays by output name. `id` is the prediction's, by which its outcome may be told later, `model_version` whose
+    answer it is. `parameters` are the answer's: what rules did, who stood in for whom, the `offset` of a model that
+    learns; mostly empty.
+    """
 
+    id: str
+    model_version: str
     parameters: dict[str, Any]
 
 
@@ -82,6 +87,7 @@ def answer(status: int, headers: Mapping[str, str], body: bytes) -> Outputs:
     document = orjson.loads(body[:length])
     tail = memoryview(body)[length:]
     outputs = Outputs()
+    outputs.id, outputs.model_version = document.get("id", ""), document.get("model_version", "")
     outputs.parameters = document.get("parameters", {})
     position = 0
     for tensor in document["outputs"]:
@@ -108,11 +114,34 @@ def looked_up(status: int, body: bytes) -> dict[str, Any]:
     return dict(orjson.loads(body))
 
 
-def feedback(ref: str, outcomes: Iterable[Mapping[str, Any]]) -> Call:
+def learn(
+    ref: str, metadata: Mapping[str, Any], data: Any, outcomes: Iterable[Any], request_id: str | None, *, wait: bool
+) -> Call:
+    """The call that teaches a model rows with their outcomes. Raises as `request`."""
+    inputs = [
+        {"name": name, "datatype": datatype_of(array.dtype), "shape": list(array.shape), "data": array.ravel().tolist()}
+        for name, array in tables.arrays_of(data, metadata).items()
+    ]
+    document: dict[str, Any] = {"inputs": inputs, "outcomes": [_plain(one) for one in outcomes]}
+    if request_id is not None:
+        document["id"] = request_id
+    return _teaching(ref, "learn", document, wait=wait)
+
+
+def feedback(ref: str, outcomes: Iterable[Mapping[str, Any]], *, wait: bool = False) -> Call:
     """The call that tells what became of predictions."""
     told = [{name: _plain(value) for name, value in one.items()} for one in outcomes]
-    path = f"/v2/models/{Ref.parse(ref).name}/feedback"
-    return Call(path, {"content-type": "application/json"}, orjson.dumps({"outcomes": told}))
+    return _teaching(ref, "feedback", {"outcomes": told}, wait=wait)
+
+
+def _teaching(ref: str, verb: str, document: dict[str, Any], *, wait: bool) -> Call:
+    path = f"/v2/models/{Ref.parse(ref).name}/{verb}{'?wait=applied' if wait else ''}"
+    return Call(path, {"content-type": "application/json"}, orjson.dumps(document))
+
+
+def learning_path(ref: str) -> str:
+    """The path that tells how a model learns."""
+    return f"/v2/models/{Ref.parse(ref).name}/learning"
 
 
 def taken(status: int, body: bytes) -> dict[str, Any]:

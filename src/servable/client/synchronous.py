@@ -52,13 +52,30 @@ class Client:
         reply = self._post(call)
         return exchange.looked_up(reply.status_code, reply.content)
 
-    def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    def feedback(self, ref: str, outcomes: Iterable[Mapping[str, Any]], *, wait: bool = False) -> dict[str, Any]:
         """Tell what became of predictions: `{"id", "outcome"}` each, and its `time` and `version` (of corrections), if
-        there are. They are on the server's disk when this returns; told again they change nothing.
+        there are. They are on the server's disk when this returns; told again they change nothing. `wait`, for a model
+        that learns: until it answers with them.
         """
-        call = exchange.feedback(ref, outcomes)
+        call = exchange.feedback(ref, outcomes, wait=wait)
         reply = self._post(call)
         return exchange.taken(reply.status_code, reply.content)
+
+    def learn(
+        self, ref: str, data: Any, outcomes: Iterable[Any], *, id: str | None = None, wait: bool = False
+    ) -> dict[str, Any]:
+        """Teach a model that learns: rows as `predict` takes them, and an outcome for each. They are on the server's
+        disk when this returns; sent again with the same `id` they count once. `wait`: until it answers with them.
+
+        Raises the ServableError that the server tells: TooMany where learning falls behind, with `retry_after_s`.
+        """
+        call = exchange.learn(ref, self.metadata(ref), data, outcomes, id, wait=wait)
+        reply = self._post(call)
+        return exchange.taken(reply.status_code, reply.content)
+
+    def learning(self, ref: str) -> dict[str, Any]:
+        """How far a model has learned, how well, and who answers."""
+        return self._get(exchange.learning_path(ref))
 
     def metadata(self, ref: str) -> dict[str, Any]:
         """What the server tells of a model: inputs, outputs, versions. Asked once for each Ref."""

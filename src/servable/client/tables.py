@@ -134,10 +134,12 @@ def _missing(frame: pd.DataFrame, field: Mapping[str, Any]) -> Array:
 
 
 def _array(values: Any, field: Mapping[str, Any], name: str) -> Array:
-    """The values in the datatype that the model takes, if nothing is lost. A flat list fits a column [rows, 1]."""
+    """The values in the datatype that the model takes, if nothing is lost. A flat list fits a column [rows, 1], and
+    cells that are lists fit an input of several numbers a row.
+    """
     datatype = field["datatype"]
     wanted = DTYPES[datatype]
-    array = np.asarray(values, object) if datatype == "BYTES" else np.asarray(values)
+    array = _even(values, name, object if datatype == "BYTES" else None)
     if array.ndim == 1 and field["shape"] == [-1, 1]:
         array = array.reshape(-1, 1)
     if datatype == "BYTES":
@@ -151,6 +153,18 @@ def _array(values: Any, field: Mapping[str, Any], name: str) -> Array:
         wrong = array[converted != array].ravel()[0]
         raise InvalidInput(f"input {name!r}: expected numbers that fit {datatype}, got {wrong}")
     return converted
+
+
+def _even(values: Any, name: str, dtype: Any) -> Array:
+    try:
+        array = np.asarray(values, dtype)
+        if array.dtype == object and array.ndim == 1 and len(array) and np.ndim(array[0]):
+            array = np.array(array.tolist(), dtype)
+    except ValueError as error:
+        lengths = sorted({np.shape(cell) for cell in values})
+        told = ", ".join(str(list(length)) for length in lengths[:5])
+        raise InvalidInput(f"input {name!r}: expected as many values in every row, got rows of {told}") from error
+    return array
 
 
 def _plain(array: Array, datatype: str) -> Array:

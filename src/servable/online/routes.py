@@ -35,6 +35,7 @@ LEARN: Final = Endpoint(
 LEARNING: Final = Endpoint(
     "GET", "/v2/models/{model}/learning", "viewer", "learning", "How far it has learned, how well, and who answers"
 )
+APPLIED: Final = "applied"
 
 
 class Pupil(NamedTuple):
@@ -84,7 +85,7 @@ class _Routes:
     async def learn(self, request: Request, body: bytes) -> Response:
         pupil = self._find(request)
         batch, document = pupil.decode(body)
-        outcomes = _outcomes(document.get("outcomes"), batch.rows)
+        outcomes = _outcomes(document.get("outcomes"), batch.rows, _lesson(pupil.signature))
         key = str(document.get("id") or request.headers.get("x-request-id") or self._new_id())[:256]
         lesson = messages.Examples(self._caller(request), ids_of(key, batch.rows), columns(batch), column("", outcomes))
         return await self._taught(request, pupil, lesson, {"id": key})
@@ -92,7 +93,7 @@ class _Routes:
     async def feedback(self, request: Request, body: bytes) -> Response:
         pupil = self._find(request)
         told = read_outcomes(body)
-        outcomes = _outcomes([one.outcome for one in told], len(told))
+        outcomes = _outcomes([one.outcome for one in told], len(told), EXAMPLE)
         ids, versions = tuple(one.id for one in told), tuple(one.version for one in told)
         lesson = messages.Outcomes(self._caller(request), ids, versions, column("", outcomes))
         return await self._taught(request, pupil, lesson, {})
@@ -110,9 +111,12 @@ class _Routes:
         return pupil
 
     async def _taught(self, request: Request, pupil: Pupil, lesson: messages.Lesson, told: dict[str, Any]) -> Response:
+        wait = request.query_params.get("wait")
+        if wait not in {None, APPLIED}:
+            raise InvalidInput(f"'wait': expected {APPLIED!r}, or nothing, got {wait!r:.80}")
         taken = await pupil.teacher.teach(lesson)
         status = 202
-        if request.query_params.get("wait") == "applied":
+        if wait == APPLIED:
             await pupil.teacher.applied(taken.offset)
             status = 200
         answer = {
@@ -127,15 +131,23 @@ class _Routes:
         return Response(orjson.dumps(answer), status, media_type="application/json")
 
 
-def _outcomes(told: Any, rows: int) -> Array:
+def _lesson(signature: Signature) -> dict[str, Any]:
+    """A body that teaches this model one row, but for what its outcome is called."""
+    batch = signature.example()
+    row = {field.name: batch[field.name][0].tolist() for field in signature.inputs if field.datatype != "BYTES"}
+    texts = {field.name: batch[field.name].ravel()[0] for field in signature.inputs if field.datatype == "BYTES"}
+    return {"rows": [{**row, **texts}], "outcomes": ["a class" if signature.output("label") else 1.0]}
+
+
+def _outcomes(told: Any, rows: int, example: dict[str, Any]) -> Array:
     """One outcome a row: all texts, or all numbers."""
     if not isinstance(told, list) or len(told) != rows:
         got = f"{len(told)} values" if isinstance(told, list) else "nothing" if told is None else f"{told!r:.80}"
-        raise InvalidInput(f"'outcomes': expected a list of {rows}, one a row, got {got}", example=EXAMPLE)
+        raise InvalidInput(f"'outcomes': expected a list of {rows}, one a row, got {got}", example=example)
     if all(isinstance(one, str) for one in told):
         texts = np.empty(rows, object)
         texts[:] = told
         return texts
     if not all(isinstance(one, (bool, int, float)) for one in told):
-        raise InvalidInput("'outcomes': expected texts, or numbers, and no mixture", example=EXAMPLE)
+        raise InvalidInput("'outcomes': expected texts, or numbers, and no mixture", example=example)
     return np.array(told)

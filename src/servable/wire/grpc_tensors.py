@@ -192,7 +192,7 @@ class GrpcCodec:
     def _encode_slowly(self, request_id: str, answer: Batch, wanted: Sequence[Wanted], *, typed: bool) -> bytes:
         message = pb.ModelInferResponse(model_name=self._model, model_version=self._version, id=request_id)
         for name, value in (answer.parameters or {}).items():
-            message.parameters[name].string_param = str(value)
+            setattr(message.parameters[name], PARAMETERS.get(type(value), "string_param"), _told(value))
         for field, _, classes in wanted:
             array = answer.columns[field.name]
             datatype = field.datatype
@@ -206,6 +206,14 @@ class GrpcCodec:
             else:
                 message.raw_output_contents.append(to_raw(array))
         return message.SerializeToString()
+
+
+PARAMETERS: Final = {bool: "bool_param", int: "int64_param", float: "double_param"}
+"""Fields of a parameter by the type of its value; what is no plain value is told as text."""
+
+
+def _told(value: Any) -> Any:
+    return value if type(value) in PARAMETERS else str(value)
 
 
 _PLAIN: Final = Form()

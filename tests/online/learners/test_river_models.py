@@ -225,6 +225,7 @@ def test_what_cannot_be_judged_by_an_outcome_is_refused_by_name(name: str) -> No
         make()
 
 
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(UNSTEADY))
 def test_what_would_be_another_after_a_restart_is_refused_while_it_is_packed(name: str) -> None:
