@@ -17,7 +17,7 @@ class Figure:
 
     name: str
     samples: tuple[float, ...] = ()
-    unit: Literal["×", "ms", "s", "KiB", "MiB", "rows/s", "requests/s", "events/s", "cosine"] = "×"
+    unit: Literal["×", "µs", "ms", "s", "KiB", "MiB", "rows/s", "requests/s", "events/s", "cosine"] = "×"
     at_least: float | None = None
     at_most: float | None = None
     absolute: str = ""

@@ -56,7 +56,18 @@ FIGURES: Final[Mapping[str, Callable[[Bench], list[Figure]]]] = {
     "edge": edge.edge,
     **{
         name: functools.partial(_later, name)
-        for name in ("edge_models", "process", "texts", "bulk", "bulk_peers", "registry", "online", "bandits", "fleet")
+        for name in (
+            "edge_models",
+            "process",
+            "texts",
+            "bulk",
+            "lookups",
+            "bulk_peers",
+            "registry",
+            "online",
+            "bandits",
+            "fleet",
+        )
     },
 }
 

@@ -1,4 +1,4 @@
-"""Bulk jobs and tables: rows a second beside onnxruntime in this process, memory, look-ups, the switch, Redis.
+"""Bulk jobs: rows a second beside onnxruntime in this process, memory, Redis. Tables are asked in `lookups.py`.
 
 ROWS (1,000,000 of itself) is how many rows the
 Parquet file holds; the goals are stated for 10,000,000.
@@ -12,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -23,22 +22,18 @@ import pyarrow as pa
 from pyarrow import parquet
 
 import servable
-from benchmarks import models, ours
-from benchmarks.bench import Bench, rate_of
-from benchmarks.case import trees_case
-from benchmarks.figure import Figure, thousands
-from benchmarks.machine import cpu_s
-from benchmarks.traffic import HOST, OK, Refused, Traffic
+from benchmarks import models
+from benchmarks.bench import Bench
+from benchmarks.figure import Figure
 from servable.bundles.open import open_bundle
 from servable.domain.batch import Batch
 from servable.engine.plan import Target
 from servable.offline.hands import Engine
 from servable.offline.job import Wish, run
-from servable.offline.lookup import Asked, Lookup
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.keys import encode
 from servable.stores.tables.layout import Layout
-from servable.stores.tables.open import FOLDER, open_tables
+from servable.stores.tables.open import open_tables
 from tests.stores.tables import places
 
 ROWS: Final = int(os.environ.get("ROWS", "1000000"))
@@ -163,83 +158,6 @@ def memory(folder: Path, path: Path) -> Figure:
     return Figure("memory of a bulk job, at most", (most,), "MiB", at_most=500, absolute=told)
 
 
-def lookups(folder: Path) -> list[Figure]:
-    """Look-ups in the table that the job has made, keys at random; in processor time, as nothing in them waits."""
-    tables = open_tables(folder / "home")
-    draw = np.random.default_rng(1)
-    keys = [[key] for key in encode(draw.integers(0, ROWS, 50_000))]
-    first, one = (
-        seconds(lambda: [tables.read("trees", key) for key in keys], time.process_time) / len(keys) for _ in range(2)
-    )
-    lookup = Lookup(tables)
-    bodies = [b'{"keys":%b}' % str(draw.integers(0, ROWS, 100).tolist()).encode() for _ in range(300)]
-
-    def ask() -> None:
-        for body in bodies:
-            lookup.many_now("trees", Asked.read(body), lambda _: None)
-
-    ask()
-    many = seconds(ask, time.process_time) / 30_000
-    numbers = [one.number for one in tables.generations("trees")][-2:]
-    switches = [seconds(partial(tables.switch, "trees", number)) for number in numbers * 5]
-    tables.close()
-    return [
-        Figure(
-            "a look-up in process, LMDB",
-            (one * 1e3,),
-            "ms",
-            at_most=0.005,
-            absolute=f"{one * 1e6:.2f} µs; {first * 1e6:.2f} µs the first time, page by page",
-        ),
-        Figure("keys a second, 100 a look-up, JSON to JSON", (1 / many,), "rows/s", at_least=300_000),
-        Figure("switching a generation", tuple(second * 1e3 for second in switches), "ms", at_most=50),
-    ]
-
-
-def over_http(bench: Bench, folder: Path) -> list[Figure]:
-    """The same table asked over HTTP, against the door before a runtime that computes nothing."""
-    case = trees_case()
-    fixed = ours.constant(case)
-    draw = np.random.default_rng(2)
-    env = {"SERVABLE_TABLES": str(folder / "home" / FOLDER)}
-    with ours.serve(case, env=env) as full, ours.serve_constant(fixed) as empty:
-        one = [asked(full.port, "GET", f"/v2/tables/trees/rows/{key}") for key in draw.integers(0, ROWS, 64)]
-        many = [
-            asked(full.port, "POST", "/v2/tables/trees/lookup", b'{"keys":%b}' % str(keys).encode())
-            for keys in draw.integers(0, ROWS, (64, 100)).tolist()
-        ]
-        rows, lookups = (Traffic(full.port, "/v2/tables/trees", tuple(each), answered) for each in (one, many))
-        bare = empty.traffic(fixed)
-        bench.warm(rows, lookups, bare)
-
-        def keys() -> tuple[float, float]:
-            before = cpu_s(full.process.pid)
-            load = bench.load(lookups)
-            return 100 * load.requests / (cpu_s(full.process.pid) - before), 100 * load.rate
-
-        turns = bench.turns(lambda: bench.load(rows), lambda: bench.load(bare))
-        asked_keys = [keys() for _ in range(bench.repeats)]
-    told = f"{thousands(rate_of([a for a, _ in turns]))} to {thousands(rate_of([b for _, b in turns]))}"
-    return [
-        Figure("look-ups/s over HTTP against the door's bare rate", tuple(a.rate / b.rate for a, b in turns),
-               at_least=0.9, absolute=told),
-        Figure("keys a second of a core over HTTP, 100 a request", tuple(core for core, _ in asked_keys), "rows/s",
-               at_least=300_000, absolute=f"{asked_keys[-1][1]:,.0f} by the clock"),
-    ]  # fmt: skip
-
-
-def asked(port: int, method: str, path: str, body: bytes = b"") -> bytes:
-    """A whole request, on a connection that stays open."""
-    return f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def answered(index: int, status: int, headers: Mapping[str, str], body: bytes) -> None:
-    """Every key of the table has a row."""
-    del index, headers
-    if status != OK or b'"label"' not in body or b"null" in body:
-        raise Refused(f"answered {status}: {body[:200]!r}")
-
-
 def redis(folder: Path) -> Figure:
     """Rows a second into Redis, from arrays to the finished generation."""
     count = 200_000
@@ -266,8 +184,9 @@ def seconds(work: Callable[[], Any], clock: Callable[[], float] = time.perf_coun
 
 def bulk(bench: Bench) -> list[Figure]:
     """All of them, over one file. Those of jobs say themselves how often they are taken."""
+    del bench
     with tempfile.TemporaryDirectory(prefix="servable-bench-") as text:
         folder = Path(text)
         path = folder / "night.parquet"
         night(path)
-        return [*rates(folder, path), memory(folder, path), *lookups(folder), *over_http(bench, folder), redis(folder)]
+        return [*rates(folder, path), memory(folder, path), redis(folder)]

@@ -8,9 +8,10 @@ import pytest
 
 from servable.domain.verdict import Verdict
 from servable.errors import NotFound
+from servable.offline.asked import Asked
 from servable.offline.counts import standing
 from servable.offline.folder import JOBS, VERDICT
-from servable.offline.lookup import Asked, Lookup
+from servable.offline.lookup import Lookup
 from servable.offline.push.delivery import Delivery
 from servable.offline.push.message import Refused
 from servable.offline.whole import write_whole
@@ -53,7 +54,7 @@ def test_how_things_stand(tables, tmp_path):
     verdict = Verdict("batch", passed=True, reason="", numbers={"rows": 10, "answered": 9, "bad": 1, "seconds": 2.5})
     (tmp_path / JOBS / "churn").mkdir(parents=True)
     write_whole(tmp_path / JOBS / "churn" / VERDICT, msgspec.json.encode(verdict))
-    told = standing(tables, {}, tmp_path)
+    told = standing(tables, [], tmp_path)
     assert [(one["table"], one["generation"], one["rows"], one["fresh_s"]) for one in told["tables"]] == [
         ("churn", 1, 100, 1e6), ("old", 1, 100, 1.0),
     ]  # fmt: skip

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import struct
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, parse_headers
 
+import httpx
 import numpy as np
 import pytest
 
@@ -24,11 +31,11 @@ from tests.server.rest_served import served
 COLUMNS = (Field("y", "FP32", (-1, 2)),)
 
 
-def fill(home, *, table="churn", url="", count=100, model="scaler", **more):
-    """Keys 0, 1, …: 2 · (key, key / 2), as the model would answer."""
+def fill(home, *, table="churn", url="", count=100, model="scaler", factor=1, **more):
+    """Keys 0, 1, …: 2 · (factor · key, key / 2), as the model would answer were the factor 1."""
     tables = open_tables(home, url)
     ids = np.arange(count)
-    batch = Batch({"y": np.column_stack([2 * ids, ids]).astype(np.float32)})
+    batch = Batch({"y": np.column_stack([2 * factor * ids, ids]).astype(np.float32)})
     stated = Generation(table, model, "1", "d" * 64, time.time() - 100, "integer", COLUMNS, "id", **more)
     with tables.begin(stated) as writer:
         writer.write(encode(ids), Layout(COLUMNS).encode(batch))
@@ -144,6 +151,72 @@ def test_subscribers_hear_of_what_changes(door):
     with door.http.stream("GET", f"{door.url}/v2/tables/churn/changes", headers={"last-event-id": "1"}) as stream:
         assert next(line for line in stream.iter_lines() if line.startswith("data")) == heard[0]
     assert door.get("/v2/tables/churn/changes", headers={"last-event-id": "x"}).status_code == 400
+
+
+def test_what_is_asked_at_the_same_time_is_answered_each_for_itself(door):
+    paths = [*(f"churn/rows/{key}" for key in (7, 777, "x", 8)), "none/rows/1", "live/rows/3", "churn/rows/9"]
+    told = pipelined(door, [f"/v2/tables/{path}" for path in paths])
+    assert [status for status, _ in told] == [200, 404, 400, 200, 404, 200, 200]
+    rows = [(body["table"], body["key"], body["row"]["y"][0], body["stale"]) for _, body in told if "row" in body]
+    assert rows == [
+        ("churn", "7", 14.0, True), ("churn", "8", 16.0, True), ("live", "3", 6.0, False), ("churn", "9", 18.0, True),
+    ]  # fmt: skip
+    assert "has no row '777'" in told[1][1]["error"]
+    assert "expected a whole number" in told[2][1]["error"]
+    assert "no table 'none'" in told[4][1]["error"]
+
+
+def test_no_read_fails_or_is_mixed_while_generations_switch(door):
+    for factor in (1, 2):
+        fill(door.home, table="turns", factor=factor)
+    last, over, seen = threading.Event(), 60, [set(), set()]
+
+    def read(generations):
+        while not last.is_set():
+            told = pipelined(door, [f"/v2/tables/turns/rows/{key}" for key in range(20)])
+            for key, (status, body) in enumerate(told):
+                assert (status, body["row"]["y"]) == (200, [2.0 * key * body["generation"], 1.0 * key])
+            many = door.post("/v2/tables/turns/lookup", json={"keys": list(range(20))}).json()
+            assert {row["y"][0] for row in many["rows"]} == {2.0 * key * many["generation"] for key in range(20)}
+            generations |= {body["generation"] for _, body in told}
+
+    with ThreadPoolExecutor(len(seen)) as readers, contextlib.closing(open_tables(door.home)) as store:
+        reading = [readers.submit(read, generations) for generations in seen]
+        switches = 0
+        while switches < over or seen != [{1, 2}, {1, 2}]:
+            store.switch("turns", 1 + switches % 2)
+            switches += 1
+            if any(one.done() for one in reading):
+                break
+        last.set()
+        for one in reading:
+            one.result()
+
+
+def test_who_hangs_up_before_the_answer_harms_nobody(door, caplog):
+    asked = b"GET /v2/tables/churn/rows/7 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 30
+    for _ in range(30):
+        with socket.create_connection(("127.0.0.1", httpx.URL(door.url).port), timeout=30) as wire:
+            wire.sendall(asked)
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not closed in peace
+        assert door.get("/v2/tables/churn/rows/7").status_code == 200
+    assert not [record for record in caplog.records if record.levelname in {"ERROR", "CRITICAL"}]
+
+
+def pipelined(door, paths):
+    """The answers to requests that are sent in one piece."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", httpx.URL(door.url).port, timeout=30)) as connection:
+        connection.connect()
+        connection.sock.sendall(
+            b"".join(b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % path.encode() for path in paths)
+        )
+        parts = connection.sock.makefile("rb")
+        answers = []
+        for _ in paths:
+            status = int(parts.readline().split()[1])
+            headers = parse_headers(parts)
+            answers.append((status, json.loads(parts.read(int(headers["content-length"])))))
+        return answers
 
 
 def test_the_client_looks_up(door):

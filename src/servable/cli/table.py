@@ -77,11 +77,11 @@ def get(
 
     with _opened(home, tables) as store:
         kind = store.live(name).key
-        generation, answers = store.read(name, [encode_one(key, kind) for key in keys])
-    layout = Layout(generation.columns)
-    rows = [None if answer is None else layout.rows([answer])[0] for answer in answers]
+        found = store.read(name, [encode_one(key, kind) for key in keys])
+    layout = Layout(found.generation.columns)
+    rows = [None if answer is None else layout.rows([answer])[0] for answer in found.answers]
     if as_json:
-        show_json({"table": name, "generation": generation.number, "rows": rows})
+        show_json({"table": name, "generation": found.generation.number, "rows": rows})
     else:
         for key, row in zip(keys, rows, strict=True):
             if row is None:

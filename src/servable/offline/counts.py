@@ -5,7 +5,7 @@ which is the same whichever door is asked. For whoever scrapes the metrics.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,8 +30,8 @@ class Counts:
     def __init__(self) -> None:
         self.lookups = self.keys = self.hits = self.stale = self.computed = 0
 
-    def add(self, keys: int, hits: int, stale: int, computed: int = 0) -> None:
-        self.lookups += 1
+    def add(self, lookups: int, keys: int, hits: int, stale: int, computed: int = 0) -> None:
+        self.lookups += lookups
         self.keys += keys
         self.hits += hits
         self.stale += stale
@@ -41,7 +41,7 @@ class Counts:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def standing(tables: Tables, seen: dict[str, Generation], home: Path) -> dict[str, Any]:
+def standing(tables: Tables, seen: Sequence[Generation], home: Path) -> dict[str, Any]:
     """The live generations (of a store on another machine, those that were `seen`), what was pushed, what jobs did."""
     return {
         "tables": [
@@ -52,7 +52,7 @@ def standing(tables: Tables, seen: dict[str, Generation], home: Path) -> dict[st
                 "made_at": one.made_at,
                 "fresh_s": one.fresh_s,
             }
-            for one in (seen.values() if tables.blocking else _live(tables))
+            for one in (seen if tables.blocking else _live(tables))
         ],
         "pushes": list(_pushes(home)),
         "jobs": list(_jobs(home)),

@@ -15,45 +15,31 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from servable.domain.batch import Batch
-from servable.errors import InvalidInput, NotFound, ServableError, TooLarge
+from servable.errors import CorruptModel, InvalidInput, NotFound, ServableError
+from servable.offline.asked import Asked, Row
 from servable.offline.counts import Counts
 from servable.stores.tables import keys
-from servable.stores.tables.generation import Generation
+from servable.stores.tables.generation import Generation, KeyKind
 from servable.stores.tables.layout import Layout
 from servable.stores.tables.port import Found, Tables
-from servable.wire.json_object import json_object
 
-MOST_KEYS: Final = 10_000
-EXAMPLE: Final = {"keys": ["42", "43"]}
 NOTHING: Final = b"null"
 
-Row = dict[str, Any]
 Predict = Callable[[str, str, list[Row]], Awaitable[Batch]]
 """Name and version of a model, and rows, to its answers."""
+Permit = Callable[[str], None]
+"""Takes a model's name. Raises Forbidden unless whoever asks may ask it."""
 
 
-class Asked(NamedTuple):
-    """Keys as they came, and for each the inputs to compute its answer from, or None."""
+class Answers(NamedTuple):
+    """Answers to many keys: what is the same in all, as a JSON object that lacks its end, and each row as JSON."""
 
-    keys: list[Any]
-    rows: list[Row | None] | None = None
+    head: bytes
+    rows: list[bytes]
 
-    @staticmethod
-    def read(body: bytes) -> Asked:
-        """`{"keys": [...], "rows": [{column: value} or null, ...]}`. Raises InvalidInput, TooLarge."""
-        document = json_object(body, EXAMPLE)
-        asked, rows = document.get("keys"), document.get("rows")
-        if not isinstance(asked, list) or not asked:
-            raise InvalidInput("'keys': expected a list of keys", example=EXAMPLE)
-        if len(asked) > MOST_KEYS:
-            raise TooLarge(f"{len(asked)} keys in one request: at most {MOST_KEYS} are taken")
-        if rows is not None and (
-            not isinstance(rows, list)
-            or len(rows) != len(asked)
-            or not all(row is None or isinstance(row, dict) for row in rows)
-        ):
-            raise InvalidInput("'rows': expected an object or null for each key", example=EXAMPLE)
-        return Asked(asked, rows)
+    def json(self) -> bytes:
+        """All of it."""
+        return b'%b,"rows":[%b]}' % (self.head, b",".join(self.rows))
 
 
 class _Head(NamedTuple):
@@ -72,31 +58,94 @@ class Lookup:
         self.tables = tables
         self._predict = predict
         self._now = now
-        self._heads: dict[tuple[str, int], _Head] = {}
+        self._heads: dict[str, _Head] = {}
+        """Of each table, the generation that was read last: what comes next is from the same one, nearly always."""
         self.counts: dict[str, Counts] = {}
         """What was asked of each table, since the door started."""
-        self.seen: dict[str, Generation] = {}
-        """Of each table, the generation that was read last: the next one has the same kind of key, nearly always."""
 
-    async def one(self, table: str, key: str, permit: Callable[[str], None]) -> bytes:
-        """The answer to one key. `permit` is called with the model's name, and raises. Raises NotFound."""
+    @property
+    def seen(self) -> list[Generation]:
+        """Of each table, the generation that was read last."""
+        return [head.generation for head in list(self._heads.values())]
+
+    async def one(self, table: str, key: str, permit: Permit) -> bytes:
+        """The answer to one key. Raises NotFound, and what `permit` raises."""
         if not self.tables.blocking:
             return self.now(table, key, permit)
         return await asyncio.to_thread(self.now, table, key, permit)
 
-    def now(self, table: str, key: str, permit: Callable[[str], None]) -> bytes:
+    def now(self, table: str, key: str, permit: Permit) -> bytes:
         """The same, at once where the store makes nobody wait."""
-        known = self.seen.get(table) or self.tables.live(table)
-        found = self.tables.read(table, (keys.encode_one(key, known.key),))
-        if found.generation is not known:
-            self.seen[table] = found.generation
-            if found.generation.key != known.key:
-                return self.now(table, key, permit)
-        permit(found.generation.model)
-        answer = self._one(key, found)
+        known = self._known(table)
+        try:
+            encoded = keys.encode_one(key, known.generation.key)
+        except InvalidInput:
+            if self._head(self.tables.live(table)).generation.key == known.generation.key:
+                raise
+            return self.now(table, key, permit)
+        found = self.tables.read(table, (encoded,))
+        head = known if found.generation is known.generation else self._head(found.generation)
+        generation = head.generation
+        if generation.key != known.generation.key:
+            return self.now(table, key, permit)
+        permit(generation.model)
+        (answer,) = found.answers
+        start, stale = self._start(head)
+        head.counts.add(1, 1, answer is not None, stale and answer is not None)
         if answer is None:
-            raise missed(key, found.generation)
-        return answer
+            raise missed(key, generation)
+        return b'%b,"key":%b,"row":%b}' % (start, orjson.dumps(key), head.layout.json(answer))
+
+    def together(self, table: str, asked: Sequence[tuple[str, Permit]]) -> list[bytes | ServableError]:
+        """The answers to keys that were asked for one by one, at the same time: of each what `now` gives or raises.
+
+        They share one reading of the table, one look at the clock, one conversion of numbers to text.
+        """
+        if len(asked) > 1:
+            try:
+                return self._together(table, asked)
+            except CorruptModel:
+                pass  # one of them: each by itself tells which
+            except ServableError as error:
+                return [error] * len(asked)
+        answers: list[bytes | ServableError] = []
+        for key, permit in asked:
+            try:
+                answers.append(self.now(table, key, permit))
+            except ServableError as error:
+                answers.append(error)
+        return answers
+
+    def _together(self, table: str, asked: Sequence[tuple[str, Permit]]) -> list[bytes | ServableError]:
+        kind = self._known(table).generation.key
+        encoded = [_encoded(key, kind) for key, _ in asked]
+        found = self.tables.read(table, [key for key in encoded if isinstance(key, bytes)])
+        head = self._head(found.generation)
+        generation = head.generation
+        if generation.key != kind:
+            return self._together(table, asked)
+        texts = iter(_texts(head.layout, found))
+        start, stale = self._start(head)
+        answers: list[bytes | ServableError] = []
+        hits = misses = 0
+        for (key, permit), one in zip(asked, encoded, strict=True):
+            if not isinstance(one, bytes):
+                answers.append(one)
+                continue
+            text = next(texts)
+            try:
+                permit(generation.model)
+            except ServableError as error:
+                answers.append(error)
+                continue
+            if text is NOTHING:
+                misses += 1
+                answers.append(missed(key, generation))
+            else:
+                hits += 1
+                answers.append(b'%b,"key":%b,"row":%b}' % (start, orjson.dumps(key), text))
+        head.counts.add(hits + misses, hits + misses, hits, hits if stale else 0)
+        return answers
 
     def quick(self, table: str) -> bool:
         """Whether look-ups in this table never wait: for another machine, or for a model."""
@@ -107,34 +156,49 @@ class Lookup:
         except ServableError:
             return False
 
-    def many_now(self, table: str, asked: Asked, permit: Callable[[str], None]) -> bytes:
+    def many_now(self, table: str, asked: Asked, permit: Permit) -> Answers:
         """`many`, for a table that is `quick`."""
-        generation = self.tables.live(table)
-        permit(generation.model)
-        found = self.tables.read(table, keys.encode_all(asked.keys, generation.key))
-        return self._many(found, _texts(self._head(found.generation).layout, found))
-
-    async def many(self, table: str, asked: Asked, permit: Callable[[str], None]) -> bytes:
-        """The answers to many keys, in their order: `rows`, null for a miss."""
-        generation = await self._live(table)
-        permit(generation.model)
-        encoded = keys.encode_all(asked.keys, generation.key)
-        if self.tables.blocking:
-            found = await asyncio.to_thread(self.tables.read, table, encoded)
-        else:
-            found = self.tables.read(table, encoded)
-        texts = _texts(self._head(found.generation).layout, found)
-        computed = 0
-        if generation.on_miss == "predict" and NOTHING in texts:
-            computed = await self._compute(found.generation, asked, encoded, texts)
-        return self._many(found, texts, computed)
-
-    def _many(self, found: Found, texts: list[bytes], computed: int = 0) -> bytes:
+        found, _ = self._read(table, asked.keys)
+        permit(found.generation.model)
         head = self._head(found.generation)
-        hits = len(texts) - found.answers.count(None)
-        head.counts.add(len(texts), hits, hits if found.generation.stale(self._now()) else 0, computed)
-        more = b',"computed":%d' % computed if computed else b""
-        return b'%b%b%b,"rows":[%b]}' % (head.json, self._age(found.generation), more, b",".join(texts))
+        return self._answers(head, _texts(head.layout, found))
+
+    async def many(self, table: str, asked: Asked, permit: Permit) -> Answers:
+        """The answers to many keys, in their order, null for a miss."""
+        if self.tables.blocking:
+            found, encoded = await asyncio.to_thread(self._read, table, asked.keys)
+        else:
+            found, encoded = self._read(table, asked.keys)
+        permit(found.generation.model)
+        head = self._head(found.generation)
+        texts = _texts(head.layout, found)
+        computed = 0
+        if found.generation.on_miss == "predict" and NOTHING in texts:
+            computed = await self._compute(head, asked, encoded, texts)
+        return self._answers(head, texts, computed)
+
+    def _read(self, table: str, asked: list[Any]) -> tuple[Found, list[bytes]]:
+        """What the live generation has for these keys, and the keys as it has them."""
+        generation = self.tables.live(table)
+        while True:
+            encoded = keys.encode_all(asked, generation.key)
+            found = self.tables.read(table, encoded)
+            if found.generation.key == generation.key:
+                return found, encoded
+            generation = found.generation
+
+    def _answers(self, head: _Head, texts: list[bytes], computed: int = 0) -> Answers:
+        start, stale = self._start(head)
+        hits = len(texts) - texts.count(NOTHING) - computed
+        head.counts.add(1, len(texts), hits, hits if stale else 0, computed)
+        return Answers(start + b',"computed":%d' % computed if computed else start, texts)
+
+    def _start(self, head: _Head) -> tuple[bytes, bool]:
+        """What every answer of this moment begins with, and whether it is stale."""
+        now = self._now()
+        stale = head.generation.stale(now)
+        age_s = head.generation.age_s(now)
+        return b'%b,"age_s":%.3f,"stale":%b' % (head.json, age_s, b"true" if stale else b"false"), stale
 
     def tell(self, generation: Generation) -> Row:
         """A table as lists show it."""
@@ -150,38 +214,28 @@ class Lookup:
             ],
         }  # fmt: skip
 
-    async def _live(self, table: str) -> Generation:
-        if self.tables.blocking:
-            return await asyncio.to_thread(self.tables.live, table)
-        return self.tables.live(table)
-
-    def _one(self, key: str, found: Found) -> bytes | None:
-        (answer,) = found.answers
-        head = self._head(found.generation)
-        age = self._age(found.generation)
-        head.counts.add(1, answer is not None, answer is not None and age.endswith(b"true"))
-        if answer is None:
-            return None
-        return b'%b%b,"key":%b,"row":%b}' % (head.json, age, orjson.dumps(key), head.layout.json(answer))
-
-    async def _compute(self, generation: Generation, asked: Asked, encoded: Sequence[bytes], texts: list[bytes]) -> int:
+    async def _compute(self, head: _Head, asked: Asked, encoded: Sequence[bytes], texts: list[bytes]) -> int:
         """Fill in the misses that can be computed; how many."""
         inputs = asked.rows or [None] * len(texts)
         places = [at for at, text in enumerate(texts) if text is NOTHING and inputs[at] is not None]
         given = [row for at in places if (row := inputs[at]) is not None]
         if not places or self._predict is None:
             return 0
+        generation = head.generation
         batch = await self._predict(generation.model, generation.version, given)
-        layout = self._head(generation).layout
-        answers = layout.encode(batch)
-        for at, text in zip(places, layout.texts(answers), strict=True):
+        answers = head.layout.encode(batch)
+        for at, text in zip(places, head.layout.texts(answers), strict=True):
             texts[at] = text
         await asyncio.to_thread(self.tables.remember, generation, [encoded[at] for at in places], answers)
         return len(places)
 
+    def _known(self, table: str) -> _Head:
+        """Of the generation that was read last, or of the live one."""
+        return self._heads.get(table) or self._head(self.tables.live(table))
+
     def _head(self, generation: Generation) -> _Head:
-        known = self._heads.get((generation.table, generation.number))
-        if known is None:
+        known = self._heads.get(generation.table)
+        if known is None or known.generation.number != generation.number:
             told = {
                 "table": generation.table,
                 "model_name": generation.model,
@@ -191,15 +245,16 @@ class Lookup:
             }
             counts = self.counts.setdefault(generation.table, Counts())
             known = _Head(generation, Layout(generation.columns), orjson.dumps(told)[:-1], counts)
-            if len(self._heads) > 1000:
-                self._heads.clear()
-            self._heads[generation.table, generation.number] = known
+            self._heads[generation.table] = known
         return known
 
-    def _age(self, generation: Generation) -> bytes:
-        now = self._now()
-        stale = b"true" if generation.stale(now) else b"false"
-        return b',"age_s":%.3f,"stale":%b' % (generation.age_s(now), stale)
+
+def _encoded(key: str, kind: KeyKind) -> bytes | ServableError:
+    """The key as it is kept, or why it is none."""
+    try:
+        return keys.encode_one(key, kind)
+    except ServableError as error:
+        return error
 
 
 def missed(key: Any, generation: Generation) -> NotFound:

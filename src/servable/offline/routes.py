@@ -6,7 +6,7 @@ A table is its model's: whoever may not ask the model may not ask the table.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import orjson
@@ -14,8 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from servable.domain.endpoint import ANY, Endpoint
-from servable.errors import Forbidden, InvalidInput
-from servable.offline.lookup import Asked, Lookup
+from servable.errors import Forbidden, InvalidInput, ServableError
+from servable.offline.asked import Asked
+from servable.offline.lookup import Lookup
 from servable.offline.push.subscribe import events
 
 ROW: Final = Endpoint("GET", "/v2/tables/{table}/rows/{key}", "invoker", "table_row", "The answer to a key")
@@ -39,8 +40,10 @@ Permit = Callable[[Request, str], None]
 Handler = Callable[[Request, bytes], Awaitable[Response]]
 Quick = Callable[[Sequence[str]], bool]
 """Takes the values in the path."""
-Now = Callable[[Sequence[str], bytes, Callable[[str], None]], bytes]
-"""Takes these, the body, and what raises unless the caller may ask the model of that name."""
+Ask = tuple[Sequence[str], bytes, Callable[[str], None]]
+"""These, the body, and what raises unless the caller may ask the model of that name."""
+Now = Callable[[Sequence[Ask]], Iterable[bytes | ServableError]]
+"""Answers what was asked at the same time, each with its body or its error, in that order."""
 
 
 def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]:
@@ -52,7 +55,8 @@ def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]
 
     async def many(request: Request, body: bytes) -> Response:
         asked = Asked.read(body)
-        return _json(await lookup.many(request.path_params["table"], asked, lambda model: permit(request, model)))
+        answers = await lookup.many(request.path_params["table"], asked, lambda model: permit(request, model))
+        return _json(answers.json())
 
     async def changes(request: Request, body: bytes) -> Response:  # noqa: ARG001 - as above
         name, seen = request.path_params["table"], request.headers.get("last-event-id", "")
@@ -87,11 +91,20 @@ def routes(lookup: Lookup, permit: Permit) -> Iterator[tuple[Endpoint, Handler]]
 def shortcuts(lookup: Lookup) -> Iterator[tuple[Endpoint, Quick, Now]]:
     """The look-ups that wait for nobody: when they do not, and what answers them."""
 
-    def row(path: Sequence[str], body: bytes, permit: Callable[[str], None]) -> bytes:  # noqa: ARG001 - it has none
-        return lookup.now(path[0], path[1], permit)
+    def rows(asks: Sequence[Ask]) -> Iterable[bytes | ServableError]:
+        """Those of one table are read together."""
+        of_table: dict[str, list[tuple[str, Callable[[str], None]]]] = {}
+        for (table, key), _, permit in asks:
+            of_table.setdefault(table, []).append((key, permit))
+        answers = {table: iter(lookup.together(table, asked)) for table, asked in of_table.items()}
+        return (next(answers[path[0]]) for path, _, _ in asks)
 
-    def many(path: Sequence[str], body: bytes, permit: Callable[[str], None]) -> bytes:
-        return lookup.many_now(path[0], Asked.read(body), permit)
+    def many(asks: Sequence[Ask]) -> Iterable[bytes | ServableError]:
+        for path, body, permit in asks:
+            try:
+                yield lookup.many_now(path[0], Asked.read(body), permit).json()
+            except ServableError as error:
+                yield error
 
     def quick(path: Sequence[str]) -> bool:
         return lookup.quick(path[0])
@@ -99,7 +112,7 @@ def shortcuts(lookup: Lookup) -> Iterator[tuple[Endpoint, Quick, Now]]:
     def never_waits(path: Sequence[str]) -> bool:  # noqa: ARG001 - it is the same for all
         return not lookup.tables.blocking
 
-    yield from ((ROW, never_waits, row), (LOOKUP, quick, many))
+    yield from ((ROW, never_waits, rows), (LOOKUP, quick, many))
 
 
 def _json(body: bytes) -> Response:

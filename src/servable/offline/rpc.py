@@ -8,7 +8,8 @@ from typing import Any, Final
 import orjson
 
 from servable.errors import InvalidInput
-from servable.offline.lookup import Asked, Lookup
+from servable.offline.asked import Asked
+from servable.offline.lookup import NOTHING, Lookup
 from servable.wire.generated import tables_pb2 as pb
 
 SERVICE: Final = "servable.v1.Tables"
@@ -23,15 +24,13 @@ class LookupCall:
 
     async def answer(self, request: pb.LookupRequest, caller: Any) -> pb.LookupResponse:
         """Raises NotFound, InvalidInput, Forbidden."""
-        document: dict[str, Any] = {"keys": list(request.keys)}
+        inputs = None
         if request.inputs:
             try:
-                document["rows"] = [orjson.loads(text) if text else None for text in request.inputs]
+                inputs = [orjson.loads(text) if text else None for text in request.inputs]
             except orjson.JSONDecodeError as error:
                 raise InvalidInput(f"inputs: expected JSON objects: {error}") from error
-        asked = Asked.read(orjson.dumps(document))
-        body = await self._lookup.many(request.table, asked, lambda model: self._permit(caller, model))
-        told = orjson.loads(body)
-        rows = [pb.Row(found=row is not None, outputs="" if row is None else orjson.dumps(row).decode())
-                for row in told.pop("rows")]  # fmt: skip
-        return pb.LookupResponse(rows=rows, **told)
+        asked = Asked.of(list(request.keys), inputs)
+        answers = await self._lookup.many(request.table, asked, lambda model: self._permit(caller, model))
+        rows = [pb.Row() if row is NOTHING else pb.Row(found=True, outputs=row.decode()) for row in answers.rows]
+        return pb.LookupResponse(rows=rows, **orjson.loads(answers.head + b"}"))

@@ -26,6 +26,22 @@ def test_every_datatype_comes_back():
     assert all([row[field.name] for row in rows] == [0, 1, 1] for field in fields if field.datatype != "BYTES")
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1), (-1, 3)])
+@pytest.mark.parametrize("datatype", [name for name in DTYPES if name != "BYTES"])
+def test_one_row_of_every_datatype_reads_as_many_do(datatype, shape):
+    field, other = Field("x", datatype, shape, values="any"), Field("before", "INT8")
+    dtype = field.dtype
+    ends = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype) if dtype.kind in "iu" else None
+    least, most = (False, True) if ends is None else (ends.min, ends.max)
+    third = np.array(1 / 3).astype(dtype)
+    count = 3 if shape[-1] == 3 else 1
+    values = np.array([[least] * count, [most] * count, [third] * count], dtype).reshape(3, *shape[1:])
+    layout = Layout((other, field))
+    answers = layout.encode(Batch({"before": np.array([1, 2, 3], np.int8), "x": values}))
+    assert list(map(layout.json, answers)) == layout.texts(answers)
+    assert list(map(orjson.loads, layout.texts(answers))) == layout.rows(answers)
+
+
 def test_rows_are_those_of_a_prediction():
     layout = Layout(
         (

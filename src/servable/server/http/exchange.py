@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Final
 
 from servable.engine.request import Request
-from servable.server.http.infer import JSON, Answer, Asked
+from servable.server.http.infer import JSON, Answer
+from servable.server.http.shortcut import Found
 
 _STATUS_LINES: Final = {s.value: b"HTTP/1.1 %d %b\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
 
@@ -22,7 +23,7 @@ class Exchange:
         flush: Callable[[], None],
         name: str,
         version: str | None,
-        shortcut: Callable[[Asked, bytes], Answer] | None = None,
+        shortcut: Found | None = None,
     ) -> None:
         """A model that is asked; or, without a name, a `shortcut` that answers."""
         self._flush = flush
@@ -34,11 +35,21 @@ class Exchange:
         self.request: Request | None = None
         self.reply: Answer | None = None
 
+    def abandon(self) -> None:
+        """Nobody waits any more: the connection is lost."""
+        self._flush = _nothing
+        if self.request is not None:
+            self.request.cancel()
+
     def respond(self, answer: Answer) -> None:
         """The answer is here; it is sent when its turn has come."""
         self.request = None  # it refers to us: without this each answer would wait for the garbage collector
         self.reply = answer
         self._flush()
+
+
+def _nothing() -> None:
+    return
 
 
 def render(answer: Answer, *, close: bool) -> bytes:

@@ -41,8 +41,7 @@ class DoorProtocol(LimitedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         for exchange in self._exchanges:
-            if exchange.request is not None:
-                exchange.request.cancel()
+            exchange.abandon()
         self._exchanges.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -163,8 +162,8 @@ class DoorProtocol(LimitedProtocol):
         self._exchanges.append(exchange)
         if len(self._exchanges) >= PIPELINED:
             self.flow.pause_reading()
-        if exchange.shortcut is not None:
-            exchange.respond(exchange.shortcut(said, body))
+        if exchange.shortcut is not None and (shortcuts := self.door.shortcuts) is not None:
+            shortcuts.submit(exchange.shortcut, said, body, exchange.respond)
             return
         request = self.door.inference.start(exchange.name, exchange.version, said, body, exchange.respond)
         if exchange.reply is None:

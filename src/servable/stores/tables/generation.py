@@ -40,7 +40,8 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def age_s(self, now: float) -> float:
         """Seconds since it was made; never less than 0, whatever the clocks say."""
-        return max(now - self.made_at, 0.0)
+        age_s = now - self.made_at
+        return age_s if age_s > 0.0 else 0.0  # noqa: FURB136 - each answer says its age: half the time of max()
 
     def stale(self, now: float) -> bool:
         """Whether it is older than its table allows."""

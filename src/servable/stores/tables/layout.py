@@ -6,9 +6,11 @@ A block is written as one numpy array, and read as one: no Python object a value
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import starmap
-from typing import Any
+from struct import Struct
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -17,6 +19,11 @@ import orjson
 from servable.domain.batch import Array, Batch
 from servable.domain.field import Field
 from servable.errors import CorruptModel
+
+CODES: Final = {
+    "b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q", "u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f8": "d",
+}  # fmt: skip
+"""Numpy's kinds of numbers, as `struct` calls them."""
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[Any]).decode
@@ -38,6 +45,9 @@ class Layout:
         self._dtype = np.dtype([(field.name, field.dtype.newbyteorder("<"), field.shape[1:]) for field in fixed])
         self._size = self._dtype.itemsize
         self._deep = any(len(field.shape) > 2 or field.datatype == "FP16" for field in fixed)
+        places = {name: place[1] for name, place in (self._dtype.fields or {}).items()}
+        awkward = self._loose or self._deep
+        self._readers = [] if awkward else [(field.name, _reader(field, places[field.name])) for field in columns]
         self._text = b"{%b}" % b",".join([b"%b:%b" % (_name(field.name), _place(field)) for field in self.columns])
 
     def pack(self, batch: Batch) -> Array | list[bytes]:
@@ -70,6 +80,8 @@ class Layout:
 
     def texts(self, answers: Sequence[bytes]) -> list[bytes]:
         """Rows as JSON, each by itself, as `rows` has them: no Python object a value. Raises CorruptModel."""
+        if len(answers) == 1:
+            return [self.json(answers[0])]
         if self._loose or self._deep or not answers:
             return list(map(orjson.dumps, self.rows(answers)))
         try:
@@ -81,28 +93,14 @@ class Layout:
 
     def json(self, answer: bytes) -> bytes:
         """One row as JSON, as `rows` has it. Raises CorruptModel."""
-        try:
-            values = self._values(answer)
-        except (ValueError, msgspec.DecodeError) as error:
-            raise _unreadable(error) from error
-        return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
-
-    def _values(self, answer: bytes) -> dict[str, Any]:
-        """Numpy's own scalars and vectors: a float32 is written as short as it can be."""
         if self._loose or self._deep:
-            return self.rows((answer,))[0]
+            return orjson.dumps(self.rows((answer,))[0])
         if len(answer) != self._size:
-            raise ValueError(f"expected {self._size} bytes, got {len(answer)}")
-        row = np.frombuffer(answer, self._dtype)[0]
-        found: dict[str, Any] = {}
-        for field in self.columns:
-            value = row[field.name]
-            if field.features:
-                value = dict(zip(field.features, value, strict=True))
-            elif field.shape[1:] == (1,):
-                value = value[0]
-            found[field.name] = value
-        return found
+            raise _unreadable(ValueError(f"expected {self._size} bytes, got {len(answer)}"))
+        row: dict[str, Any] = {}
+        for name, read in self._readers:
+            row[name] = read(answer)
+        return orjson.dumps(row, None, orjson.OPT_SERIALIZE_NUMPY)
 
     def _columns(self, answers: Sequence[bytes]) -> list[list[Any]]:
         size = self._size
@@ -117,6 +115,21 @@ class Layout:
                 array = np.ascontiguousarray(table[name])
                 found[name] = orjson.loads(orjson.dumps(array, option=orjson.OPT_SERIALIZE_NUMPY))
         return list(starmap(_shaped, ((found[field.name], field) for field in self.columns)))
+
+
+def _reader(field: Field, offset: int) -> Callable[[bytes], Any]:
+    """Gives what a column holds in an answer, for orjson: a float32 as numpy's, which is written as short as can be."""
+    dtype, count = field.dtype.newbyteorder("<"), math.prod(field.shape[1:])
+
+    def floats(answer: bytes) -> Any:
+        return np.frombuffer(answer, dtype, count, offset)
+
+    vector: Callable[[bytes], Any] = floats
+    if field.datatype != "FP32":
+        vector = Struct(f"<{offset}x{count}{CODES[dtype.str[1:]]}").unpack_from
+    if features := field.features:
+        return lambda answer: dict(zip(features, vector(answer), strict=True))
+    return (lambda answer: vector(answer)[0]) if field.shape[1:] in {(), (1,)} else vector
 
 
 def _unreadable(error: Exception) -> CorruptModel:

@@ -7,7 +7,9 @@ Switching is one act: a reader sees all of the old or all of the new. One writer
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Literal, Protocol, Self
+
+import msgspec
 
 from servable.stores.tables.generation import Generation
 
@@ -18,7 +20,7 @@ MAX_KEY_BYTES = 511
 """The longest key that every store takes."""
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """What was read, all of it from one generation: an answer for each key, None where there is none."""
 
     generation: Generation
