@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -149,6 +151,7 @@ def test_a_terminal_sees_how_far_it_is(tmp_path):
     os.close(ours)
     assert job.wait() == 0
     assert b"%" in seen and b"5,000 rows" in seen and b"a second" in seen
+    assert re.search(rb"\d:\d\d:\d\d", seen)  # the time that is left
 
 
 @pytest.mark.faults
@@ -174,10 +177,10 @@ def test_a_query_is_answered(batch, tmp_path):
     batch("--query", query, "--key", "id", "--table", "t")
     assert held_at(tmp_path / "home", "t")["k3"] == {"y": [6.0, 3.0]}
     with places.postgresql(tmp_path / "pg") as url:
-        made = "SELECT i AS id, i::float8 AS a, i / 2.0 AS b FROM generate_series(1, 5) AS t(i)"
-        driver = url.replace("postgresql://", "postgresql+psycopg://")
-        batch("--input", driver, "--query", made, "--key", "id", "--table", "t")
-    assert held_at(tmp_path / "home", "t")[3] == {"y": [6.0, 3.0]}
+        made = "SELECT md5(i::text)::uuid AS id, i::float8 AS a, i / 2.0 AS b FROM generate_series(1, 5) AS t(i)"
+        batch("--input", url, "--query", made, "--key", "id", "--table", "t")
+    rows = held_at(tmp_path / "home", "t")
+    assert rows["eccbc87e-4b5c-e2fe-2830-8fd9f2a7baf3"] == {"y": [6.0, 3.0]} and len(rows) == 5
     assert "no such table" in batch(
         "--input", f"sqlite:///{tmp_path}/x.db", "--query", "SELECT * FROM x", "--key", "id", "--table", "t", code=2
     )["error"]  # fmt: skip
@@ -217,6 +220,21 @@ def test_a_column_that_the_model_may_do_without_is_told_and_read_where_it_comes_
     held_rows = held_at(tmp_path / "home", "t")
     assert (held_rows[1000], held_rows[999]) == ({"y": [2.0, 14.0]}, {"y": [1998.0, None]})
     assert dataset(tmp_path / "out").to_table()["b"].to_pylist()[-2:] == [None, 7]
+
+
+def test_the_summary_tells_which_columns_moved(batch, tmp_path):
+    draw = np.random.default_rng(0)
+    model, keys = scaler(tmp_path / "m.onnx"), [f"k{at}" for at in range(500)]
+    train = {"a": draw.normal(0, 1, 500), "b": draw.normal(0, 1, 500)}
+    parquet.write_table(pa.table(train), tmp_path / "train.parquet")
+    packed = servable("pack", model, "--name", "m", "--sample", tmp_path / "train.parquet", "--output",
+                      tmp_path / "bundle", "--no-register", "--home", tmp_path / "home")  # fmt: skip
+    assert packed.code == 0, packed
+    night = {"id": keys, "a": draw.normal(3, 1, 500), "b": draw.normal(0, 1, 500)}
+    parquet.write_table(pa.table(night), tmp_path / "night.parquet")
+    told = batch("--input", tmp_path / "night.parquet", "--key", "id", "--table", "t", ref=tmp_path / "bundle")
+    assert list(told["evidence"]["drift"]) == ["a"] and told["numbers"]["drift"] > 1
+    assert told["reason"].endswith("far from the training data: a") and told["numbers"]["seconds"] > 0
 
 
 def test_code_of_others_runs_in_a_process_of_its_own(batch, tmp_path):

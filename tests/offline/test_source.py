@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import csv
+from ipaddress import ip_address
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
 from servable.errors import EnvironmentFault, InvalidInput, UsageError
-from servable.offline import policy, source
+from servable.offline import piece, policy, source
 from servable.offline.keying import keys_of, kind_of
-from servable.offline.piece import read
+from servable.offline.piece import of_rows, read
 from servable.offline.source import find
 
 
@@ -59,6 +62,24 @@ def test_lines_are_cut_between_lines(tmp_path, monkeypatch, size):
     assert [row["id"] for row in rows(find(str(tmp_path / "a.jsonl")))] == [1, 22, 3]
 
 
+@pytest.mark.parametrize("size", [1, 3, 9, 14, 1000])
+def test_a_line_break_between_quotes_ends_no_row(tmp_path, monkeypatch, size):
+    monkeypatch.setattr(source, "PART_BYTES", size)
+    monkeypatch.setattr(piece, "TEXT_BLOCK_BYTES", 16)  # a block ends within quotes, too
+    told = ["one", "two\nlines", 'a "quoted"\nword\n', "end"]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "note"], *enumerate(told)])
+    found = rows(find(str(tmp_path / "a.csv")))
+    assert [(row["id"].decode(), row["note"].decode()) for row in found] == [
+        (str(at), one) for at, one in enumerate(told)
+    ]
+
+
+def test_what_only_a_database_knows_is_read_as_it_is_printed():
+    block = of_rows([{"ip": ip_address("10.0.0.1"), "n": 2**70}, {"ip": "x", "n": {"a": [1]}}], None)
+    assert block.to_pylist() == [{"ip": "10.0.0.1", "n": str(2**70)}, {"ip": "x", "n": '{"a":[1]}'}]
+
+
 def test_folders_globs_and_many_files(tmp_path):
     for number in range(3):
         (tmp_path / "in" / str(number)).mkdir(parents=True)
@@ -100,6 +121,7 @@ def test_lines_that_are_no_rows_are_told(tmp_path):
         ("a.arrow", b"ARROW1", InvalidInput, "no whole arrow file"),
         ("a.csv", b"a,a\n1,2\n", InvalidInput, "name each column once"),
         ("a.csv", b"\xff\xfe\n", InvalidInput, "columns in UTF-8"),
+        ("a.csv", b"id;x\n1;2\n", UsageError, r"expected commas between columns, got .id;x.: .*read_csv"),
     ],
 )
 def test_what_cannot_be_read_is_told(tmp_path, name, content, error, said):

@@ -59,7 +59,7 @@ def schedule(
     over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: over.set())
-    for one in runner.look() if once else runner.watch(over):
+    for one in runner.look(over) if once else runner.watch(over):
         told = _told(one)
         if as_json:
             show_json(told)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -112,12 +114,12 @@ def push(
 
     Example:  servable table push churn --to https://crm.example.com/scores
     """
-    from servable.offline.push.watch import deliver
+    from servable.offline.push.watch import How, deliver
     from servable.settings import load_settings
 
     with _opened(home, tables) as store:
         place = load_settings({"home": home}).home_path
-        for told in deliver(store, place, name, to, every=every, dead=dead, watch=watch):
+        for told in deliver(store, place, name, to, How(every, dead, watch, _wait)):
             if as_json:
                 show_json(told._asdict())
             else:
@@ -176,6 +178,12 @@ def drop(
         show_json({"table": name, "generation": generation, "dropped": True})
     else:
         print(f"{name} is gone" if generation is None else f"{name}: generation {generation} is gone")
+
+
+def _wait(pause: float, why: str) -> None:
+    if sys.stderr.isatty():
+        say(f"{why}: again in {pause:.1f} s")
+    time.sleep(pause)
 
 
 @contextlib.contextmanager

@@ -110,6 +110,7 @@ def run(
         def end(generation: Generation | None, duplicates: int) -> Verdict:
             profile = read_profile(bundle)
             moved = {} if profile is None else drift(source, columns, signature, profile)
+            moved = {name: index for name, index in moved.items() if name not in lacking}
             return _end(wish, work, generation, duplicates, lacking=lacking, moved=moved, began=began)
 
         if not wish.table:

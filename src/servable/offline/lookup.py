@@ -1,7 +1,7 @@
 """Lookup: answers by key, as JSON, each with the version that gave it, its generation and its age. Knows no protocol.
 
-A miss is told, or, where the table says so and whoever asks brings the inputs (or the key is the input), computed now
-by the version that made the table, and remembered.
+A miss is told, or, where the table says so and whoever asks brings the inputs, computed now by the version that made
+the table, and remembered.
 """
 
 from __future__ import annotations

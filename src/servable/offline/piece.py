@@ -178,7 +178,7 @@ def _csv_blocks(
     reader = csv.open_csv(
         pa.BufferReader(data),
         csv.ReadOptions(use_threads=False, block_size=TEXT_BLOCK_BYTES, column_names=list(piece.header)),
-        csv.ParseOptions(invalid_row_handler=told),
+        csv.ParseOptions(invalid_row_handler=told, newlines_in_values=True),
         convert,
     )
     for batch in reader:
@@ -234,8 +234,14 @@ def _column(values: list[Any]) -> Any:
         return pa.array(values)
     if any(isinstance(value, list) for value in values):
         return pa.array([value if _numeric(value) else None for value in values])
-    texts = [value if isinstance(value, str) or value is None else orjson.dumps(value).decode() for value in values]
-    return pa.array(texts, pa.string())
+    return pa.array([_text(value) for value in values], pa.string())
+
+
+def _text(value: Any) -> str | None:
+    """As JSON has it, or, of what only a database knows, as it is printed."""
+    if value is None or isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode() if isinstance(value, (bool, float, dict, list)) else str(value)
 
 
 def _numeric(value: Any) -> bool:

@@ -56,9 +56,16 @@ def _from_database(url: str, query: str) -> Iterator[Any]:
     import sqlalchemy as sa
 
     try:
-        engine = sa.create_engine(url)
+        place = sa.make_url(url)
+        if place.drivername in {"postgresql", "postgres"}:  # the driver that we have an extra for
+            place = place.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(place)
     except ImportError as error:
-        raise MissingExtra("offline", f"reach {url.partition('://')[0]}", missing=error.name) from error
+        if error.name == "psycopg":
+            raise MissingExtra("postgresql", "ask PostgreSQL", missing=error.name) from error
+        raise EnvironmentFault(
+            f"{url.partition('://')[0]}:// needs {error.name}, which is not installed: run  pip install {error.name}"
+        ) from error
     except sa.exc.ArgumentError as error:
         raise UsageError(f"--input: expected a database's URL, such as postgresql://HOST/NAME: {error}") from error
     try:

@@ -7,7 +7,7 @@ query is brought into files first: see `query.py`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -159,7 +159,7 @@ def _cut_csv(file: _File) -> Cut:
         head = data.read(PEEK_BYTES)
         line, _, _ = head.partition(b"\n")
         names = _header(line, file.path)
-        spans = _spans(data, len(line) + 1, file.bytes)
+        spans = _spans(data, len(line) + 1, file.bytes, quoted=True)
     pieces = [(Piece(file.path, file.form, *span, header=names), policy.PART_ROWS) for span in spans]
     return dict.fromkeys(names, arrow().string()), pieces, None
 
@@ -171,6 +171,11 @@ def _header(line: bytes, path: str) -> tuple[str, ...]:
         names = next(csv.reader([line.decode("utf-8-sig").rstrip("\r")]), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(f"{path}: its first line is no list of columns in UTF-8: {error}") from error
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+        raise UsageError(
+            f"{path}: expected commas between columns, got {names[0]!r:.80}: DuckDB reads other files, by --query "
+            "and its read_csv('FILE') in place of --input"
+        )
     if len(set(names)) != len(names) or not all(names):
         raise InvalidInput(f"{path}: its first line should name each column once, got {', '.join(names)}")
     return tuple(names)
@@ -200,20 +205,40 @@ def _seen(head: bytes) -> dict[str, Any]:
     return {field.name: field.type for field in of_rows(rows, None).schema} if rows else {}
 
 
-def _spans(data: Any, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Stretches of about PART_BYTES that end with a line. A value that holds a line break is not looked for."""
+def _spans(data: Any, start: int, end: int, *, quoted: bool = False) -> list[tuple[int, int]]:
+    """Stretches of about PART_BYTES that end with a line. `quoted`: a line break between quotes ends none."""
     spans = []
     while start < end:
         stop = min(start + PART_BYTES, end)
         if stop < end:
+            data.seek(start)
+            within = quoted and data.read(stop - start).count(b'"') % 2 == 1
             data.seek(stop)
-            beyond = data.read(min(LONGEST_LINE, end - stop)).find(b"\n")
-            if beyond < 0 and end - stop > LONGEST_LINE:
+            beyond = data.read(min(LONGEST_LINE, end - stop))
+            at = _line_end(beyond, within=within)
+            if at < 0 and end - stop > LONGEST_LINE:
                 raise InvalidInput(f"a line is longer than {LONGEST_LINE} bytes, near byte {stop}")
-            stop = end if beyond < 0 else stop + beyond + 1
+            stop = end if at < 0 else stop + at + 1
         spans.append((start, stop))
         start = stop
-    return iter(spans)
+    return spans
+
+
+def _line_end(text: bytes, *, within: bool) -> int:
+    r"""Where the first line ends, if `within` quotes after those are closed; the first break where they never are, for
+    then they are no quotes; -1: nowhere.
+
+    >>> _line_end(b'a\nb",c\nd', within=True), _line_end(b'a\nb,c\nd', within=True), _line_end(b"a", within=False)
+    (6, 1, -1)
+    """
+    start, first = 0, text.find(b"\n")
+    at = first
+    while at >= 0:
+        within ^= text.count(b'"', start, at) % 2 == 1
+        if not within:
+            return at
+        start, at = at, text.find(b"\n", at + 1)
+    return first
 
 
 def _parts(pieces: Sequence[tuple[Piece, int]]) -> tuple[Part, ...]:

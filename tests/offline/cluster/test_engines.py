@@ -52,7 +52,12 @@ def ray():
     words = f"--head --block --port {port} --num-cpus 2 --object-store-memory {STORE_BYTES} --include-dashboard false"
     command = [Path(sys.executable).with_name("ray"), "start", *words.split(), "--temp-dir", folder]
     log = Path(folder) / "started"
-    environ = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "SERVABLE_HOME": f"{folder}/home"}
+    environ = {
+        **os.environ,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "SERVABLE_HOME": f"{folder}/home",
+        "RAY_AUTH_MODE": "disabled",
+    }
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environ)
     try:
@@ -69,6 +74,7 @@ def ray():
 def cluster(request, monkeypatch, tmp_path):
     """The options that bring a job there."""
     if request.param == "ray":
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # whether or not whoever tests has a token of Ray's
         return ["--engine", "ray", "--cluster", request.getfixturevalue("ray")]
     assert find_spec("pyspark"), "Spark is not installed: run  make test-platforms"
     assert shutil.which("java") or "JAVA_HOME" in os.environ, "Spark needs Java: run  make test-platforms"
@@ -178,3 +184,50 @@ def test_what_fails_there_fails_as_it_does_here(cluster, job, tmp_path):
         assert json.loads(rejected)["reasons"] == ["'a': expected a number, got 'x'"]
         with pytest.raises(Exception, match="no table 't'"):
             held_at(tmp_path / name, "t")
+
+
+def processes(*words, below=None):
+    """The ids of all whose command line holds these words, and of whose ancestors one does (`below`)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError, IndexError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                found[int(entry.name)] = (line, parent)
+
+    def under(process):
+        while process in found:
+            line, process = found[process]
+            if below in line:
+                return True
+        return False
+
+    return [one for one, (line, _) in found.items() if all(word in line for word in words) and under(one)]
+
+
+def test_a_machine_that_is_lost_in_the_middle_is_replaced(cluster, job, tmp_path, monkeypatch):
+    """Spark's executor, or the process of Ray's actor, is killed with what it was doing; another does it again."""
+    csv_files(tmp_path / "in", 30, 100, "k1,0,0\nbad,x,1\n")
+    bundle = bundle_at(tmp_path / "bundle")
+    calm = job("calm", ref=bundle)
+    if "spark" in cluster:
+        monkeypatch.setenv("SPARK_WORKER_DIR", str(tmp_path / "executors"))
+        cluster = [*cluster[:-1], "local-cluster[2,1,1024]"]
+        whose, words = str(tmp_path / "there"), ("CoarseGrainedExecutorBackend",)
+    else:
+        whose, words = ":" + cluster[-1].rpartition(":")[2], ("ray::", "_Actor")  # Ray's port, in its own words
+    there = ["--input", tmp_path / "in", "--key", "id", "--table", "t", "--output", tmp_path / "there-out"]
+    command = [sys.executable, "-m", "servable", "batch", bundle, *there, "--home", tmp_path / "there", *cluster]
+    with subprocess.Popen([*map(str, command), "--json"], stdout=subprocess.PIPE) as process:
+        reports = tmp_path / "there/offline/jobs/t/parts"
+        until(lambda: len(list(reports.glob("*.json"))) >= 2 or process.poll() is not None)
+        lost = processes(*words, below=whose)
+        done = len(list(reports.glob("*.json")))
+        assert process.poll() is None and lost
+        os.kill(lost[0], signal.SIGKILL)
+        said, _ = process.communicate()
+    assert process.returncode == 0, said
+    assert done < 30
+    assert same(json.loads(said)) == same(calm)
+    assert left(tmp_path, "there") == left(tmp_path, "calm")

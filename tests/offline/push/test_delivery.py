@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,13 +12,14 @@ from servable.domain.batch import Batch
 from servable.domain.field import Field
 from servable.errors import Conflict
 from servable.offline.push.delivery import Delivery
-from servable.offline.push.message import NoAnswer, Refused
+from servable.offline.push.message import Fails, NoAnswer, Refused
 from servable.offline.push.outbox import DEAD, Outbox
+from servable.offline.push.webhook import new_secret
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.keys import encode
 from servable.stores.tables.layout import Layout
 from servable.stores.tables.open import open_tables
-from tests.offline.push.consumers import Remembering
+from tests.offline.push.consumers import Remembering, webhook
 
 COLUMNS = (Field("y", "FP32"),)
 
@@ -37,7 +41,7 @@ def make(tables, rows):
 
 def deliver(tables, home, sink, **more):
     waits = []
-    told = Delivery(tables, home, lambda: sink, wait=waits.append, **more).deliver("t", "here")
+    told = Delivery(tables, home, lambda: sink, wait=lambda *told: waits.append(told), **more).deliver("t", "here")
     return told, waits
 
 
@@ -80,7 +84,9 @@ def test_a_consumer_that_comes_back_goes_on_where_it_was(tables, tmp_path):
 
     sink = Remembering(answer)
     told, waits = deliver(tables, tmp_path, sink, at_once=10)
-    assert (told, len(waits)) == ((1, 100, 0), 3)
+    assert told == (1, 100, 0)
+    assert [why for _, why in waits] == [f"down (attempt {attempt} of 8)" for attempt in (1, 2, 3)]
+    assert all(0 <= pause <= 2.0 for pause, _ in waits)
     assert [message.key for message in sink.taken] == list(map(str, range(100)))
 
 
@@ -126,6 +132,55 @@ def test_a_message_that_is_refused_is_set_aside_alone(tables, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("bad", [{"0"}, {"99"}, {"0", "1", "2"}, {"17", "60", "61"}])
+def test_a_message_that_the_consumer_fails_on_is_set_aside_after_bounded_attempts(tables, tmp_path, bad):
+    """It takes the others: so it is the message."""
+    make(tables, {number: number for number in range(100)})
+    offered = []
+
+    def answer(messages):
+        offered.append([message.key for message in messages])
+        if any(message.key in bad for message in messages):
+            raise Fails("the webhook answered 500")
+
+    sink = Remembering(answer)
+    told, waits = deliver(tables, tmp_path, sink, attempts=3)
+    assert told == (1, 100 - len(bad), len(bad))
+    assert {message.key for message in sink.taken} == {str(number) for number in range(100)} - bad
+    assert [offered.count([key]) for key in sorted(bad)] == [3] * len(bad)
+    assert offered.count([str(number) for number in range(100)]) == 3 and len(waits) == 2 + 2 * len(bad)
+    with Outbox(tmp_path, "t", "here") as outbox:
+        dead = [json.loads(line) for line in (outbox.folder / DEAD).read_text().splitlines()]
+    assert {(line["key"], line["reason"]) for line in dead} == {(key, "the webhook answered 500") for key in bad}
+
+
+@pytest.mark.parametrize("rows", [2, 100])
+def test_a_consumer_that_fails_on_all_is_given_up_with_nothing_lost(tables, tmp_path, rows):
+    make(tables, {number: number for number in range(rows)})
+
+    def answer(_):
+        raise Fails("the webhook answered 500")
+
+    with pytest.raises(NoAnswer, match="nothing is lost"):
+        deliver(tables, tmp_path, Remembering(answer), attempts=3)
+    back = Remembering()
+    assert deliver(tables, tmp_path, back)[0] == (1, rows, 0)
+
+
+def test_the_only_message_is_set_aside_too(tables, tmp_path):
+    """Or one that a consumer fails on would hold up all that follow, for ever."""
+    make(tables, {1: 1})
+    faults = [Fails("500"), Fails("500"), None]
+
+    def answer(_):
+        if (fault := faults.pop(0)) is not None:
+            raise fault
+
+    sink = Remembering(answer)
+    assert deliver(tables, tmp_path, sink, attempts=2)[0] == (1, 0, 1)
+    assert Delivery(tables, tmp_path, lambda: sink).deliver("t", "here", dead=True) == (1, 1, 0)
+
+
 def test_what_was_refused_is_offered_again_as_it_stands_now(tables, tmp_path):
     make(tables, {number: number for number in range(20)})
     refuses = {"3", "7", "9", "11"}
@@ -166,6 +221,26 @@ def test_what_is_offered_again_to_a_consumer_that_is_down_stays(tables, tmp_path
         Delivery(tables, tmp_path, lambda: sink, attempts=1).deliver("t", "here", dead=True)
     assert Delivery(tables, tmp_path, lambda: sink).deliver("t", "here", dead=True) == (1, 2, 0)
     assert sink.rows == {"1": {"y": 1.0}, "2": {"y": 2.0}}
+
+
+@pytest.mark.faults
+def test_killed_in_the_middle_it_goes_on_where_it_was_acknowledged(tables, tmp_path):
+    make(tables, {number: number for number in range(20_000)})
+    with webhook() as hook:
+        environ = {**os.environ, "SERVABLE_WEBHOOK_SECRET": new_secret()}
+        words = ["table", "push", "t", "--to", hook.url, "--home", str(tmp_path)]
+        command = [sys.executable, "-m", "servable", *words]
+        for count in (5, 15):
+            push = subprocess.Popen(command, env=environ)
+            while len(hook.seen) < count:
+                assert push.poll() is None
+            push.kill()
+            push.wait()
+        assert subprocess.run(command, env=environ, check=False).returncode == 0
+        keys = [message["key"] for message in hook.messages]
+    assert set(keys) == set(range(20_000))
+    assert len(keys) <= 20_000 + 2 * 500  # what was not acknowledged came again, and no more
+    assert sorted(dict.fromkeys(keys)) == list(dict.fromkeys(keys))  # in order
 
 
 def test_one_delivery_at_a_time(tables, tmp_path):

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from servable.errors import UsageError
-from servable.offline.push.message import Message, NoAnswer, Refused
+from servable.offline.push.message import Fails, Message, NoAnswer, Refused
 from servable.offline.push.open import open_sink
 from servable.offline.push.webhook import key_of, new_secret, signature
 from tests.offline.push.consumers import webhook
@@ -39,10 +39,11 @@ def test_a_webhook_gets_signed_posts():
 def test_what_a_webhook_answers_is_understood():
     with webhook() as hook:
         sink = open_sink(hook.url, "t", new_secret())
-        for status, error in ((400, Refused), (302, NoAnswer), (429, NoAnswer), (500, NoAnswer)):
+        for status, error in ((400, Refused), (302, NoAnswer), (429, NoAnswer), (503, NoAnswer), (500, Fails)):
             hook.status = [status]
-            with pytest.raises(error, match=str(status)):
+            with pytest.raises(error, match=str(status)) as told:
                 sink.send(MESSAGES)
+            assert told.type is error
         hook.status = [200]
         sink.send(MESSAGES)
         sink.close()

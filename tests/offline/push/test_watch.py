@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 from servable.offline.push import watch
-from servable.offline.push.watch import deliver
+from servable.offline.push.watch import How, deliver
 from tests.offline.push.test_delivery import make, tables  # noqa: F401 - the fixture
 
 
@@ -11,7 +11,7 @@ def test_each_generation_that_follows_is_pushed(tables, tmp_path, monkeypatch): 
     monkeypatch.setattr(watch, "LOOK_S", 0.01)
     out = tmp_path / "out"
     make(tables, {1: 1, 2: 2})
-    pushes = deliver(tables, tmp_path, "t", str(out), watch=True)
+    pushes = deliver(tables, tmp_path, "t", str(out), How(watch=True))
     assert next(pushes) == (1, 2, 0)
     make(tables, {1: 1, 2: 2})  # nothing that changed: nothing is told
     make(tables, {1: 1, 2: 22})

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
+from threading import Event
 
 import pytest
 
@@ -63,6 +69,26 @@ def test_one_runner_takes_each_run_and_another_takes_over_from_the_dead(tmp_path
         assert [(one.what, one.who) for one in first.all("n")] == [("done", "b"), ("started", "b"), ("started", "a")]
 
 
+@pytest.mark.faults
+def test_a_run_that_is_stopped_with_its_runner_is_ended_by_the_next(tmp_path):
+    """As when a service is stopped: the signal goes to all of its processes."""
+    path, home = tmp_path / "s.toml", ["--home", str(tmp_path / "home")]
+    words = [str(scaler(tmp_path / "m.onnx")), "--input", str(csv_files(tmp_path / "in", 60)), "--key", "id"]
+    path.write_text(f'[often]\nevery = "1s"\nbatch = {[*words, "--table", "t", "--workers", "1"]}\n')
+    command = [sys.executable, "-m", "servable", "schedule", str(path), *home]
+    runner = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    while not list((tmp_path / "home/offline/jobs/t").glob("parts/*.json")):
+        assert runner.poll() is None
+    os.killpg(runner.pid, signal.SIGTERM)
+    assert b"often: stopped" in runner.communicate()[0]
+    schedules = load_schedules(path)
+    history = History("", tmp_path / "home", "next", time.time)
+    (ended,) = Runner(schedules, history, str(tmp_path / "home"), time.time).look(Event())
+    assert (ended.what, "600 of 600 rows answered" in ended.told) == ("done", True)
+    assert [one.what for one in history.all()] == ["done", "started", "stopped", "started"]
+    assert history.all()[1].told == "taken over"
+
+
 def test_due_jobs_are_run_missed_ones_caught_up_or_skipped(tmp_path):
     home, clock = tmp_path / "home", Clock()
     model, source = scaler(tmp_path / "scaler.onnx"), csv_files(tmp_path / "in")
@@ -73,10 +99,10 @@ def test_due_jobs_are_run_missed_ones_caught_up_or_skipped(tmp_path):
         "late": Schedule((*words, "late"), every="1h", missed="skip"),
     }
     runner = Runner(schedules, History("", home, "me", clock), str(home), clock)
-    assert list(runner.look()) == []
+    assert list(runner.look(Event())) == []
     clock.now += 5 * 3600
-    assert [(one.name, one.what) for one in runner.look()] == [("good", "done"), ("bad", "failed")]
-    assert list(runner.look()) == []
+    assert [(one.name, one.what) for one in runner.look(Event())] == [("good", "done"), ("bad", "failed")]
+    assert list(runner.look(Event())) == []
     history = {one.name: one for one in reversed(History("", home, "me", clock).all())}
     assert "30 of 30 rows answered" in history["good"].told
     assert "cannot name a table" in history["bad"].told

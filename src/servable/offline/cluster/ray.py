@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -111,8 +112,12 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         ray.init(address=address or None, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise EnvironmentFault(f"cannot reach Ray{f' at {address}' if address else ''}: {reason(error)}") from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+        hint = "; a cluster that wants a token: RAY_AUTH_MODE=token" if "Auth" in str(error) else ""
+        raise EnvironmentFault(
+            f"cannot reach Ray{f' at {address}' if address else ''}: {reason(error)}{hint}"
+        ) from error
+    with contextlib.redirect_stdout(sys.stderr):  # Ray tells there of workers that died: no output of the job
+        try:
+            yield ray
+        finally:
+            ray.shutdown()

@@ -1,8 +1,8 @@
 """Delivery: the changes of a table to one consumer, until it has them all.
 
 A consumer that cannot be reached is tried again, a bounded number of times, with pauses that grow; then the delivery
-stops with nothing lost, and the next one goes on where this one was acknowledged. A message that it refuses is narrowed
-down, set aside with the reason, and the others go on.
+stops with nothing lost, and the next one goes on where this one was acknowledged. A message that it refuses, or that it
+fails on as often while it takes others, is narrowed down, set aside with the reason, and the others go on.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from servable.offline.push.changes import changes, present
-from servable.offline.push.message import Message, NoAnswer, Refused, Sink
+from servable.offline.push.message import Fails, Message, NoAnswer, Refused, Sink
 from servable.offline.push.outbox import Outbox
 from servable.offline.push.policy import pause_s
 from servable.stores.tables.port import Tables
 
 AT_ONCE = 500
+DOUBT = 4
+"""Messages that a consumer may fail on, one after another and taking none, before it is held to fail on all."""
 
 
 class Delivered(NamedTuple):
@@ -43,9 +45,9 @@ class Delivery:
         every: bool = False,
         at_once: int = AT_ONCE,
         attempts: int = 8,
-        wait: Callable[[float], None] = time.sleep,
+        wait: Callable[[float, str], None] = lambda pause, _: time.sleep(pause),
     ) -> None:
-        """`every`: all rows, not only those that changed."""
+        """`every`: all rows, not only those that changed. `wait` is given seconds, and why there is to be a pause."""
         self._tables = tables
         self._home = home
         self._sink = sink
@@ -93,25 +95,48 @@ class Delivery:
         return Delivered(told.generation, told.messages + sent, refused)
 
     def _send(self, sink: Sink, messages: list[Message], outbox: Outbox) -> int:
-        """Deliver a group; how many of it were refused."""
-        attempt = 1
-        while True:
+        """Deliver a group; how many of it were set aside."""
+        left, failed = [messages], list[tuple[list[Message], str]]()
+        buried, works = 0, len(messages) == 1
+        while left:
+            group = left.pop(0)
+            try:
+                self._offer(sink, group, once=1 < len(group) < len(messages))
+            except (Refused, Fails) as error:
+                if len(group) > 1:
+                    left[:0] = group[: len(group) // 2], group[len(group) // 2 :]
+                elif isinstance(error, Refused):
+                    outbox.bury(group, error.message)
+                    buried, works = buried + 1, True
+                else:
+                    failed.append((group, error.message))
+                    if len(failed) == min(DOUBT, len(messages)) and not works:
+                        raise _given_up(error, self._attempts) from error
+            else:
+                works = True
+        for group, reason in failed:
+            outbox.bury(group, reason)
+        return buried + len(failed)
+
+    def _offer(self, sink: Sink, messages: list[Message], *, once: bool) -> None:
+        """Hand messages over, in as many attempts as it may take; `once`: where it fails, that is told at once.
+
+        Raises Refused, Fails, NoAnswer.
+        """
+        for attempt in range(1, self._attempts + 1):
             try:
                 sink.send(messages)
-            except Refused as error:
-                if len(messages) == 1:
-                    outbox.bury(messages, error.message)
-                    return 1
-                half = len(messages) // 2
-                return self._send(sink, messages[:half], outbox) + self._send(sink, messages[half:], outbox)
             except NoAnswer as error:
+                if isinstance(error, Fails) and (once or attempt == self._attempts):
+                    raise
                 if attempt == self._attempts:
-                    raise NoAnswer(
-                        f"the consumer did not answer {attempt} times: {error.message}; nothing is lost, the next "
-                        "push goes on from here",
-                        retry_after_s=60.0,
-                    ) from error
-                self._wait(pause_s(attempt, random.random()))  # noqa: S311 - no secret
-                attempt += 1
+                    raise _given_up(error, attempt) from error
+                pause = pause_s(attempt, random.random())  # noqa: S311 - no secret
+                self._wait(pause, f"{error.message} (attempt {attempt} of {self._attempts})")
             else:
-                return 0
+                return
+
+
+def _given_up(error: NoAnswer, attempts: int) -> NoAnswer:
+    told = f"the consumer did not answer {attempts} times: {error.message}"
+    return NoAnswer(f"{told}; nothing is lost, the next push goes on from here", retry_after_s=60.0)

@@ -45,12 +45,15 @@ class KafkaTopic:
                 self._producer.poll(0)
         except (self._kafka.KafkaException, BufferError) as error:
             self._producer.purge()
-            if getattr(error.args[0], "code", lambda: None)() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE:
-                raise Refused(f"Kafka refuses it: {error}") from error
-            raise NoAnswer(f"Kafka does not take it: {error}") from error
+            raise self._fault(error.args[0]) from error
         if self._producer.flush(TIMEOUT_S + 5.0) or faults:
             self._producer.purge()
-            raise NoAnswer(f"Kafka does not take it: {faults[0] if faults else 'no acknowledgement came'}")
+            raise self._fault(faults[0] if faults else "no acknowledgement came")
+
+    def _fault(self, told: Any) -> Refused | NoAnswer:
+        if getattr(told, "code", lambda: None)() == self._kafka.KafkaError.MSG_SIZE_TOO_LARGE:
+            return Refused(f"Kafka refuses it: {told}")
+        return NoAnswer(f"Kafka does not take it: {told}")
 
     def close(self) -> None:
         self._producer.flush(0)

@@ -29,13 +29,17 @@ class NoAnswer(Unavailable):
     code = "no_answer"
 
 
+class Fails(NoAnswer):
+    """The consumer answers, and fails: it may be of all that comes, or of one of the messages alone."""
+
+
 class Sink(Protocol):
     """Where messages go. One caller at a time."""
 
     def send(self, messages: Sequence[Message]) -> None:
         """Hand over all of them, in order; they are safe with the consumer when this returns.
 
-        Raises Refused, NoAnswer; some may have arrived all the same, and come again.
+        Raises Refused, Fails, NoAnswer; some may have arrived all the same, and come again.
         """
         ...
 

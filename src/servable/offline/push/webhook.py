@@ -19,12 +19,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from servable.errors import UsageError
-from servable.offline.push.message import Message, NoAnswer, Refused
+from servable.offline.push.message import Fails, Message, NoAnswer, Refused
 
 PREFIX: Final = "whsec_"
 TIMEOUT_S: Final = 30.0
 AGAIN: Final = frozenset({408, 409, 425, 429})
 """Answers of the 400s that do not speak of the message."""
+AWAY: Final = frozenset({502, 503, 504})
+"""Those of the 500s that speak of a consumer that is not there."""
 
 
 class Webhook:
@@ -66,7 +68,7 @@ class Webhook:
         told = f"the webhook answered {answer.status}: {said[:200].decode(errors='replace')}"
         if 400 <= answer.status < 500 and answer.status not in AGAIN:
             raise Refused(told)
-        raise NoAnswer(told)
+        raise Fails(told) if answer.status >= 500 and answer.status not in AWAY else NoAnswer(told)
 
     def close(self) -> None:
         self._connection.close()

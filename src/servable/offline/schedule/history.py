@@ -1,7 +1,7 @@
 """The history of scheduled runs, in the registry's database, and the lease in it: who runs what until when.
 
 Rows are only added. Of a run there is `started`, `renewed` while it lives, and `done` or `failed`; one without an end
-whose lease is over has died with its runner, and is taken over.
+whose lease is over has died with its runner, and is taken over, as is one that was `stopped` with it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _RUNS: Final = sa.Table(
 )
 LAYOUT: Final = Layout("the schedules", 1, _TABLES, {}, only_added=("schedule_runs",))
 
-What = Literal["seen", "started", "renewed", "done", "failed", "skipped"]
+What = Literal["seen", "started", "renewed", "stopped", "done", "failed", "skipped"]
+OPEN: Final = frozenset({"started", "renewed", "stopped"})
+"""What a run has not ended with."""
 
 
 class Happened(NamedTuple):
@@ -82,8 +84,8 @@ class History:
         """Take the run of this time, or one that its runner died over; None: somebody has it."""
         with self._database.hold():
             found = self.last(name)
-            if found is not None and found.what in {"started", "renewed"}:
-                if found.time + LEASE_S > self._now():
+            if found is not None and found.what in OPEN:
+                if not self._left(found):
                     return None
                 self._add(name, found.due, "started", "taken over")
                 return Taken(name, found.due, again=True)
@@ -93,9 +95,12 @@ class History:
             return Taken(name, due, again=False)
 
     def orphaned(self, name: str) -> bool:
-        """Whether a run was begun whose runner has died."""
+        """Whether a run was begun whose runner has died, or was stopped."""
         found = self.last(name)
-        return found is not None and found.what in {"started", "renewed"} and found.time + LEASE_S <= self._now()
+        return found is not None and found.what in OPEN and self._left(found)
+
+    def _left(self, found: Happened) -> bool:
+        return found.what == "stopped" or found.time + LEASE_S <= self._now()
 
     def note(self, taken: Taken, what: What, told: str = "") -> None:
         """Tell what became of a run, or that it goes on."""

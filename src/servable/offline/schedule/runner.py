@@ -1,11 +1,12 @@
 """Runner: looks what is due, takes it if nobody else has, runs it, and writes down what became of it.
 
 Each run is a process of its own, `servable batch`, so that nothing of one is left for the next. While it works its
-lease is renewed; who dies loses the lease, and another runner ends the job with `--resume`.
+lease is renewed; who dies loses it, who is stopped gives it up, and the next runner ends the job with `--resume`.
 """
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from servable.offline.schedule.policy import due
 
 LOOK_S: Final = 1.0
 LONGEST_TOLD: Final = 500
+STOPPED: Final = frozenset({-signal.SIGTERM, -signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGINT})
 
 
 class Runner:
@@ -31,9 +33,11 @@ class Runner:
         self._home = home
         self._now = now
 
-    def look(self) -> Iterator[Happened]:
-        """Run all that is due, one after another; what became of each."""
+    def look(self, over: threading.Event) -> Iterator[Happened]:
+        """Run all that is due, one after another; what became of each. Begins none when it is `over`."""
         for name, schedule in self._schedules.items():
+            if over.is_set():
+                return
             last = self._history.seen(name)
             found = due(schedule.following, last, self._now(), schedule.missed)
             if self._history.orphaned(name):
@@ -46,14 +50,14 @@ class Runner:
             else:
                 taken = self._history.take(name, found.time)
             if taken is not None:
-                yield self._run(taken, schedule.batch)
+                yield self._run(taken, schedule.batch, over)
 
     def watch(self, over: threading.Event) -> Iterator[Happened]:
         """Look on, until it is over."""
         while not over.wait(LOOK_S):
-            yield from self.look()
+            yield from self.look(over)
 
-    def _run(self, taken: Taken, words: Sequence[str]) -> Happened:
+    def _run(self, taken: Taken, words: Sequence[str], over: threading.Event) -> Happened:
         more = ["--resume"] if taken.again else []
         command = [sys.executable, "-m", "servable", "batch", *words, *more, "--home", self._home]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -72,6 +76,8 @@ class Runner:
             ended.set()
             renewing.join()
         what: What = "done" if process.returncode == 0 else "failed"
+        if over.is_set() and process.returncode in STOPPED:  # with us: the machine goes down, or its service
+            what = "stopped"
         lines = said.decode(errors="replace").strip().splitlines() or [f"ended with {process.returncode}"]
         told = lines[0][:LONGEST_TOLD]
         self._history.note(taken, what, told)
