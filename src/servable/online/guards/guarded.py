@@ -7,6 +7,7 @@ and checked. Whatever fails is undone, handed to the quarantine with its reason,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -238,11 +239,11 @@ class Guarded:
         moved = self._probe.look(self.learner)
         weights = _weights(self.learner)
         step = _distance(self._weights, weights)
-        usual = float(np.median(self._steps)) if len(self._steps) >= 5 else 0.0
+        usual = median(self._steps) if len(self._steps) >= 5 else 0.0
         # One window in a row: what comes again after it is no accident, and the competition judges it.
         may = not self._went_back
         self._went_back = False
-        unsteady = float(np.median(self._shifts)) if len(self._shifts) >= 5 else np.inf
+        unsteady = median(self._shifts) if len(self._shifts) >= 5 else np.inf
         if not np.isfinite(moved) or (may and moved > self.limits.most_shift + unsteady):
             self._take_back("the answers to the probe rows moved too far")
             return

@@ -68,6 +68,7 @@ class Features:
         self._absent = np.where(missing, self.dense + np.cumsum(missing) - 1, 0)
         """For each number the position that tells that it is missing; 0 where it never is."""
         self._buckets = 1 << hash_bits if self._texts else 0
+        self._last: tuple[Batch, Encoded] = Batch({}), Encoded(np.ones((0, self.dense)), [])
         self.size = self._first_text + self._buckets
 
     def absences(self) -> dict[int, int]:
@@ -91,7 +92,14 @@ class Features:
         return self._first_text + zlib.crc32(f"{field.name}={value}".encode()) % self._buckets
 
     def encode(self, batch: Batch) -> Encoded:
-        """The rows of a batch that its signature has checked, in their order."""
+        """The rows of a batch that its signature has checked, in their order. Not to be written to: what is predicted
+        is learned next, and encoded once.
+        """
+        if self._last[0] is not batch:
+            self._last = batch, self._encoded(batch)
+        return self._last[1]
+
+    def _encoded(self, batch: Batch) -> Encoded:
         dense = np.ones((batch.rows, self.dense))
         place = 1
         for field, count in self._numbers:

@@ -33,6 +33,13 @@ class Labels:
 
     def places(self, outcomes: Array) -> Array:
         """The place of each outcome. Raises InvalidInput that names every one that is no class."""
+        try:
+            return np.array([*map(self._place.__getitem__, outcomes.tolist())], np.intp)
+        except (KeyError, TypeError):  # at least one is not what it should be
+            return self._found(outcomes)
+
+    def _found(self, outcomes: Array) -> Array:
+        """The same, with whatever stands for a class."""
         told = [one.item() if isinstance(one, np.generic) else one for one in outcomes.tolist()]
         if not self.text:
             told = [int(one) if isinstance(one, (bool, float)) and one % 1 == 0 else one for one in told]

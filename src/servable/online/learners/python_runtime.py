@@ -87,7 +87,7 @@ class PythonLearning:
 
     def __init__(self, learner: PythonLearner, signature: Signature) -> None:
         self.learner = learner
-        self._signature = signature
+        self._dtypes = {field.name: field.dtype for field in signature.outputs}
         self._shows = [field.name for field in signature.inputs if field.content != "target"]
         self._labels = Labels(learner.classes) if learner.classes else None
         if hasattr(learner, "parameters"):
@@ -97,8 +97,7 @@ class PythonLearning:
         answer = self.learner.predict(self._shown(batch))
         if not isinstance(answer, Mapping):
             raise ModelFailed(f"predict gave a {type(answer).__name__}: expected a dict of outputs")
-        fields = {field.name: field for field in self._signature.outputs}
-        columns = {name: np.asarray(values).astype(fields[name].dtype) for name, values in answer.items()}
+        columns = {name: np.asarray(values).astype(self._dtypes[name]) for name, values in answer.items()}
         return Batch(columns, batch.rows)
 
     def learn(self, batch: Batch, outcomes: Array) -> None:

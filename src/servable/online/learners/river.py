@@ -57,20 +57,26 @@ class RiverLearner(PythonLearner):
         rows = self._rows(batch)
         if not self.classes:
             return {"prediction": np.array([*map(self._model.predict_one, rows)], np.float64)}
-        places = self._place.values()
-        told = [[one.get(place, 0.0) for place in places] for one in self._told(rows)]
-        shares = even(np.array(told, np.float64).reshape(len(rows), len(places)))
+        shares = np.array([*map(self._shares, self._told(rows))], np.float64).reshape(len(rows), len(self.classes))
         labels = np.array(self.classes, object if isinstance(self.classes[0], str) else np.int64)
         return {"label": labels[shares.argmax(axis=1)], "probabilities": shares}
 
     def _told(self, rows: list[dict[str, Any]]) -> list[dict[Any, float]]:
-        """For each row the probability of each class that the model has met, 1 for the one that is told by a model that
-        knows no probabilities.
+        """For each row the probability of each class, 1 for the one that is told by a model that knows no
+        probabilities.
         """
         try:
             return [*map(self._model.predict_proba_one, rows)]
         except NotImplementedError:
             return [{self._model.predict_one(row): 1.0} for row in rows]
+
+    def _shares(self, told: dict[Any, float]) -> list[float]:
+        """The same, of all classes: none for what the model has not met; where it has met nothing, all are alike."""
+        shares = [float(told.get(one, 0.0)) for one in self._place.values()]
+        whole = sum(shares)
+        if whole == 1.0:
+            return shares
+        return [one / whole for one in shares] if whole else [1.0 / len(shares)] * len(shares)
 
     @property
     def trained(self) -> Any:
@@ -89,23 +95,6 @@ class RiverLearner(PythonLearner):
 
     def take(self, state: Any) -> None:
         self._model = state
-
-
-def even(shares: Array) -> Array:
-    """Shares that add up to 1 in each row. What a model has not met yet has none; where it has met nothing, all are
-    alike.
-
-    >>> even(np.array([[1.0, 3.0], [0.0, 0.0]])).tolist()
-    [[0.25, 0.75], [0.5, 0.5]]
-    """
-    whole = np.zeros(len(shares))
-    for column in shares.T:  # one after another, as Python adds: numpy may pair them, which rounds otherwise
-        whole += column
-    met = whole != 0.0
-    if not met.all():
-        shares[~met], whole[~met] = 1.0, shares.shape[1]
-    shares /= whole[:, None]
-    return shares
 
 
 def features(batch: dict[str, Array]) -> Iterator[dict[str, Any]]:

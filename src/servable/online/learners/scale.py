@@ -115,7 +115,8 @@ class Scale:
         """Rows, scaled and clipped by the moments as they are."""
         scaled: Array = (rows - self.mean) / self.deviation
         if self.count >= SETTLED:
-            np.clip(scaled[:, 1:], -self.reach, self.reach, out=scaled[:, 1:])
+            within = scaled[:, 1:]
+            np.minimum(np.maximum(within, -self.reach, out=within), self.reach, out=within)
         return scaled
 
     def state(self) -> dict[str, Array]:
