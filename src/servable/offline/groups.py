@@ -105,7 +105,7 @@ class Groups:
         made = encode(table)
         for group in groups_of(made.footer):
             at = self._at
-            self._note(group, [self._move(made.data, chunk) for chunk in group[GROUP_CHUNKS][1][1]], at)
+            self._note(group, self._move(made.data, group[GROUP_CHUNKS][1][1]), at)
 
     def pass_on(self, group: Group, answers: Any) -> bool:
         """Add a group as it stands in its file, and its answers beside it; False, and nothing, where that cannot be."""
@@ -119,8 +119,8 @@ class Groups:
         made = encode(answers, pack_floats=False)
         at = self._at
         with Path(group.path).open("rb") as source:
-            moved = [self._move(source, chunk) for chunk in chunks]
-        moved += [self._move(made.data, chunk) for chunk in groups_of(made.footer)[0][GROUP_CHUNKS][1][1]]
+            moved = self._move(source, chunks)
+        moved += self._move(made.data, groups_of(made.footer)[0][GROUP_CHUNKS][1][1])
         self._note(taken, moved, at)
         return True
 
@@ -132,23 +132,19 @@ class Groups:
             [one.get(at) for at in PHYSICAL] for one in ours
         ]
 
-    def _move(self, data: memoryview | IO[bytes], chunk: Struct) -> Struct:
-        """Copy a chunk's bytes; what the footer says of it here. Indexes and filters outside of it stay behind."""
-        meta: Struct = chunk[CHUNK_META][1]
-        start = min(meta[at][1] for at in (META_DATA, META_DICTIONARY) if at in meta and meta[at][1] > 0)
-        size = meta[META_PACKED][1]
-        by = self._at - start
-        if isinstance(data, memoryview):
-            self._file.write(data[start : start + size])
-        else:
-            _send(data, start, size, self._file)
-        self._at += size
-        told = {at: value for at, value in meta.items() if at not in META_BLOOM}
-        for at in (META_DATA, META_DICTIONARY):
-            if at in told:
-                told[at] = (I64, told[at][1] + by)
-        kept = {at: value for at, value in chunk.items() if at not in CHUNK_INDEXES}
-        return kept | {CHUNK_OFFSET: (I64, 0), CHUNK_META: (STRUCT, told)}
+    def _move(self, data: memoryview | IO[bytes], chunks: list[Struct]) -> list[Struct]:
+        """Copy the bytes of chunks, those that lie side by side at once; what the footer says of them here."""
+        spans = [_span(chunk) for chunk in chunks]
+        for start, size in _joined(spans):
+            if isinstance(data, memoryview):
+                self._file.write(data[start : start + size])
+            else:
+                _send(data, start, size, self._file)
+        moved = []
+        for chunk, (start, size) in zip(chunks, spans, strict=True):
+            moved.append(_placed(chunk, self._at - start))
+            self._at += size
+        return moved
 
     def _note(self, group: Struct, chunks: list[Struct], at: int) -> None:
         metas = [chunk[CHUNK_META][1] for chunk in chunks]
@@ -168,6 +164,34 @@ class Groups:
         rows = sum(group[GROUP_ROWS][1] for group in self._groups)
         footer = thrift.dumps(self._footer | {FILE_ROWS: (I64, rows), FILE_GROUPS: (LIST, (STRUCT, self._groups))})
         self._file.write(footer + len(footer).to_bytes(4, "little") + MAGIC)
+
+
+def _span(chunk: Struct) -> tuple[int, int]:
+    """Where the bytes of a chunk begin, and how many they are."""
+    meta: Struct = chunk[CHUNK_META][1]
+    start = min(meta[at][1] for at in (META_DATA, META_DICTIONARY) if at in meta and meta[at][1] > 0)
+    return start, meta[META_PACKED][1]
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans in their order, those that lie side by side as one."""
+    found: list[tuple[int, int]] = []
+    for start, size in spans:
+        if found and sum(found[-1]) == start:
+            found[-1] = (found[-1][0], found[-1][1] + size)
+        else:
+            found.append((start, size))
+    return found
+
+
+def _placed(chunk: Struct, by: int) -> Struct:
+    """What a footer says of a chunk that moves so far. Indexes and filters outside of it stay behind."""
+    told = {at: value for at, value in chunk[CHUNK_META][1].items() if at not in META_BLOOM}
+    for at in (META_DATA, META_DICTIONARY):
+        if at in told:
+            told[at] = (I64, told[at][1] + by)
+    kept = {at: value for at, value in chunk.items() if at not in CHUNK_INDEXES}
+    return kept | {CHUNK_OFFSET: (I64, 0), CHUNK_META: (STRUCT, told)}
 
 
 def _send(source: IO[bytes], start: int, size: int, out: IO[bytes]) -> None:

@@ -124,14 +124,21 @@ def _field(block: pa.RecordBatch, field: Field, rows: int, bad: Reasons) -> Arra
 
 
 def _plain_matrix(block: pa.RecordBatch, field: Field, places: Sequence[int]) -> Array | None:
-    """Columns that are all there, all of the field's own numbers, side by side at once; else None."""
+    """Columns that are all there, all of one kind, the field's own or another of broken numbers, side by side at once;
+    else None.
+    """
     if min(places) < 0 or field.dtype.kind not in "fiu":
         return None
-    kind = arrow().from_numpy_dtype(field.dtype)
     chosen = block if places == list(range(block.num_columns)) else block.select(list(places))
+    kind = chosen.schema.field(0).type
     if any(column.type != kind or column.null_count for column in chosen.columns):
         return None
-    return np.asarray(chosen.to_tensor(row_major=True).to_numpy())
+    if kind != arrow().from_numpy_dtype(field.dtype) and not (
+        field.dtype.kind == "f" and arrow().types.is_floating(kind)
+    ):
+        return None
+    with np.errstate(over="ignore"):
+        return np.asarray(chosen.to_tensor(row_major=True).to_numpy(), field.dtype)
 
 
 def _matrix(columns: Sequence[Array | None], field: Field, rows: int) -> Array:

@@ -23,6 +23,8 @@ from servable.stores.tables.port import Keep
 
 CATALOG: Final = "catalog"
 LOCK: Final = ".lock"
+MOST_SEEN: Final = 32 << 20
+"""Bytes of the file that may stay in this process's memory for having been looked at while it was filled."""
 
 
 class LmdbWriter:
@@ -35,11 +37,15 @@ class LmdbWriter:
         self._lock = lock
         self._lmdb = environments.library()
         folder.mkdir(mode=0o700)
-        self._environment = self._lmdb.open(
-            str(folder), map_size=environments.ROOM_BYTES, sync=False, mode=0o600, lock=False, readahead=False
-        )
+        self._before = _mapped_bytes()
+        self._environment = self._opened()
         self._last = b""
         self._rows = 0
+
+    def _opened(self) -> Any:
+        return self._lmdb.open(
+            str(self._folder), map_size=environments.ROOM_BYTES, sync=False, mode=0o600, lock=False, readahead=False
+        )
 
     def write(self, keys: Sequence[bytes], answers: Sequence[bytes], keep: Keep = "last") -> int:
         if not keys:
@@ -53,6 +59,9 @@ class LmdbWriter:
             with self._environment.begin(write=True) as transaction, transaction.cursor() as cursor:
                 cursor.putmulti(pairs, overwrite=keep == "last", append=append)
             rows = int(self._environment.stat()["entries"])
+            if _mapped_bytes() > self._before + MOST_SEEN:
+                self._environment.close()
+                self._environment = self._opened()
         except (self._lmdb.Error, OSError) as error:
             raise environments.fault(self._folder, error) from error
         self._last = max(self._last, keys[-1] if rising else max(keys))
@@ -118,6 +127,15 @@ def next_number(catalog: Any, table: str) -> int:
 
 def _key(pair: tuple[bytes, bytes]) -> bytes:
     return pair[0]
+
+
+def _mapped_bytes() -> int:
+    """Of files, what is in this process's memory; 0 where the system does not tell."""
+    try:
+        told = Path("/proc/self/statm").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    return int(told.split()[2]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _sync(folder: Path) -> None:
