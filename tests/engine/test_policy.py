@@ -16,6 +16,10 @@ LINEAR = CostCurve([(1, 0.001), (8, 0.008), (32, 0.032), (128, 0.128)])
         (LINEAR, True, 1),
         (CostCurve([(1, 0.001), (8, 0.002), (32, 0.0081), (128, 0.033)]), True, 8),
         (CostCurve([(1, 0.300)]), True, 1),
+        # Small trees, as they were measured three times: the last point is a matter of luck, the cap is not.
+        (CostCurve([(1, 6.5e-6), (8, 13e-6), (32, 32.3e-6), (128, 112.0e-6)]), True, LARGEST),
+        (CostCurve([(1, 6.6e-6), (8, 12.8e-6), (32, 32.7e-6), (128, 126.7e-6)]), True, LARGEST),
+        (CostCurve([(1, 12.6e-6), (8, 21.2e-6), (32, 52.0e-6), (128, 208.7e-6)]), True, LARGEST),
     ],
 )
 def test_the_cap_is_where_rows_a_second_stop_rising(curve: CostCurve, batched: bool, cap: int) -> None:
