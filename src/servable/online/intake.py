@@ -45,7 +45,7 @@ class Intake:
         self._signature = signature
         self._sources = Sources(limits)
         self._quarantine = quarantine
-        self._most_behind = most_behind
+        self.most_behind = most_behind
         self.last: object = None
         """The last outcome that was taken."""
 
@@ -88,7 +88,7 @@ class Intake:
             asked = event.Asked(now, lesson.ids, lesson.columns, lesson.answers, self.last)
             self.waiting.keep(asked)  # at once: their outcomes may be among the lessons that came with them
             return asked, bytearray([TURNED_AWAY]) * rows
-        if behind >= self._most_behind:
+        if behind >= self.most_behind:
             raise TooMany(f"learning is {behind} examples behind: send them again in a moment", retry_after_s=1.0)
         outcomes = event.array(lesson.outcomes)
         self._learner.check(outcomes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from time import monotonic
 from typing import Final
 
@@ -15,7 +16,7 @@ from servable.domain.batch import Batch
 from servable.online.event import Event, Examples, array, batch_of, column, columns
 from servable.online.fold import Fold
 from servable.online.journal import Entry
-from servable.online.policy import rows_at_once
+from servable.online.policy import bounds, room, rows_at_once
 
 LATE: Final = 8
 """Events that tell how long a row takes of late."""
@@ -40,9 +41,13 @@ class Pace:
         most = rows_at_once(self._row_s, self._within_s)
         return [piece for event in events for piece in pieces(event, most)]
 
+    def room(self, within_s: float, most: int) -> int:
+        """How many rows may wait to be learned."""
+        return room(self._row_s, within_s, most)
+
 
 def pieces(event: Event, most: int | None) -> Iterator[Event]:
-    """An event as several with at most so many rows each; None: any number.
+    """An event as several with at most so many rows each; None: that is not known yet.
 
     >>> import numpy as np
     >>> told = columns(Batch({"x": np.arange(3.0)}))
@@ -50,12 +55,12 @@ def pieces(event: Event, most: int | None) -> Iterator[Event]:
     >>> [piece.ids for piece in pieces(whole, 2)]
     [('a', 'b'), ('c',)]
     """
-    if not isinstance(event, Examples) or most is None or event.rows <= most:
+    cuts = bounds(event.rows, most)
+    if not isinstance(event, Examples) or len(cuts) == 2:
         yield event
         return
     batch, outcomes = batch_of(event.columns), array(event.outcomes)
-    for start in range(0, event.rows, most):
-        end = min(start + most, event.rows)
+    for start, end in pairwise(cuts):
         rows = Batch({name: values[start:end] for name, values in batch.columns.items()}, end - start)
         yield Examples(
             event.time,

@@ -12,7 +12,7 @@ import numpy as np
 from servable.domain.bundle import Bundle
 from servable.domain.model import Learner
 from servable.errors import BundleError
-from servable.online.teaching import Habits
+from servable.online.habits import Habits
 from servable.runtimes.find import runtime
 
 

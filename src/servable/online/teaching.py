@@ -15,7 +15,6 @@ from pathlib import Path
 from time import monotonic, time
 from typing import Any, Final, Protocol
 
-import msgspec
 import orjson
 
 from servable.domain.batch import Batch
@@ -28,9 +27,9 @@ from servable.online.bulletin import Bulletin
 from servable.online.drift import Drift
 from servable.online.fold import Fold
 from servable.online.guards.guarded import Guarded
-from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine
 from servable.online.guards.standing import standing
+from servable.online.habits import Habits
 from servable.online.intake import Intake
 from servable.online.journal import Entry, Journal
 from servable.online.pace import Pace
@@ -43,23 +42,6 @@ SLICE_S: Final = 0.01
 """The longest that predictions wait for a slice of learning, but for one example that takes longer."""
 
 logger = logging.getLogger("servable.online")
-
-
-class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When what is done; under `learning` among the options of the manifest.
-
-    `publish_s`, `publish_every`: a state goes to the doors after this long, or after as many examples. `snapshot_s`,
-    `snapshot_every`: the same for disk. `most_behind`: examples that may wait to be learned; more are turned away.
-    `keep_inputs_s`: how long the rows of predictions wait for their outcomes. `guards`: see `guards/limits.py`.
-    """
-
-    publish_s: float = 0.01
-    publish_every: int = 1000
-    snapshot_s: float = 1.0
-    snapshot_every: int = 10_000
-    most_behind: int = 100_000
-    keep_inputs_s: float = 7 * 86_400.0
-    guards: Limits = Limits()
 
 
 class Door(Protocol):
@@ -205,7 +187,8 @@ class Teaching:
             return
         heard, self._heard = self._heard, []
         lessons = [lesson for _, _, told in heard for lesson in told]
-        offset = self._journal.offset
+        offset, habits = self._journal.offset, self._habits
+        self._intake.most_behind = self._pace.room(habits.most_behind_s, habits.most_behind)
         events, answers = self._intake.take(lessons, offset, offset - self.fold.offset)
         try:
             self._append(self._pace.cut(events))
