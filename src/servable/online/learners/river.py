@@ -15,7 +15,7 @@ from servable.online.learners.river_models import suited
 from servable.online.learners.sklearn import wide
 
 SHOWN: Final = 3
-"""Batches whose features are kept: the one that is learned, its last row, and the rows that guards ask about."""
+"""Batches whose features are kept: what is to be learned, a row that was, and the rows that guards ask about."""
 
 
 class RiverLearner(PythonLearner):
@@ -46,9 +46,10 @@ class RiverLearner(PythonLearner):
     def _rows(self, batch: dict[str, Array]) -> list[dict[str, Any]]:
         """The features of a batch: those that are predicted are learned next, and guards ask about the same again."""
         places = [*map(id, batch.values())]
-        for shown in self._shown:
-            if [*map(id, shown[0])] == places:  # they are held, so no other has their place
-                return shown[1]
+        for number, (arrays, rows) in enumerate(self._shown):
+            if [*map(id, arrays)] == places:  # they are held, so no other has their place
+                self._shown.insert(0, self._shown.pop(number))
+                return rows
         rows = list(features(batch))
         self._shown = [(list(batch.values()), rows), *self._shown[: SHOWN - 1]]
         return rows
@@ -87,7 +88,9 @@ class RiverLearner(PythonLearner):
         told = outcomes.tolist()
         if self._place:
             told = [self._place[one] for one in told]
-        for row, outcome in zip(self._rows(batch), told, strict=True):
+        rows = self._rows(batch)
+        del self._shown[0]  # they are not asked about again, and the next have their room
+        for row, outcome in zip(rows, told, strict=True):
             self._model.learn_one(row, outcome)
 
     def state(self) -> Any:
