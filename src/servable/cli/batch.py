@@ -58,27 +58,32 @@ def batch(
 
     Example:  servable batch churn@champion --input customers.parquet --key customer_id --table churn
     """
-    from servable.cli.durations import seconds
-    from servable.cli.live import live
-    from servable.offline.hands import Engine
-    from servable.offline.job import Wish, run
-    from servable.offline.push.watch import deliver
-    from servable.settings import load_settings
-    from servable.stores.tables.open import open_tables
+    from servable.offline.early import Early, likely_workers
 
     if push and not table:
         raise UsageError("--push brings what changed in a table: give --table NAME")
-    settings = load_settings({"home": home})
-    target, bundle = live(settings, ref)
-    fallbacks = {rule.fallback: live(settings, rule.fallback)[0] for rule in bundle.manifest.rules if rule.fallback}
-    wish = Wish(
-        source, query, key, table, output, duplicates, max_bad, None if fresh is None else seconds(fresh, "--fresh"),
-        on_miss, keep, Engine(engine, workers, cluster), fallbacks,
-    )  # fmt: skip
-    store = open_tables(settings.home_path, tables or settings.tables)
-    with contextlib.closing(store), _progress() as tell:
-        verdict = run(wish, target, bundle, settings.home_path, store, resume=resume, tell=tell)
-        delivered = [told for url in push or () for told in deliver(store, settings.home_path, table, url)]
+    with contextlib.ExitStack() as held:
+        early = held.enter_context(Early(likely_workers(source, workers) if engine == "local" else 0))
+        from servable.cli.durations import seconds
+        from servable.cli.live import live
+        from servable.offline.hands import Engine
+        from servable.offline.job import Wish, run
+        from servable.offline.push.watch import deliver
+        from servable.settings import load_settings
+        from servable.stores.tables.open import open_tables
+
+        settings = load_settings({"home": home})
+        target, bundle = live(settings, ref)
+        fallbacks = {rule.fallback: live(settings, rule.fallback)[0] for rule in bundle.manifest.rules if rule.fallback}
+        wish = Wish(
+            source, query, key, table, output, duplicates, max_bad,
+            None if fresh is None else seconds(fresh, "--fresh"), on_miss, keep,
+            Engine(engine, workers, cluster, early), fallbacks,
+        )  # fmt: skip
+        store = held.enter_context(contextlib.closing(open_tables(settings.home_path, tables or settings.tables)))
+        with _progress() as tell:
+            verdict = run(wish, target, bundle, settings.home_path, store, resume=resume, tell=tell)
+            delivered = [told for url in push or () for told in deliver(store, settings.home_path, table, url)]
     if as_json:
         import msgspec
 

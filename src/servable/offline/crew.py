@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 from servable.errors import ServableError
+from servable.offline.early import Early
 from servable.offline.hand import Hand
 from servable.offline.order import Order, Part, Scored
 
@@ -18,8 +19,9 @@ from servable.offline.order import Order, Part, Scored
 class Crew:
     """`with Crew(order, 4) as crew: for scored in crew.run(parts): …`."""
 
-    def __init__(self, order: Order, workers: int) -> None:
+    def __init__(self, order: Order, workers: int, early: Early | None = None) -> None:
         self._order = order
+        self._early = early
         self._workers = workers
         self._waiting: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
         self._reports: queue.SimpleQueue[Scored | ServableError] = queue.SimpleQueue()
@@ -33,7 +35,7 @@ class Crew:
             self._waiting.put(part)
         for _ in range(min(self._workers, len(parts))):
             self._waiting.put(None)
-            hand = Hand(self._order)
+            hand = Hand(self._order, self._early)
             thread = threading.Thread(target=self._keep, args=(hand,), name="servable-crew", daemon=True)
             self._hands.append(hand)
             self._threads.append(thread)

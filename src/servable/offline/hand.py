@@ -5,25 +5,18 @@ The crew of this machine holds several; on a cluster each task holds one. It com
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import threading
 from typing import Any, Final, Self
 
 import msgspec
 
 from servable.errors import ModelFailed
+from servable.offline.early import Early, spawn
 from servable.offline.order import Failed, Order, Part, Ready, Scored
 
 TRIES: Final = 3
 """Workers that may die over a part before it is given up."""
-LIMITS: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
-"""A worker has one core: its libraries must not take them all."""
-KEPT: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""Each block of rows takes as much memory as the one before. The system's allocator keeps it; Arrow's own gives it
-back, to be cleared when it is taken anew, or, told to keep it, keeps a fifth more.
-"""
 
 _decode = msgspec.json.Decoder(Ready | Scored | Failed).decode
 _encode = msgspec.json.Encoder().encode
@@ -32,8 +25,9 @@ _encode = msgspec.json.Encoder().encode
 class Hand:
     """`with Hand(order) as hand: scored = hand.do(part)`."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, early: Early | None = None) -> None:
         self._order = order
+        self._take = spawn if early is None else early.take
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._over = False
@@ -59,18 +53,10 @@ class Hand:
 
     def _start(self) -> str:
         """A worker that has loaded the model; or how it ended."""
-        command = [sys.executable, "-P", "-m", "servable.offline.worker"]
         with self._lock:
             if self._over:
                 return "was not wanted any more"
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                bufsize=0,
-                env={**os.environ, **LIMITS, **KEPT},
-                start_new_session=True,
-            )
+            self._process = self._take()
         if self._exchange(self._process, self._order) is None:
             return f"{self._bury()} while it loaded the model"
         return ""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from servable.errors import UsageError
 from servable.offline.crew import Crew
+from servable.offline.early import Early
 from servable.offline.order import Order, Part, Scored
 
 ENGINES: Final = ("local", "spark", "ray")
@@ -27,12 +28,13 @@ class Hands(Protocol):
 
 class Engine(NamedTuple):
     """`workers`: parts under way at once; None: one a core. `address`: of the cluster; empty: what Spark's or Ray's own
-    configuration says, else this machine.
+    configuration says, else this machine. `early`: workers of this machine that were started already.
     """
 
     name: str = "local"
     workers: int | None = None
     address: str = ""
+    early: Early | None = None
 
     def hands(self, order: Order) -> AbstractContextManager[Hands]:
         """For one job. Entering raises MissingExtra, EnvironmentFault."""
@@ -44,7 +46,7 @@ class Engine(NamedTuple):
             from servable.offline.cluster.ray import RayHands
 
             return RayHands(order, self.workers, self.address)
-        return Crew(order, self.workers or len(os.sched_getaffinity(0)))
+        return Crew(order, self.workers or len(os.sched_getaffinity(0)), self.early)
 
     def demand(self) -> None:
         """Raise UsageError for one that is not there."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -32,10 +33,11 @@ def main() -> int:
     reports = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a model's library may print: that must not look like a report
     orders = sys.stdin.buffer
+    gc.disable()  # nothing of what is loaded is let go of
+    import_ahead()
     first = orders.readline()
     if not first:
         return 0
-    gc.disable()  # nothing of what is loaded is let go of
     order = msgspec.json.decode(first, type=Order)
     try:
         with contextlib.ExitStack() as held:
@@ -63,6 +65,13 @@ def main() -> int:
     except Exception as error:  # noqa: BLE001 - the wall: a model or a library may raise anything
         _report(reports, Failed(Problem(ServableError.code, f"{type(error).__name__}: {error}")))
     return 0
+
+
+def import_ahead() -> None:
+    """What every order needs, while it is not there yet. What is lacking is told when it is needed."""
+    with contextlib.suppress(ImportError):
+        for name in ("pyarrow.parquet", "servable.bundles.open_model", "servable.offline.scorer"):
+            importlib.import_module(name)
 
 
 @contextlib.contextmanager
