@@ -21,6 +21,22 @@ class Doubler(servable.PythonModel):
         return {"y": batch["x"] * 2}
 """
 
+CHOOSY = """
+import os
+import servable
+
+class Choosy(servable.PythonModel):
+    inputs = {"x": "FP32 [-1]"}
+    outputs = {"y": "FP32 [-1]"}
+
+    def predict(self, batch):
+        if (batch["x"] < 0).any():
+            raise ValueError("no roots of what is below nothing")
+        if (batch["x"] == 666).any():
+            os._exit(6)
+        return {"y": batch["x"] ** 0.5}
+"""
+
 HOSTILE = '''
 """Does what the text says, then answers with twice the number: what comes of an attempt is said in `said`."""
 import ctypes, os, signal, socket, subprocess, sys, threading, time

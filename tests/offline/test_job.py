@@ -1,4 +1,4 @@
-"""Bulk jobs as they are run: with workers, to tables and files; broken off, and gone on with."""
+"""Bulk jobs as they are run: with workers, to tables and files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,13 @@ import json
 import os
 import pty
 import re
-import resource
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 from pyarrow import parquet
 from pyarrow.dataset import dataset
@@ -27,25 +23,11 @@ from servable.bundles.open import open_bundle
 from servable.cli import main
 from servable.domain.bundle import MANIFEST
 from servable.domain.rule import Rule
-from servable.stores.tables.open import open_tables
 from tests.cli.command import servable
-from tests.custom import HOSTILE, custom, with_own_library
-from tests.offline.files import csv_files, held, held_at
+from tests.custom import CHOOSY, HOSTILE, custom, with_own_library
+from tests.offline.files import csv_files, held_at
 from tests.packed import bundle_at, scaler
 from tests.stores.tables import places
-
-
-@pytest.fixture
-def batch(tmp_path):
-    """`servable batch` with a model that doubles two columns."""
-    model = scaler(tmp_path / "scaler.onnx")
-
-    def run(*words, home=None, code=0, ref=model, **options):
-        ended = servable("batch", ref, *words, "--home", home or tmp_path / "home", "--json", "--workers", 1, **options)
-        assert ended.code == code, ended
-        return ended.json
-
-    return run
 
 
 def test_every_row_is_answered_and_the_others_are_set_aside(batch, tmp_path):
@@ -85,57 +67,6 @@ def test_too_many_bad_rows_change_nothing(batch, tmp_path):
     assert len(held_at(tmp_path / "home", "t")) == 30
 
 
-def test_a_job_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(batch, tmp_path):
-    source = csv_files(tmp_path / "in", 12, 50, "k1,0,0\nbad,x,1\n")
-    words = ["--input", source, "--key", "id", "--table", "t", "--output", tmp_path / "out", "--max-bad", "0.1"]
-    undisturbed = ["--input", source, "--key", "id", "--table", "t", "--output", tmp_path / "calm", "--max-bad", "0.1"]
-    batch(*undisturbed, home=tmp_path / "calm-home")
-    command = [sys.executable, "-m", "servable", "batch", tmp_path / "scaler.onnx", *words, "--home", tmp_path / "home"]
-    reports = tmp_path / "home/offline/jobs/t/parts"
-    job = subprocess.Popen([*map(str, command), "--workers", "1"], stdout=subprocess.DEVNULL)
-    while job.poll() is None and len(list(reports.glob("*.json"))) < 3:
-        time.sleep(0.001)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    with pytest.raises(Exception, match="no table 't'"):
-        held_at(tmp_path / "home", "t")
-    (tmp_path / "out" / ".part-000007.parquet.1").touch()  # as a worker leaves it that dies while it writes
-    told = batch(*words, "--resume")
-    assert (told["numbers"]["rows"], told["numbers"]["parts_resumed"] >= 3) == (602, True)
-    assert held_at(tmp_path / "home", "t") == held_at(tmp_path / "calm-home", "t")
-    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert files == {path.name: path.read_bytes() for path in (tmp_path / "calm").iterdir()}
-    again = batch(*words, "--resume")
-    assert again["numbers"] == told["numbers"]
-    assert len(list((tmp_path / "home/offline/tables/t").glob("*"))) == 2  # a lock, and one generation
-
-
-@pytest.mark.faults
-def test_parquet_to_parquet_gives_the_same_bytes_with_any_workers_and_after_a_kill(batch, tmp_path):
-    """Groups pass as they stand; the one with a row that does not fit is encoded without it."""
-    rows = 800_000
-    numbers = pa.array(range(rows), pa.float32())
-    ids = pa.array([None if at == 300_001 else at for at in range(rows)])
-    table = pa.table({"id": ids, "a": numbers, "b": numbers})
-    parquet.write_table(table, tmp_path / "in.parquet", row_group_size=40_000, compression="zstd")
-    words = ["--input", tmp_path / "in.parquet", "--key", "id", "--output"]
-    batch(*words, tmp_path / "calm", "--table", "t", home=tmp_path / "calm-home")
-    more = [*words, tmp_path / "out", "--table", "t", "--home", tmp_path / "home", "--workers", 2]
-    command = [sys.executable, "-m", "servable", "batch", tmp_path / "scaler.onnx", *more]
-    job = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, start_new_session=True)
-    while job.poll() is None and not list((tmp_path / "home/offline/jobs/t/parts").glob("*.json")):
-        time.sleep(0.001)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
-    told = batch(*words, tmp_path / "out", "--table", "t", "--resume")
-    assert (told["numbers"]["answered"], told["numbers"]["bad"]) == (rows - 1, 1)
-    files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    assert files == {path.name: path.read_bytes() for path in (tmp_path / "calm").iterdir()}
-    found = dataset(tmp_path / "out").to_table()
-    assert found.drop(["y_0", "y_1"]).to_pydict() == table.filter(pc.is_valid(table["id"])).to_pydict()
-    assert found["y_0"].to_pylist() == [2.0 * at for at in range(rows) if at != 300_001]
-
-
 @pytest.mark.faults
 def test_a_terminal_sees_how_far_it_is(tmp_path):
     ours, theirs = pty.openpty()
@@ -152,14 +83,6 @@ def test_a_terminal_sees_how_far_it_is(tmp_path):
     assert job.wait() == 0
     assert b"%" in seen and b"5,000 rows" in seen and b"a second" in seen
     assert re.search(rb"\d:\d\d:\d\d", seen)  # the time that is left
-
-
-@pytest.mark.faults
-def test_only_the_same_job_goes_on(batch, tmp_path):
-    source = csv_files(tmp_path / "in", more="bad,x,1\n")
-    batch("--input", source, "--key", "id", "--table", "t", "--max-bad", 0, code=1)
-    told = batch("--input", csv_files(tmp_path / "in", 2), "--key", "id", "--table", "t", "--resume", code=2)
-    assert "it had another source" in told["error"]
 
 
 @pytest.mark.faults
@@ -237,6 +160,17 @@ def test_the_summary_tells_which_columns_moved(batch, tmp_path):
     assert told["reason"].endswith("far from the training data: a") and told["numbers"]["seconds"] > 0
 
 
+@pytest.mark.faults
+def test_folders_alone_are_jobs_of_their_own_whatever_they_are_called(batch, tmp_path, monkeypatch):
+    rows = csv_files(tmp_path / "in")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for number, name in enumerate(["1/out", "2/out", "3/2026.01 scores", "."], 1):
+        batch("--input", rows, "--key", "id", "--output", name)
+        assert len(dataset(sorted(Path(name).glob("*.parquet"))).to_table()) == 30
+        assert len(list((tmp_path / "home/offline/jobs").iterdir())) == number
+
+
 def test_code_of_others_runs_in_a_process_of_its_own(batch, tmp_path):
     bundle = custom(tmp_path / "hostile", HOSTILE)
     (tmp_path / "in.csv").write_text("id,do,x\n1,home,1\n2,read /etc/shadow,2\n3,connect 127.0.0.1:9,3\n")
@@ -244,6 +178,27 @@ def test_code_of_others_runs_in_a_process_of_its_own(batch, tmp_path):
     rows = held_at(tmp_path / "home", "t")
     assert [rows[key]["y"] for key in "123"] == [2.0, 4.0, 6.0]
     assert "scratch" in rows["1"]["said"] and "Error" in rows["2"]["said"] and "Error" in rows["3"]["said"]
+
+
+def test_rows_that_the_model_fails_on_are_set_aside_and_the_others_answered(batch, tmp_path):
+    bundle = custom(tmp_path / "choosy", CHOOSY)
+    xs = [-1 if at in {3, 700, 701} else at * at for at in range(1000)]
+    (tmp_path / "in.csv").write_text("id,x\n" + "".join(f"k{at},{x}\n" for at, x in enumerate(xs)))
+    words = ["--input", tmp_path / "in.csv", "--key", "id", "--table", "t", "--output", tmp_path / "out"]
+    told = batch(*words, ref=bundle)
+    assert (told["numbers"]["rows"], told["numbers"]["bad"]) == (1000, 3)
+    rejected = [json.loads(line) for line in Path(told["evidence"]["rejected"]).read_text().splitlines()]
+    assert [(line["row"], line["values"]["id"]) for line in rejected] == [(3, "k3"), (700, "k700"), (701, "k701")]
+    assert "no roots of what is below nothing" in rejected[0]["reasons"][0]
+    expected = {f"k{at}": {"y": float(at)} for at, x in enumerate(xs) if x >= 0}
+    assert held_at(tmp_path / "home", "t") == expected
+    frame = dataset(tmp_path / "out").to_table().to_pylist()
+    assert {row["id"]: {"y": row["y"]} for row in frame} == expected
+    for x, code, said in ((-1, "model_failed", "no roots of"), (666, "model_failed", "died of a call with 30 rows")):
+        (tmp_path / "in.csv").write_text("id,x\n" + "".join(f"k{at},{x}\n" for at in range(30)))
+        ended = batch(*words, "--max-bad", 1, ref=bundle, code=1)
+        assert (ended["code"], said in ended["error"]) == (code, True)
+    assert len(held_at(tmp_path / "home", "t")) == 997
 
 
 @pytest.mark.faults
@@ -275,75 +230,3 @@ def test_what_cannot_be_meant_is_told(tmp_path, capsys, wish, said):
         main(["batch", str(model), "--input", str(source), *wish, "--home", str(tmp_path / "home")])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize("moment", range(12))
-def test_killed_at_any_moment(batch, tmp_path, moment):
-    """All of it and its workers, a little later each time; then gone on with until the end."""
-    source = csv_files(tmp_path / "in", 24, 200)
-    words = [str(tmp_path / "scaler.onnx"), "--input", str(source), "--key", "id", "--table", "t"]
-    home = tmp_path / "home"
-    command = [sys.executable, "-m", "servable", "batch", *words, "--home", str(home), "--resume", "--workers", "2"]
-    for attempt in range(3):
-        job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-        try:
-            job.wait(0.35 + 0.12 * moment + 0.2 * attempt)
-        except subprocess.TimeoutExpired:
-            os.killpg(job.pid, signal.SIGKILL)
-            job.wait()
-    batch("--input", source, "--key", "id", "--table", "t", "--resume", home=home)
-    rows = held_at(home, "t")
-    assert rows == {f"k{number}": {"y": [2.0 * number, float(number)]} for number in range(24 * 200)}
-
-
-@pytest.mark.faults
-def test_a_worker_that_is_killed_is_replaced(batch, tmp_path):
-    source = csv_files(tmp_path / "in", 40, 100)
-    words = [str(tmp_path / "scaler.onnx"), "--input", str(source), "--key", "id", "--table", "t"]
-    command = [sys.executable, "-m", "servable", "batch", *words, "--home", str(tmp_path / "home"), "--workers", "1"]
-    job = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    killed = 0
-    while job.poll() is None and killed < 2:
-        told = subprocess.run(["ps", "--ppid", str(job.pid), "-o", "pid="], capture_output=True, text=True, check=False)
-        if told.stdout.strip() and list((tmp_path / "home/offline/jobs/t/parts").glob("*.json")):
-            os.kill(int(told.stdout.split()[0]), signal.SIGKILL)
-            killed += 1
-            time.sleep(0.5)
-    assert (job.wait(), killed >= 1) == (0, True)
-    assert len(held_at(tmp_path / "home", "t")) == 4000
-
-
-@pytest.mark.faults
-def test_a_full_disk_is_told_and_the_job_goes_on_when_there_is_room(batch, tmp_path):
-    source = csv_files(tmp_path / "in", 3, 20_000)
-    words = ["--input", source, "--key", "id", "--table", "t"]
-
-    def small():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    told = batch(*words, code=3, preexec_fn=small)
-    assert "cannot write" in told["error"] and "--resume" in told["error"]
-    batch(*words, "--resume")
-    assert len(held_at(tmp_path / "home", "t")) == 60_000
-
-
-@pytest.mark.faults
-def test_redis_that_goes_in_the_middle_is_told_and_the_job_goes_on_with_another(batch, tmp_path):
-    source = csv_files(tmp_path / "in", 30, 200)
-    words = [str(tmp_path / "scaler.onnx"), "--input", str(source), "--key", "id", "--table", "t", "--workers", "1"]
-    home = ["--home", str(tmp_path / "home")]
-    with places.redis_server(tmp_path) as (url, server):
-        command = [sys.executable, "-m", "servable", "batch", *words, *home, "--tables", url]
-        job = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        while job.poll() is None and not list((tmp_path / "home/offline/jobs/t/parts").glob("*.json")):
-            time.sleep(0.001)
-        server.kill()
-        _, said = job.communicate()
-        assert (job.returncode, "cannot reach the tables in Redis" in said) == (1, True)
-    with places.redis_server(tmp_path) as (url, _):
-        batch("--input", source, "--key", "id", "--table", "t", "--tables", url, "--resume")
-        tables = open_tables(tmp_path, url)
-        assert len(held(tables, "t")) == 6000
-        tables.close()

@@ -6,6 +6,8 @@ nothing that readers see, and `resume` ends it as if it had not died.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +75,7 @@ def run(
     """Do it. Raises CheckFailed where too many rows are bad, and what stands in the way."""
     _demand(wish, bundle)
     began = time.monotonic()
-    with Folder(home, wish.table or Path(wish.output).stem) as folder:
+    with Folder(home, wish.table or _name_of(Path(wish.output))) as folder:
         source = snapshot(wish.source, wish.query, folder, resume=resume) if wish.query else find(wish.source)
         if not source.parts:
             raise CheckFailed(f"{wish.source or 'the query'} has no rows: nothing was changed")
@@ -145,6 +147,13 @@ def _demand(wish: Wish, bundle: Bundle) -> None:
         raise UsageError(f"{bundle.name} answers no rows: its inputs share no first axis, so there is no bulk")
     if wish.output and Path(wish.output).exists() and not Path(wish.output).is_dir():
         raise UsageError(f"--output {wish.output}: expected a folder, for a Parquet file a part")
+
+
+def _name_of(output: Path) -> str:
+    """What a job for this folder alone is called: no other is, whatever its folder is called."""
+    place = output.absolute()
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", place.name)[:40]
+    return f"output-{name}-{hashlib.sha256(bytes(place)).hexdigest()[:8]}"
 
 
 def _key_kind(wish: Wish, source: Source) -> KeyKind:

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
+from servable.bundles.elsewhere.process import Died
 from servable.bundles.guard import guard_of
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
@@ -35,6 +36,8 @@ from servable.stores.tables.layout import Layout
 ANSWERS: Final = "answers"
 REJECTED: Final = "rejected"
 REPORTS: Final = "parts"
+DOUBT: Final = 20
+"""Rows that a model may fail on, answering none, before it is held to fail on all."""
 
 
 class Intake(NamedTuple):
@@ -44,6 +47,11 @@ class Intake(NamedTuple):
     batch: Batch
     keys: Any
     reasons: Reasons
+
+    def slice(self, start: int, stop: int) -> Intake:
+        """Some of the rows, with nothing against them."""
+        keys = None if self.keys is None else self.keys.slice(start, stop - start)
+        return Intake(self.rows.slice(start, stop - start), self.batch.slice(start, stop), keys, {})
 
 
 class Scorer:
@@ -62,6 +70,8 @@ class Scorer:
         self._outputs = outputs_of(bundle)
         self._layout = Layout(self._outputs)
         self._folder = Path(order.folder)
+        self._works = False
+        self._failed = 0
 
     def score(self, part: Part) -> Scored:
         """Do one part. Raises ModelFailed, InvalidInput, EnvironmentFault."""
@@ -105,30 +115,52 @@ class Scorer:
         return Intake(block.filter(mask), batch, keys.filter(mask), reasons)
 
     def _answer(self, intake: Intake, answers: Answers, frames: Frames, group: Group | None) -> Reasons:
-        """Write the answers down; the rows that the model's rules refuse, with the rules."""
+        """Write the answers down; the rows that the model's rules refuse, or that it fails on, with the reasons."""
         rows, keys = intake.rows, intake.keys
-        refused: Reasons = {}
-        if self._guard is None:
-            answer = self._predict(intake.batch)
-        else:
-            whole = self._guard.answer(intake.batch, self._predict, self._hand_over, lenient=True)
-            answer = whole.answer
-            if len(whole.refused):
-                for fired in whole.fired:
-                    if fired.rule.action == "refuse":
-                        why = fired.rule.reason or fired.rule.judges
-                        for row in fired.rows.tolist():
-                            refused.setdefault(row, []).append(f"rule {fired.rule.name!r}: {why}")
-                kept = np.ones(answer.rows, bool)
-                kept[list(refused)] = False
-                answer = Batch({name: array[kept] for name, array in answer.columns.items()}, int(kept.sum()))
-                mask = arrow().array(kept)
-                rows, keys = rows.filter(mask), None if keys is None else keys.filter(mask)
+        try:
+            answer, refused = self._ask(intake.batch)
+        except Died:
+            raise
+        except ModelFailed as error:
+            return self._narrow(error, intake, answers, frames)
+        self._works = True
+        if refused:
+            kept = np.ones(answer.rows, bool)
+            kept[list(refused)] = False
+            answer = Batch({name: array[kept] for name, array in answer.columns.items()}, int(kept.sum()))
+            mask = arrow().array(kept)
+            rows, keys = rows.filter(mask), None if keys is None else keys.filter(mask)
         if answer.rows and self._order.answers:
             answers.write(keys, answer)
         if answer.rows and self._order.output:
             frames.write(settled(rows, self._kinds), answer, group)
         return refused
+
+    def _ask(self, batch: Batch) -> tuple[Batch, Reasons]:
+        """Answers by model and rules, and the rows that rules refuse."""
+        if self._guard is None:
+            return self._predict(batch), {}
+        whole = self._guard.answer(batch, self._predict, self._hand_over, lenient=True)
+        refused: Reasons = {}
+        for fired in whole.fired if len(whole.refused) else ():
+            if fired.rule.action == "refuse":
+                why = fired.rule.reason or fired.rule.judges
+                for row in fired.rows.tolist():
+                    refused.setdefault(row, []).append(f"rule {fired.rule.name!r}: {why}")
+        return whole.answer, refused
+
+    def _narrow(self, error: ModelFailed, intake: Intake, answers: Answers, frames: Frames) -> Reasons:
+        """Which rows the model fails on, by halves. Raises what it fails with where it has answered none so far."""
+        count = intake.batch.rows
+        if count == 1:
+            self._failed += 1
+            if not self._works and self._failed == DOUBT:
+                raise error
+            return {0: [error.message]}
+        half = count // 2
+        first = self._answer(intake.slice(0, half), answers, frames, None)
+        second = self._answer(intake.slice(half, count), answers, frames, None)
+        return first | {half + row: why for row, why in second.items()}
 
     def _predict(self, batch: Batch) -> Batch:
         answer = self._model.predict(batch)

@@ -18,13 +18,15 @@ from servable.bundles.open import open_bundle
 from servable.domain.bundle import MANIFEST
 from servable.engine.loading import load
 from servable.engine.plan import Target
-from servable.errors import Unavailable, UsageError
+from servable.errors import ModelFailed, Unavailable, UsageError
 from servable.offline.stream.flow import Flow
 from servable.offline.stream.kafka import KafkaPipe
 from servable.offline.stream.nats import NatsPipe
 from servable.offline.stream.open import open_pipe
 from servable.offline.stream.pipe import Received
 from servable.offline.stream.redis import RedisPipe
+from servable.offline.worker import loaded
+from tests.custom import CHOOSY, custom
 from tests.offline.push.test_sinks import _collected
 from tests.packed import bundle_at, scaler
 from tests.servers import kafka_server, nats_server
@@ -63,6 +65,19 @@ def test_each_message_gets_one_answer_in_its_place(flow):
     assert told[6]["row"] == {"y": [4.0, 2.0]}
     assert [one["id"] for one in told if "error" in one] == ["1", "2", "3", "4", "5"]
     assert "not a JSON object" in told[1]["error"] and "expected 2 values" in told[3]["error"]
+
+
+def test_a_message_that_the_model_fails_on_spoils_no_other(tmp_path):
+    with loaded(Target("choosy", "1", str(custom(tmp_path / "choosy", CHOOSY))), tmp_path / "environments") as parts:
+        flow = Flow(Target("choosy", "1", ""), *parts)
+        bodies = [b'{"x": %d}' % (-1 if at in {2, 30} else at * at) for at in range(40)]
+        answers, errors = flow.answer([Received(str(at), body) for at, body in enumerate(bodies)])
+        told = [json.loads(answer) for answer in answers]
+        assert errors == 2
+        assert "no roots of what is below nothing" in told[30]["error"]
+        assert [one["row"]["y"] for one in told if "row" in one] == [at for at in range(40) if at not in {2, 30}]
+        with pytest.raises(ModelFailed, match="died of a call with 1 rows"):
+            flow.answer([Received("1", b'{"x": 666}')])
 
 
 def test_nothing_is_taken_before_what_was_taken_is_answered(flow):

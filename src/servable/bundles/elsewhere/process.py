@@ -50,6 +50,10 @@ NOBODY: Final = (OSError, EOFError, ValueError, msgspec.MsgspecError)
 """What reading raises where the other end died, or sent what is no message."""
 
 
+class Died(ModelFailed):
+    """The process is gone, and answers nothing more."""
+
+
 class Elsewhere:
     """The process. A Model too: of the bundle that was loaded last. Its methods are for any thread, one at a time."""
 
@@ -138,14 +142,14 @@ class Elsewhere:
         return self
 
     def predict(self, batch: Batch) -> Batch:
-        """The answer of the model that was loaded last. Raises ModelFailed where the process died of the call."""
+        """The answer of the model that was loaded last. Raises Died where the process did."""
         try:
             answer = self._ask(Predict(Rows.of(batch)))
             if answer.rows is not None:
                 return answer.rows.batch()
         except NOBODY as error:
             rows = f"a call with {batch.rows} rows"
-            raise ModelFailed(f"the process of {self._name!r} died of {rows} ({self._ended()})") from error
+            raise Died(f"the process of {self._name!r} died of {rows} ({self._ended()})") from error
         assert answer.problem is not None  # noqa: S101 - rows, or why there are none
         raise answer.problem.error()
 

@@ -1,7 +1,7 @@
 """Flow: take what is there, answer it in one call of the model, hand the answers over. No message is taken before the
 last ones are answered, so that a slow model, or a slow consumer, slows the stream and fills no memory.
 
-A message that is no row of the model is answered with what is wrong with it: each gets one answer.
+A message that is no row of the model, or that it fails on, is answered with what is wrong: each gets one answer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from servable.bundles.elsewhere.process import Died
 from servable.bundles.guard import guard_of
 from servable.domain.batch import Batch
 from servable.domain.bundle import Bundle
@@ -86,15 +87,23 @@ class Flow:
         taken = take(of_rows(rows, self._columns), self._signature)
         answers: list[dict[str, Any]] = [{"error": "; ".join(taken.reasons.get(at, ()))} for at in range(len(rows))]
         good = [at for at in range(len(rows)) if at not in taken.reasons]
-        if not good:
-            return answers
-        try:
-            batch, refused = self._ask(taken.batch)
-        except ServableError as error:
-            return [{"error": error.message} if at in set(good) else answers[at] for at in range(len(rows))]
-        for number, (at, row) in enumerate(zip(good, self._layout.rows(self._layout.encode(batch)), strict=True)):
-            answers[at] = {"error": refused[number]} if number in refused else {"row": row}
+        for at, answer in zip(good, self._answers(taken.batch) if good else (), strict=True):
+            answers[at] = answer
         return answers
+
+    def _answers(self, batch: Batch) -> list[dict[str, Any]]:
+        """To each row the model's, or what stands in the way of it. Raises Died: a model that is gone has none."""
+        try:
+            answer, refused = self._ask(batch)
+        except Died:
+            raise
+        except ServableError as error:
+            if batch.rows == 1:
+                return [{"error": error.message}]
+            half = batch.rows // 2
+            return [*self._answers(batch.slice(0, half)), *self._answers(batch.slice(half, batch.rows))]
+        rows = self._layout.rows(self._layout.encode(answer))
+        return [{"error": refused[at]} if at in refused else {"row": row} for at, row in enumerate(rows)]
 
     def _ask(self, batch: Batch) -> tuple[Batch, dict[int, str]]:
         """Answers by model and rules; the rows that rules refuse, with the reason."""
