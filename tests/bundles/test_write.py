@@ -63,7 +63,7 @@ def test_no_file_leaves_the_folder(tmp_path, stated, path):
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("failing", ["write_file", "sync_folder"])
+@pytest.mark.parametrize("failing", ["write_file", "sync"])
 def test_an_interrupted_write_leaves_nothing(tmp_path, stated, content, failing, monkeypatch):
     target = tmp_path / "store" / "a"
 

@@ -18,7 +18,7 @@ import numpy as np
 from servable.bundles.golden import golden_rows
 from servable.bundles.mlflow_origin import FACTS, origin
 from servable.bundles.profile import read_reference
-from servable.bundles.write import sync_folder, write_file
+from servable.bundles.write import write_file
 from servable.domain.batch import Batch
 from servable.domain.bundle import MANIFEST, SIGNATURES, Bundle
 from servable.domain.columns import column_names, columns
@@ -26,6 +26,7 @@ from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import Conflict, MissingExtra
 from servable.runtimes.mlflow_folder import BUNDLE, FILE
+from servable.stores.whole import sync
 from servable.version import __version__
 
 FUNCTION: Final = "servable.bundles.mlflow_function"
@@ -54,7 +55,7 @@ def export(bundle: Bundle, target: Path, registered: float | None = None) -> Non
         _yaml({"python": platform.python_version(), "dependencies": ["-r requirements.txt"]}),
     )
     write_file(target / FILE, _yaml(stated))
-    sync_folder(target)
+    sync(target)
 
 
 def _stated(bundle: Bundle, registered: float | None) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from servable.bundles import digest
-from servable.bundles.write import sync_folder, write_file
+from servable.bundles.write import write_file
 from servable.domain.bundle import MANIFEST, SIGNATURES
 from servable.errors import BundleError, MissingExtra, UnsignedModel, UsageError, unreadable
+from servable.stores.whole import sync
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -158,7 +159,7 @@ def _keep(folder: Path, found: dict[str, str]) -> None:
         write_file(new, msgspec.json.encode(dict(sorted(found.items()))) + b"\n")
         new.chmod(0o600)
         new.rename(folder / SIGNATURES)
-        sync_folder(folder)
+        sync(folder)
     except OSError as error:
         new.unlink(missing_ok=True)
         raise BundleError(f"cannot sign the bundle in {folder}: {error.strerror or error}") from error

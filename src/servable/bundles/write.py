@@ -16,6 +16,7 @@ import msgspec
 from servable.bundles import digest, manifest
 from servable.domain.bundle import MANIFEST, SIGNATURES, Bundle, Manifest
 from servable.errors import BundleError, Conflict
+from servable.stores.whole import sync
 
 
 def write_bundle(
@@ -37,12 +38,12 @@ def write_bundle(
         data = manifest.dumps(whole)
         write_file(work / MANIFEST, data)
         for folder in sorted({path.parent for path in digest.walk(work)}):
-            sync_folder(folder)
+            sync(folder)
         named = digest.of_bytes(data)
         made = Bundle(parent / named if by_digest else target, manifest.loads(data), named)
         if not _there(made.folder, made):
             work.rename(made.folder)
-            sync_folder(parent)
+            sync(parent)
     except OSError as error:
         raise BundleError(f"cannot write the bundle {str(target)!r}: {error.strerror or error}") from error
     finally:
@@ -79,12 +80,3 @@ def write_file(path: Path, content: bytes | Path) -> None:
             file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries: a rename is not on disk before that."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -16,12 +16,13 @@ from typing import Final
 import msgspec
 
 from servable.bundles.signatures import holds, signed
-from servable.bundles.write import sync_folder, write_file
+from servable.bundles.write import write_file
 from servable.edge.life import now_ms
 from servable.edge.program.held import FACTS
 from servable.edge.program.signed import SAID, File, Signed, Update
 from servable.edge.publishable import PHONES, Edition, edition_in
 from servable.errors import CheckFailed, EnvironmentFault, UnsignedModel, UsageError
+from servable.stores.whole import sync
 
 UPDATE: Final = "update.json"
 FILES: Final = "files"
@@ -132,7 +133,7 @@ def _put(target: Path, data: bytes) -> None:
     try:
         write_file(new, data)
         new.rename(target)
-        sync_folder(target.parent)
+        sync(target.parent)
     except OSError:
         new.unlink(missing_ok=True)
         raise

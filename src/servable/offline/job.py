@@ -29,11 +29,12 @@ from servable.offline.order import Order
 from servable.offline.query import snapshot
 from servable.offline.scorer import outputs_of
 from servable.offline.source import Source, find
-from servable.offline.whole import disk, sync
+from servable.offline.whole import disk
 from servable.offline.work import Progress, Work, publish
 from servable.statistics.stability import MUCH
 from servable.stores.tables.generation import Generation, KeyKind
 from servable.stores.tables.port import Tables
+from servable.stores.whole import sync
 
 DUPLICATES = ("last", "first", "refuse")
 MISSES = ("refuse", "predict")

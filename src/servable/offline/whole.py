@@ -1,4 +1,6 @@
-"""Whole: files that are there with all their bytes, on disk, or not there, whenever a process dies."""
+"""Whole: files of a job that are there with all their bytes, on disk, or not there, whenever a process dies. They may
+be large, and it is told what to do where they cannot be written.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from typing import IO, Any, Self
 import msgspec
 
 from servable.errors import EnvironmentFault
+from servable.stores import whole
 
 
 class Whole:
@@ -38,8 +41,9 @@ class Whole:
         with disk(self.path):
             self.close()
             size = self._hidden.stat().st_size
-            sync(self._hidden)
+            whole.sync(self._hidden)
             self._hidden.rename(self.path)
+            whole.sync(self.path.parent)
         return size
 
     def __enter__(self) -> Self:
@@ -69,19 +73,10 @@ class Lines(Whole):
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """A small file."""
-    with Whole(path) as file, disk(path):
-        file.begin().write_bytes(content)
-        file.finish()
-
-
-def sync(path: Path) -> None:
-    """Flush a file or a folder to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """A small file; the folders above it are made."""
+    with disk(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        whole.write_whole(path, content)
 
 
 @contextlib.contextmanager

@@ -18,10 +18,11 @@ from typing import Final
 
 from servable.bundles.open import open_bundle
 from servable.bundles.signatures import join_signatures, sign
-from servable.bundles.write import sync_folder, write_file
+from servable.bundles.write import write_file
 from servable.domain.bundle import MANIFEST, SIGNATURES, Bundle
 from servable.errors import BundleError, DigestMismatch, EnvironmentFault
 from servable.registry.shared import Shared
+from servable.stores.whole import sync
 
 INCOMING: Final = ".incoming-"
 LOCK: Final = ".lock"
@@ -102,7 +103,7 @@ class Storage:
         except BaseException:
             shutil.rmtree(copy, ignore_errors=True)
             raise
-        sync_folder(self.root)
+        sync(self.root)
 
     def _hide(self, digest: str) -> None:
         gone = self.root / f"{INCOMING}{secrets.token_hex(8)}"
@@ -110,7 +111,7 @@ class Storage:
             self.folder(digest).rename(gone)
         except FileNotFoundError:
             return
-        sync_folder(self.root)
+        sync(self.root)
         shutil.rmtree(gone, ignore_errors=True)
 
     @contextmanager
@@ -143,7 +144,7 @@ def _make_private(copy: Path) -> None:
     for path in (copy, *copy.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
     for folder in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
-        sync_folder(folder)
+        sync(folder)
 
 
 def _prove(folder: Path, digest: str) -> None:

@@ -9,15 +9,16 @@ import os
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o600) -> None:
+def write_whole(path: Path, content: bytes) -> None:
     """Put bytes under a name, in place of what was there: a temporary name, fsync, rename, fsync of the folder.
 
-    The folder is there already. Raises OSError, and leaves nothing then.
+    The folder is there already; nobody else may read the file. Raises OSError, and leaves nothing then.
     """
     hidden = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        handle = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, 0o600)  # one of that name may have been left by another
             file.write(content)
             file.flush()
             os.fsync(handle)

@@ -26,6 +26,7 @@ import msgspec
 from servable.domain.endpoint import Role
 from servable.errors import Conflict, EnvironmentFault, NotFound, UsageError
 from servable.server.access.roles import ROLES
+from servable.stores.whole import write_whole
 
 FILE: Final = "keys.json"
 PREFIX: Final = "sv_"
@@ -171,23 +172,10 @@ class Keys:
             ) from error
 
     def _write(self, keys: tuple[Key, ...]) -> None:
-        """Replace the file as a whole, durably: temporary file, fsync, rename, fsync of the folder."""
-        temporary = self.path.with_name(f".{FILE}.{os.getpid()}")
+        """Replace the file as a whole, durably."""
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(handle, 0o600)
-                file.write(msgspec.json.format(msgspec.json.encode(_File(keys=keys)), indent=1) + b"\n")
-                file.flush()
-                os.fsync(handle)
-            temporary.replace(self.path)
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_whole(self.path, msgspec.json.format(msgspec.json.encode(_File(keys=keys)), indent=1) + b"\n")
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise EnvironmentFault(f"cannot write {self.path}: {error.strerror}") from error
         self._seen = self._mark()
         self._take(keys)

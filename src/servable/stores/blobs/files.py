@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from servable.errors import EnvironmentFault, NotFound
+from servable.stores.whole import sync
 
 INCOMING: Final = ".incoming-"
 
@@ -40,7 +41,7 @@ class Files:
             finally:
                 copy.unlink(missing_ok=True)
             for folder in (target.parent, *target.parent.parents):
-                _sync(folder)
+                sync(folder)
                 if folder == self._root:
                     break
 
@@ -80,11 +81,3 @@ class Files:
             yield
         except OSError as error:
             raise EnvironmentFault(f"cannot {act} {path!r} in {self.place}: {error.strerror or error}") from error
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

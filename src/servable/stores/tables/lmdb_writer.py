@@ -20,6 +20,7 @@ from servable.errors import Conflict, EnvironmentFault
 from servable.stores.tables import environments
 from servable.stores.tables.generation import Generation
 from servable.stores.tables.port import Keep
+from servable.stores.whole import sync
 
 CATALOG: Final = "catalog"
 LOCK: Final = ".lock"
@@ -74,8 +75,8 @@ class LmdbWriter:
             self._environment.sync(True)
             self._environment.close()
             self._environment = None
-            _sync(self._folder)
-            _sync(self._folder.parent)
+            sync(self._folder)
+            sync(self._folder.parent)
             key = b"generation/%b/%010d" % (generation.table.encode(), generation.number)
             with self._catalog.begin(write=True) as transaction:
                 transaction.put(key, msgspec.json.encode(generation))
@@ -136,11 +137,3 @@ def _mapped_bytes() -> int:
     except OSError:
         return 0
     return int(told.split()[2]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
