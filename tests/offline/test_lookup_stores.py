@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from servable.domain.batch import Batch
-from servable.errors import NotFound
+from servable.errors import NotFound, Unavailable
 from servable.offline.asked import Asked
 from servable.offline.lookup import Lookup
 from servable.stores.tables.history import roll_back
@@ -59,4 +59,18 @@ async def test_every_store_answers_alike(store, tmp_path):
         assert (await one("churn", "2"))["generation"] == 2
         roll_back(tables, "churn")
         assert (await one("churn", "7"))["generation"] == 1
+        tables.close()
+
+
+async def test_a_store_that_is_gone_is_told(tmp_path):
+    with places.redis_server(tmp_path) as (url, server):
+        fill(tmp_path, url=url)
+        tables = open_tables(tmp_path, url)
+        lookup = Lookup(tables)
+        assert json.loads(await lookup.one("churn", "3", anybody))["row"] == {"y": [6.0, 3.0]}
+        server.kill()
+        server.wait()
+        for asked in (lookup.one("churn", "3", anybody), lookup.many("churn", Asked(["3"]), anybody)):
+            with pytest.raises(Unavailable, match="cannot reach the tables in Redis"):
+                await asked
         tables.close()

@@ -140,7 +140,7 @@ def test_a_kafka_topic(tmp_path):
     from confluent_kafka import Consumer
 
     with kafka_server(tmp_path) as server:
-        sink = open_sink(f"kafka://{server.url}#answers", "t")
+        sink = open_sink(f"kafka://{server.url}?client.id=ours#answers", "t")
         sink.send(MESSAGES)
         with pytest.raises(Refused, match="Kafka refuses it"):
             sink.send([Message("t/1/9", "k0", b"x" * (2 << 20))])
@@ -162,6 +162,8 @@ def test_a_kafka_topic(tmp_path):
         ("https://x/y", "", "a webhook is signed"),
         ("https://x/y", "whsec_c2hvcnQ=", "at least 24 bytes"),
         ("https://x/y", "whsec_???", "expected whsec_ and base64"),
+        ("kafka://x:9092?secure=yes#a", "", 'No such configuration property: "secure"'),
+        ("kafka://x:9092?security.protocol=yes", "", "security.protocol"),
         ("http:///y", "whsec_" + "QUJD" * 8, "is no webhook"),
     ],
 )

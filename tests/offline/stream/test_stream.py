@@ -216,7 +216,7 @@ def test_a_kafka_topic_is_answered_once_whoever_dies(flow, tmp_path):
 
     with kafka_server(tmp_path / "kafka") as server:
         feed(server.url, "in", [row(number) for number in range(40)])
-        dead = KafkaPipe(server.url, "in", "out", "g", "me")
+        dead = KafkaPipe(f"kafka://{server.url}", "in", "out", "g", "me")
         taken = taken_from(dead, 40)
         answers, _ = flow.answer(taken)
         dead._producer.begin_transaction()
@@ -225,7 +225,7 @@ def test_a_kafka_topic_is_answered_once_whoever_dies(flow, tmp_path):
         assert dead._producer.flush(10) == 0  # the answers are with the broker, and then it died
         dead._consumer.close()
         feed(server.url, "out", [b"other"])  # of somebody else, behind the transaction that nobody ends
-        pipe = KafkaPipe(server.url, "in", "out", "g", "me")
+        pipe = KafkaPipe(f"kafka://{server.url}", "in", "out", "g", "me")
         assert taken_from(pipe, 40) != []
         assert committed(server.url, "out", 1) == [b"other"]
         pipe.answer(taken, answers)
@@ -258,7 +258,7 @@ def test_two_jobs_of_a_machine_do_not_fence_each_other(flow, tmp_path):
 def test_answers_that_kafka_does_not_take_leave_no_transaction_open(flow, tmp_path):
     with kafka_server(tmp_path / "kafka") as server:
         feed(server.url, "in", [row(1)])
-        pipe = KafkaPipe(server.url, "in", "out", "g", "me")
+        pipe = KafkaPipe(f"kafka://{server.url}", "in", "out", "g", "me")
         taken = taken_from(pipe, 1)
         with pytest.raises(Unavailable, match="Kafka does not take the answers"):
             pipe.answer([*taken, *taken], [b"x", b"x" * (2 << 20)])

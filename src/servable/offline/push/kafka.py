@@ -6,28 +6,30 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from servable.errors import MissingExtra
+from servable.offline.kafka import made, settings_of
 from servable.offline.push.message import Message, NoAnswer, Refused
 
 TIMEOUT_S: Final = 30.0
 
 
 class KafkaTopic:
-    """A `Sink`. `servers` are host:port, with commas between them."""
+    """A `Sink`. `url` is the cluster's."""
 
-    def __init__(self, servers: str, topic: str) -> None:
+    def __init__(self, url: str, topic: str) -> None:
         try:
             import confluent_kafka
         except ImportError as error:
             raise MissingExtra("kafka", "push to Kafka", missing="confluent_kafka") from error
         self._kafka = confluent_kafka
         self._topic = topic
-        self._producer = confluent_kafka.Producer(
+        self._producer = made(
+            confluent_kafka.Producer,
             {
-                "bootstrap.servers": servers,
+                **settings_of(url),
                 "enable.idempotence": True,  # which demands acks from all, and keeps the order when it tries again
                 "delivery.timeout.ms": int(TIMEOUT_S * 1000),
-                "log_level": 0,
-            }
+            },
+            confluent_kafka.KafkaException,
         )
 
     def send(self, messages: Sequence[Message]) -> None:

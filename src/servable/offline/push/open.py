@@ -34,5 +34,5 @@ def open_sink(url: str, table: str, secret: str = "") -> Sink:
     if scheme == "kafka":
         from servable.offline.push.kafka import KafkaTopic
 
-        return KafkaTopic(rest.rstrip("/"), name)
+        return KafkaTopic(address, name)
     raise UsageError(f"cannot push to {scheme}://: expected https, redis, nats, kafka, or a folder")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from servable.errors import MissingExtra, Unavailable
+from servable.offline.kafka import made, settings_of
 from servable.offline.stream.pipe import Received
 
 WAIT_S: Final = 0.2
@@ -20,23 +21,26 @@ class KafkaPipe:
     ends what that one had begun.
     """
 
-    def __init__(self, servers: str, source: str, target: str, group: str, name: str) -> None:
+    def __init__(self, url: str, source: str, target: str, group: str, name: str) -> None:
         try:
             import confluent_kafka
         except ImportError as error:
             raise MissingExtra("kafka", "take messages from Kafka", missing="confluent_kafka") from error
         self._kafka = confluent_kafka
         self._target = target
-        common = {"bootstrap.servers": servers, "log_level": 0}
-        self._consumer = confluent_kafka.Consumer(
+        fault = confluent_kafka.KafkaException
+        common = settings_of(url)
+        self._consumer = made(
+            confluent_kafka.Consumer,
             {
                 **common, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
                 "isolation.level": "read_committed",
                 "group.instance.id": name,  # or the group would wait most of a minute for one that was killed
-            }
+            },
+            fault,
         )  # fmt: skip
         self._consumer.subscribe([source])
-        self._producer = confluent_kafka.Producer({**common, "transactional.id": name})
+        self._producer = made(confluent_kafka.Producer, {**common, "transactional.id": name}, fault)
         self._ready = False
 
     def take(self, most: int) -> list[Received] | None:

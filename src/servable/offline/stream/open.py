@@ -17,7 +17,7 @@ def open_pipe(url: str, source: str, target: str, model: str) -> Pipe:
         raise UsageError("give --from and --to: the streams, subjects or topics of messages and answers")
     if source == target:
         raise UsageError(f"--from and --to are both {source!r}: the answers would come back as messages")
-    scheme, _, rest = url.partition("://")
+    scheme, _, _ = url.partition("://")
     # Who takes a name takes over what was begun under it: so it says what is done, and the consumer's on which machine.
     group = f"servable-{model}-{source}-{target}"
     consumer = f"{group}-{socket.gethostname()}"
@@ -33,5 +33,5 @@ def open_pipe(url: str, source: str, target: str, model: str) -> Pipe:
     if scheme == "kafka":
         from servable.offline.stream.kafka import KafkaPipe
 
-        return KafkaPipe(rest.rstrip("/"), source, target, group, consumer)
+        return KafkaPipe(url, source, target, group, consumer)
     raise UsageError(f"cannot take messages from {url!r}: expected redis://, nats:// or kafka://")
