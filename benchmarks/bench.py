@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from benchmarks.load.checked import checked
 from benchmarks.load.load import Load
 from benchmarks.load.wrk import closed_loop
-from benchmarks.machine import LOAD_CORE
+from benchmarks.machine import LOAD_CORE, cpu_s
 from benchmarks.traffic import Traffic
 
 T = TypeVar("T")
@@ -19,6 +19,13 @@ CONNECTIONS: Final = 64
 WARM_UP_S: Final = 1.0
 GENERATOR_LIMIT: Final = 0.95
 """A generator busier than this may have been the bottleneck."""
+
+
+class Cost(NamedTuple):
+    """Requests a second, and the processor time of one, in µs: the fairer where others work beside us."""
+
+    rate: float
+    cpu_us: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,12 @@ class Bench:
         """One timed run of the closed loop, from `core`."""
         return closed_loop(traffic, connections, self.seconds, core)
 
+    def cost(self, traffic: Traffic, door: int) -> Cost:
+        """The same, and what its requests cost the process that answers."""
+        before = cpu_s(door)
+        load = self.load(traffic)
+        return Cost(load.rate, (cpu_s(door) - before) / load.requests * 1e6)
+
     def turns(self, *measures: Callable[[], T]) -> list[tuple[T, ...]]:
         """Each measure once a repeat, A B then B A and so on, so that a drift of the machine meets all alike."""
         rounds = []
@@ -54,7 +67,7 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def rate_of(loads: Sequence[Load]) -> float:
+def rate_of(loads: Sequence[Load | Cost]) -> float:
     """The median rate of some runs."""
     return median([load.rate for load in loads])
 

@@ -8,18 +8,17 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from benchmarks import ours
-from benchmarks.bench import Bench, median
+from benchmarks.bench import Bench, median, rate_of
 from benchmarks.case import trees_case
 from benchmarks.figure import Figure, thousands
-from benchmarks.machine import cpu_s
 from benchmarks.traffic import HOST, OK, Refused, Traffic
 from servable.domain.batch import Batch
 from servable.domain.field import Field
@@ -34,13 +33,6 @@ ROWS: Final = int(os.environ.get("ROWS", "10000000"))
 BLOCK: Final = 131_072
 TABLE: Final = "trees"
 COLUMNS: Final = (Field("label", "INT64", (-1,)), Field("probabilities", "FP32", (-1, 2)))
-
-
-class Cost(NamedTuple):
-    """Requests a second, and the processor time of one, in µs: the fairer where others work beside us."""
-
-    rate: float
-    cpu_us: float
 
 
 def lookups(bench: Bench) -> list[Figure]:
@@ -124,14 +116,14 @@ def over_http(bench: Bench, home: Path) -> list[Figure]:
         bare = empty.traffic(fixed)
         bench.warm(rows, hundreds, bare)
         asks = [(full, rows), (empty, bare), (full, hundreds)]
-        turns = bench.turns(*(partial(cost, bench, server, traffic) for server, traffic in asks))
+        turns = bench.turns(*(partial(bench.cost, traffic, server.door) for server, traffic in asks))
     mine, theirs, keys = zip(*turns, strict=True)
     return [
         Figure(
             "look-ups/s over HTTP against the door's bare rate",
             tuple(a.rate / b.rate for a, b in zip(mine, theirs, strict=True)),
             at_least=0.9,
-            absolute=f"{thousands(median(rates(mine)))} to {thousands(median(rates(theirs)))}",
+            absolute=f"{thousands(rate_of(mine))} to {thousands(rate_of(theirs))}",
         ),
         Figure(
             "look-ups over HTTP against the door's bare rate, by processor time",
@@ -143,20 +135,9 @@ def over_http(bench: Bench, home: Path) -> list[Figure]:
             tuple(100 / each.cpu_us * 1e6 for each in keys),
             "rows/s",
             at_least=300_000,
-            absolute=f"{100 * median(rates(keys)):,.0f} by the clock",
+            absolute=f"{100 * rate_of(keys):,.0f} by the clock",
         ),
     ]
-
-
-def cost(bench: Bench, server: ours.Ours, traffic: Traffic) -> Cost:
-    """One timed run, and what its requests cost the door."""
-    before = cpu_s(server.door)
-    load = bench.load(traffic)
-    return Cost(load.rate, (cpu_s(server.door) - before) / load.requests * 1e6)
-
-
-def rates(costs: Sequence[Cost]) -> list[float]:
-    return [each.rate for each in costs]
 
 
 def asked(port: int, method: str, path: str, body: bytes = b"") -> bytes:
