@@ -45,8 +45,29 @@ def lacking(bandit: Signature, asked: Signature) -> list[str]:
     return told
 
 
-def context(batch: Batch, bandit: Signature) -> Batch | None:
-    """The rows of a request as the bandit takes them; None if it does not."""
-    names = [name for name in context_of(bandit) if name in batch.columns]
-    known = bandit.complete(Batch({name: batch.columns[name] for name in names}, batch.rows))
-    return None if bandit.check(known) else known
+class Context:
+    """Takes out of a request to a version what a bandit judges by.
+
+    >>> import numpy as np
+    >>> from servable.domain.field import Field
+    >>> told = (Field("action", "BYTES", values="missing"), Field("id", "BYTES", values="missing", content="id"))
+    >>> context = Context(Signature((Field("x", "FP32"), *told), (Field("action", "BYTES"),)))
+    >>> sorted(context.of(Batch({"x": np.ones(1, np.float32), "z": np.ones(1)})).columns)
+    ['action', 'id', 'x']
+    >>> context.of(Batch({"x": np.array([np.nan], np.float32)})) is None
+    True
+    """
+
+    def __init__(self, bandit: Signature) -> None:
+        self.bandit = bandit
+        known = context_of(bandit)
+        self._judged = Signature(tuple(field for field in bandit.inputs if field.name in known), (), bandit.batched)
+        self._possible = all(field.values == "missing" for field in bandit.inputs if field.name not in known)
+
+    def of(self, batch: Batch) -> Batch | None:
+        """The rows as the bandit takes them; None if it does not. Only what came is judged, not what is filled in."""
+        columns = {
+            field.name: batch.columns[field.name] for field in self._judged.inputs if field.name in batch.columns
+        }
+        known = self._judged.complete(Batch(columns, batch.rows))
+        return self.bandit.complete(known) if self._possible and not self._judged.check(known) else None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from servable.domain.batch import Batch
-from servable.domain.choosing import ACTION, PROPENSITY, context
+from servable.domain.choosing import ACTION, PROPENSITY, Context
 from servable.domain.record import ids_of
 from servable.engine.request import Request
 from servable.engine.routing.counts import RouteCounts
@@ -38,11 +38,18 @@ class ByReward:
         self._arms = arms
         self._find = find
         self._counts = counts
+        self._takes: Context | None = None
+
+    def _context(self, bandit: Serving) -> Context:
+        """What the bandit that serves now takes: it may be another version than the last time."""
+        if self._takes is None or self._takes.bandit is not bandit.signature:
+            self._takes = Context(bandit.signature)
+        return self._takes
 
     def submit(self, request: Request) -> None:
         """Have the bandit choose, and those that it chose answer."""
         bandit = self._find(self._bandit)
-        known = None if bandit is None else context(request.batch, bandit.signature)
+        known = None if bandit is None else self._context(bandit).of(request.batch)
         if bandit is None or known is None:
             self._by_live(request, NotReady.code)
             return
