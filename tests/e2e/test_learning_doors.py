@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -106,3 +107,22 @@ def test_what_cannot_be_meant_is_told(server: Serving, client: servable.Client) 
     url = f"http://{server.host}:{server.port}/v2/models/cancer/feedback?wait=aplied"
     told = httpx.post(url, json={"outcomes": [{"id": "a", "outcome": "benign"}]})
     assert (told.status_code, "expected 'applied', or nothing, got 'aplied'" in told.text) == (400, True)
+
+
+def test_each_request_teaches_what_its_own_input_was(tmp_path: Path) -> None:
+    """One of two sensors from the other: nobody tells an outcome, and the model is not shown what it is to say."""
+    (tmp_path / "sensor.json").write_text(
+        '{"learner": "linear", "inputs": {"near": "FP64", "far": "FP64"}, "target": "far"}'
+    )
+    with (
+        Serving(tmp_path, tmp_path / "sensor.json", workers=1) as server,
+        servable.Client(f"http://{server.ready().host}:{server.port}") as client,
+    ):
+        draw = np.random.default_rng(5)
+        for block in range(20):
+            near = draw.normal(size=50)
+            client.predict("sensor", {"near": near, "far": 3.0 * near + 2.0})
+            eventually(lambda done=50 * (block + 1): client.learning("sensor")["learned"] == done)
+        near = np.array([-1.0, 0.0, 1.0])
+        told = client.predict("sensor", {"near": near, "far": np.zeros(3)})["prediction"]
+    np.testing.assert_allclose(told, 3.0 * near + 2.0, atol=0.2)

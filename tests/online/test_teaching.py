@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -161,4 +162,19 @@ def test_what_is_behind_is_learned_before_it_rests(tmp_path: Path) -> None:
         work.turn()
     assert work.report()["behind"] == 0
     assert work.report()["learned"] == 40 * 64
+    work.close()
+
+
+def test_a_state_is_published_after_so_many_examples_whatever_the_clock_says(tmp_path: Path) -> None:
+    work, door = teaching(tmp_path, Habits(publish_s=3600.0, publish_every=20)), Door()
+    work.hear(door, messages.WATCH, 0, memoryview(b""))
+    for number in range(10):
+        work.hear(door, messages.TEACH, number, memoryview(messages.encode([lesson(number, rows=5)])))
+        work.turn()
+    # The first is published at once: nobody has seen any yet.
+    told = [messages.progress(head).offset for head, _ in door.of(messages.LEARNED)]
+    gaps = [after - before for before, after in itertools.pairwise(told)]
+    assert told[-1] >= 40
+    assert min(gaps[1:]) >= 20
+    assert len(told) <= 4
     work.close()

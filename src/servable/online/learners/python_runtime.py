@@ -5,6 +5,7 @@ that holds the source's digest, in the learner's own sandboxed process.
 from __future__ import annotations
 
 import ast
+import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,12 +25,13 @@ from servable.online.learners.linear import OUTPUT
 from servable.online.learners.python_learner import PythonLearner
 from servable.online.learners.spec import with_target
 from servable.online.learners.state import begin
-from servable.online.learners.trial import trial
+from servable.online.learners.trial import by_feature, trial
 from servable.runtimes import consent, verified
 from servable.runtimes.python import MODULE, run_source, statements
 from servable.runtimes.python_model import signature_of
 
 WHAT: Final = "Python"
+DECLARED: Final = ("inputs", "outputs", "classes", "target")
 BASES: Final = {"PythonLearner", "RiverLearner", "SklearnLearner", "TorchLearner"}
 
 
@@ -54,7 +56,7 @@ class PythonLearnerRuntime:
         """Refuses: to learn what it takes, one would have to run it."""
         raise consent.refuse(path.name, WHAT)
 
-    def declared(self, path: Path, known: Inspection | None = None, rows: Batch | None = None) -> Inspection:  # noqa: ARG002 - it says so itself
+    def declared(self, path: Path, known: Inspection | None = None, rows: Batch | None = None) -> Inspection:
         """What the code itself declares, by running it, and that it is the same learner each time: for packing, after
         consent. `rows` of a sample, if there are. Raises BundleError.
         """
@@ -67,7 +69,8 @@ class PythonLearnerRuntime:
             return PythonLearning(learner, signature)
 
         try:
-            trial(make, signature, kind.classes, rows)
+            sample = rows if rows is None or known is None else by_feature(rows, known.signature)
+            trial(make, signature, kind.classes, sample)
         except BundleError as error:
             raise BundleError(f"{path.name!r}: {error.message}") from error
         labels = {"probabilities": tuple(map(str, kind.classes))} if kind.classes else {}
@@ -127,6 +130,10 @@ class PythonLearning:
 
 
 def _signature(kind: type[PythonLearner], path: Path) -> Signature:
+    for own in vars(kind):
+        near = difflib.get_close_matches(own, DECLARED, 1, cutoff=0.8)
+        if near and own not in DECLARED and not hasattr(PythonLearner, own):
+            raise BundleError(f"{path.name!r} declares {own!r}, which means nothing: did you mean {near[0]!r}?")
     outputs: Any = kind.outputs
     if not outputs:
         fields = Labels(kind.classes).fields() if kind.classes else (OUTPUT,)

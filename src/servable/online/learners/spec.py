@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from servable.domain.signature import Signature
 from servable.errors import CorruptModel, UsageError
 from servable.online.learners import bandit, ftrl, linear
 from servable.online.learners.labels import Labels
-from servable.online.learners.memory import memory_of
+from servable.online.learners.memory import Memory, memory_of
 
 LARGEST: Final = 1 << 20
 WHOLE: Final = {"hash_bits", "most_features", "sightings", "expire_after", "seed"}
@@ -36,6 +38,13 @@ class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     actions: tuple[str, ...] = ()
     target: str = ""
     options: dict[str, float] = {}
+
+
+PARTS: Final = ", ".join(Spec.__struct_fields__)
+
+
+class _Named(msgspec.Struct):
+    learner: str
 
 
 def _ftrl(spec: Spec, signature: Signature) -> Learner:
@@ -69,10 +78,21 @@ def parsed(data: bytes, name: str) -> Spec:
     try:
         spec = msgspec.json.decode(data, type=Spec)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CorruptModel(f"{name!r} is not the description of a learner: {error}") from error
+        raise CorruptModel(f"{name!r} is not the description of a learner, of {PARTS}: {error}") from error
     if spec.learner not in MAKERS:
-        raise CorruptModel(f"{name!r}: there is no learner {spec.learner!r}: expected {', '.join(MAKERS)}")
+        meant = _meant(spec.learner, MAKERS)
+        raise CorruptModel(f"{name!r}: there is no learner {spec.learner!r}{meant}: expected {', '.join(MAKERS)}")
     return spec
+
+
+def describes(data: bytes) -> bool:
+    """Whether these bytes are meant as a description, right or wrong: a JSON object that names its learner. In a model
+    of XGBoost, "learner" is an object.
+    """
+    try:
+        return bool(msgspec.json.decode(data, type=_Named).learner)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
 
 
 def signature_of(spec: Spec) -> Signature:
@@ -103,10 +123,30 @@ def with_target(inputs: tuple[Field, ...], name: str, classes: Sequence[str | in
 
 def make(spec: Spec, signature: Signature) -> Learner:
     """The learner, before its first example. Raises UsageError for options it does not take."""
-    try:
-        return MAKERS[spec.learner](spec, signature)
-    except TypeError as error:
-        raise UsageError(f"options of the learner {spec.learner}: {error}") from error
+    known = _options(spec.learner)
+    strange = [name for name in spec.options if name not in known]
+    if strange:
+        raise UsageError(
+            f"options of the learner {spec.learner}: there is no {strange[0]!r}{_meant(strange[0], known)}: "
+            f"expected some of {', '.join(known)}"
+        )
+    return MAKERS[spec.learner](spec, signature)
+
+
+def _options(learner: str) -> list[str]:
+    """The names of all that it takes."""
+    if learner in bandit.POLICIES:
+        return [*bandit.Options.__struct_fields__]
+    kinds: dict[str, Callable[..., Learner]] = {ftrl.NAME: ftrl.Ftrl, linear.NAME: linear.Linear}
+    own = inspect.signature(kinds[learner]).parameters.values()
+    return [one.name for one in own if one.kind is one.KEYWORD_ONLY and one.name != "memory"] + [
+        *Memory.__struct_fields__
+    ]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _field(name: str, what: str | Field) -> Field:

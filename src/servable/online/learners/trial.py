@@ -35,6 +35,9 @@ def trial(
     """
     rows = _of(sample, signature) or examples(signature, ROWS)
     compare(make, rows, _outcomes(classes, rows.rows), WITHIN_S)
+    faults = signature.check_outputs(make().predict(rows))
+    if faults:
+        raise BundleError(f"its answer is not what it declares: {'; '.join(map(str, faults))}")
 
 
 def compare(make: Callable[[], Learner], rows: Batch, outcomes: Array, within_s: float) -> int:
@@ -56,7 +59,7 @@ def compare(make: Callable[[], Learner], rows: Batch, outcomes: Array, within_s:
         )
     asked = make()
     for row in learned:
-        _answers(asked, rows.slice(0, 3))
+        _answers(asked, rows.slice(0, min(3, rows.rows)))
         _learn(asked, rows, outcomes, row)
     if _differs(told, _answers(asked, rows)):
         raise BundleError("what it is asked changes what it learns: let `predict` leave its state alone")
@@ -85,11 +88,33 @@ def examples(signature: Signature, rows: int) -> Batch:
 
 
 def _of(sample: Batch | None, signature: Signature) -> Batch | None:
-    names = [field.name for field in signature.inputs]
-    if sample is None or not sample.rows or not set(names) <= set(sample.columns):
+    """Rows of the sample as the inputs declare them; None where they do not fit."""
+    if sample is None or not sample.rows:
         return None
-    rows = Batch({name: sample[name] for name in names}, sample.rows).slice(0, min(sample.rows, ROWS))
-    return None if signature.check(rows) else rows
+    rows = sample.slice(0, min(sample.rows, ROWS))
+    first = signature.inputs[0].name
+    if len(signature.inputs) == 1 and first not in rows.columns:  # a matrix has no other name to go by
+        rows = Batch({first: next(iter(rows.columns.values()))}, rows.rows)
+    try:
+        columns = {
+            field.name: rows[field.name].reshape(rows.rows, *field.shape[1:]).astype(field.dtype)
+            for field in signature.inputs
+        }
+    except (KeyError, ValueError):
+        return None
+    found = Batch(columns, rows.rows)
+    return None if signature.check(found) else found
+
+
+def by_feature(sample: Batch, signature: Signature) -> Batch:
+    """The sample with a column for each feature, if that is what the `signature` of the sample says of its matrix, and
+    the matrix as well.
+    """
+    columns = dict(sample.columns)
+    for field in signature.inputs:
+        if field.features and field.name in columns:
+            columns |= {name: columns[field.name][:, place] for place, name in enumerate(field.features)}
+    return Batch(columns, sample.rows)
 
 
 def _outcomes(classes: Sequence[str | int], rows: int) -> Array:
@@ -150,11 +175,15 @@ def _taught(learner: Learner, rows: Batch, outcomes: Array, learned: Sequence[in
 
 def _answers(learner: Learner, rows: Batch) -> dict[str, Array]:
     try:
-        return dict(learner.predict(rows).columns)
+        told = dict(learner.predict(rows).columns)
     except ServableError:
         raise
     except Exception as error:
         raise BundleError(f"it answers none of what its inputs allow, say {_shown(rows)}: {_named(error)}") from error
+    for name, values in told.items():
+        if len(values) != rows.rows:
+            raise BundleError(f"it answers {rows.rows} rows with {len(values)} values of {name!r}")
+    return told
 
 
 def _differs(told: dict[str, Array], other: dict[str, Array]) -> bool:
