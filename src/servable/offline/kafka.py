@@ -39,4 +39,10 @@ def made(kind: Callable[[Any], T], settings: Mapping[str, Any], fault: type[Exce
     try:
         return kind(settings)
     except fault as error:
-        raise UsageError(f"kafka://: {error.args[0].str()}") from error
+        raise UsageError(f"kafka://: {said(error)}") from error
+
+
+def said(error: Exception) -> str:
+    """An error of the library in its words, without its numbers."""
+    told = error.args[0] if error.args else error
+    return str(told.str() if hasattr(told, "str") else told)

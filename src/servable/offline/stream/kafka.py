@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from servable.errors import MissingExtra, Unavailable
-from servable.offline.kafka import made, settings_of
+from servable.offline.kafka import made, said, settings_of
 from servable.offline.stream.pipe import Received
 
 WAIT_S: Final = 0.2
@@ -47,8 +47,8 @@ class KafkaPipe:
         self._prepare()
         found = []
         for message in self._consumer.consume(most, WAIT_S):
-            if message.error() is not None:
-                raise Unavailable(f"Kafka does not answer: {message.error()}")
+            if (fault := message.error()) is not None:
+                raise Unavailable(f"Kafka does not answer: {fault.str()}")
             place = f"{message.topic()}/{message.partition()}/{message.offset()}"
             found.append(Received(place, message.value() or b"", message))
         return found
@@ -60,7 +60,7 @@ class KafkaPipe:
         try:
             self._producer.init_transactions(TIMEOUT_S)
         except self._kafka.KafkaException as error:
-            raise Unavailable(f"Kafka does not answer: {error}") from error
+            raise Unavailable(f"Kafka does not answer: {said(error)}") from error
         self._ready = True
 
     def answer(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
@@ -81,7 +81,7 @@ class KafkaPipe:
         except (self._kafka.KafkaException, BufferError) as error:
             with contextlib.suppress(self._kafka.KafkaException):  # where it cannot be ended, the next of our name does
                 producer.abort_transaction(TIMEOUT_S)
-            raise Unavailable(f"Kafka does not take the answers: {error}") from error
+            raise Unavailable(f"Kafka does not take the answers: {said(error)}") from error
 
     def close(self) -> None:
         self._consumer.close()

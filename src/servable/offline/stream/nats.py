@@ -49,8 +49,11 @@ class NatsPipe:
 
     async def _take(self, most: int) -> list[Received]:
         if self._connection is None:
-            async with asyncio.timeout(TIMEOUT_S):  # it would try for minutes; later, a server that goes may come back
-                self._connection = await self._nats.connect(self._url, connect_timeout=TIMEOUT_S, error_cb=_quiet)
+            try:
+                async with asyncio.timeout(TIMEOUT_S):  # it would try for minutes; later, one that goes may come back
+                    self._connection = await self._nats.connect(self._url, connect_timeout=TIMEOUT_S, error_cb=_quiet)
+            except TimeoutError as error:
+                raise Unavailable(f"NATS does not answer: there was no connection in {TIMEOUT_S:.0f} s") from error
         if self._subscription is None:
             self._stream = self._connection.jetstream(timeout=TIMEOUT_S)
             self._subscription = await self._stream.pull_subscribe(self._source, self._durable)
