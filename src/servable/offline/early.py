@@ -12,9 +12,13 @@ from typing import Final, Self
 
 LIMITS: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"}
 """A worker has one core: its libraries must not take them all."""
-KEPT: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""Each block of rows takes as much memory as the one before. The system's allocator keeps it; Arrow's own gives it
-back, to be cleared when it is taken anew, or, told to keep it, keeps a fifth more.
+KEPT: Final = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+}
+"""Each block of rows takes as much memory as the one before: given back and taken anew, it would be cleared each time.
+The system's allocator keeps it, if it is told to; Arrow's own, told the same, keeps a tenth more.
 """
 LARGE_BYTES: Final = 16 << 20
 """A file of fewer is most likely one part, for one worker."""
