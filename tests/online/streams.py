@@ -98,12 +98,17 @@ def alone(model: str) -> Any:
 
 
 def packed(folder: Path, source: str, name: str, **guards: float) -> Path:
+    """The bundle of a learner in Python, with limits of its guards."""
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    return restricted(path, folder, **guards)
+
+
+def restricted(model: Path, folder: Path, **guards: float) -> Path:
     """The bundle of a learner that tells of each example at once: a client that waits for it is not kept waiting.
     `guards` are limits of theirs.
     """
-    path = folder / f"{name}.py"
-    path.write_text(source)
-    bundle = servable.pack(path, output=folder / "packed", allow_unsafe=True)
+    bundle = servable.pack(model, output=folder / "packed", allow_unsafe=True)
     options = {**bundle.manifest.options, "learning": {"publish_s": 0.0, "guards": guards}}
     files: dict[str, bytes | Path] = {file.path: bundle.folder / file.path for file in bundle.manifest.files}
     stated = msgspec.structs.replace(bundle.manifest, options=options)

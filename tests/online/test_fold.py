@@ -17,6 +17,8 @@ from servable.online.event import Examples, column, columns
 from servable.online.fold import Fold, State
 from servable.online.guards import guarded
 from servable.online.guards.competition import Level, Tally
+from servable.online.guards.contradiction import Contradiction
+from servable.online.guards.marks import Marks
 from servable.online.journal import Entry, Journal, read
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
@@ -147,17 +149,19 @@ def test_a_snapshot_of_another_layout_is_passed_over(
 def test_who_changes_what_a_state_holds_counts_the_layout_up() -> None:
     held = {
         kind.__name__: " ".join(field.name for field in msgspec.structs.fields(kind))
-        for kind in (State, guarded._State, Tally, Level)
+        for kind in (State, guarded._State, Tally, Level, Contradiction, Marks)
     }
     assert (LAYOUT, held) == (
-        2,
+        3,
         {
             "State": "offset learned seen learner delayed",
             "_State": "undo probe ranges tally champion next_champion age learned undone steps shifts moments last "
-            "scores went_back",
-            "Tally": "aside falls returns worse doubt surprised mine theirs span spans only_learner only_champion "
-            "reason",
-            "Level": "bets block in_block blocks usual lately judged",
+            "scores went_back marks",
+            "Tally": "aside falls returns worse doubt surprised level mine theirs behind span spans only_learner "
+            "only_champion reason",
+            "Level": "bets block in_block blocks usual lately",
+            "Contradiction": "bets trust outcome held",
+            "Marks": "last",
         },
     )
 

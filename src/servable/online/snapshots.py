@@ -19,7 +19,7 @@ import msgspec
 from servable.errors import CorruptModel, IncompatibleModel, NotFound, Unavailable
 from servable.online.fold import State
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Of what a state holds, the guards' part too: counted up when that changes. A snapshot of another layout is passed
 over, and the journal makes up for it.
 """

@@ -1,4 +1,4 @@
-"""The guards, on streams that nobody tuned them on: what must not harm does not, what must be undone is."""
+"""The guards, on a line that wanders: what must not harm does not, what must be undone is."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def test_a_burst_of_flipped_labels_is_rolled_back_and_left_behind(clean: float) 
         alone.learn(batch, flipped[start : start + 20])
     assert BURST.start <= turns[0] < BURST.start + 100
     assert (guarded.tally.falls, guarded.tally.returns) == (1, 1)
-    assert right[BURST].mean() > 0.9
+    assert right[BURST].mean() > 0.88
     assert np.mean(plain[BURST]) < 0.5
-    assert right[BURST.start :].mean() > clean - 0.02
+    assert right[BURST.start :].mean() > clean - 0.04
 
 
 def test_a_world_that_has_changed_is_followed_when_it_has_stayed_so() -> None:
@@ -227,7 +227,8 @@ def test_answers_that_move_too_far_are_taken_back_with_what_moved_them() -> None
     x[2050, 0] = 0.125
     guarded = Guarded(sleeper(), sleeper())
     right, _ = follow(guarded, x, y)
-    assert guarded.undone == {"the answers to the probe rows moved too far": 100}
+    assert set(guarded.undone) == {"the answers to the probe rows moved too far"}
+    assert 50 <= sum(guarded.undone.values()) <= 200
     assert right[2100:].mean() > 0.9
 
 
@@ -246,13 +247,51 @@ def test_a_state_goes_round_wherever_it_is_taken(cut: int) -> None:
         second.restore(first.snapshot()[:-3])
 
 
-def test_a_large_state_is_looked_at_less_often() -> None:
-    x, y = stream(rows=400)
-    guarded = Guarded(ftrl(), ftrl(), Limits(check_every=50))
-    follow(guarded, x[:40], y[:40])
-    assert guarded._undo.rows == 40
-    follow(guarded, x[40:60], y[40:60])
-    assert guarded._undo.rows == 10
+@pytest.mark.parametrize(("size", "least", "most"), [("small", 25, 100), ("large", 128, 512)])
+def test_looks_lie_about_as_far_apart_as_they_should_and_those_of_a_large_state_farther(
+    size: str, least: int, most: int
+) -> None:
+    x, y = stream(rows=4000)
+    make = ftrl if size == "small" else Padded
+    guarded = Guarded(make(), make(), Limits(check_every=50))
+    gaps, before = [], 0
+    for row in range(len(y)):
+        guarded.learn(Batch({"x": x[row : row + 1]}), y[row : row + 1])
+        if guarded._undo.rows == 0:
+            gaps.append(before + 1)
+        before = guarded._undo.rows
+    assert least <= min(gaps) < max(gaps) <= most
+    assert least < np.mean(gaps) < most
+
+
+class Padded(Bare):
+    """Its state is two hundred kilobytes."""
+
+    def __init__(self) -> None:
+        super().__init__(Signature((Field("x", "FP64", (-1, WIDTH)),), Labels([0, 1]).fields()), [0, 1])
+
+    def snapshot(self) -> bytes:
+        return bytes(200_000) + super().snapshot()
+
+    def restore(self, data: bytes) -> None:
+        super().restore(data[200_000:])
+
+
+def test_behind_an_example_that_is_missing_looks_are_where_they_were() -> None:
+    x, y = stream(rows=2000)
+
+    def looks(left_out: int | None) -> list[int]:
+        guarded, found = Guarded(bare(), bare()), []
+        for row in range(len(y)):
+            if row != left_out:
+                guarded.learn(Batch({"x": x[row : row + 1]}), y[row : row + 1])
+                if guarded._undo.rows == 0:
+                    found.append(row)
+        return found
+
+    whole = looks(None)
+    assert len(whole) > 15
+    assert [row for row in looks(500) if row > 700] == [row for row in whole if row > 700]
 
 
 def test_the_quarantine_tells_what_it_holds(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Competition: the learner, the champion (its last good state, frozen) and "no change" on the same events; who answers.
 
 All are judged on examples that none of them has learned. The learner is set aside, and the champion answers, when an
-e-detector tells that the learner is worse than the champion, or that labels contradict what was learned: that one of
-them (a quick learner may have followed already; what is frozen has not) is wrong more often than right, and was not so
-lately. That is a fault until shown otherwise. It goes on learning in the shadow, and comes back when, over a whole
+e-detector tells that the learner is worse than the champion, or that labels contradict what one of them says (a quick
+learner may have followed already; what is frozen has not), or, of numbers, that errors have suddenly risen. That is a
+fault until shown otherwise. It goes on learning in the shadow, and comes back when, over a whole
 span, and over its second half as well, the evidence says that it is no worse. A burst is over by then; a world that has
 changed has stayed so. A learner that fails at that and is not better either begins again from the champion. From the
 third on, each span is twice as long as the one before.
@@ -11,11 +11,14 @@ third on, each span is twice as long as the one before.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from servable.online.guards.contradiction import Contradiction, Told
 from servable.statistics.detector import NOTHING, bet, bets
 from servable.statistics.sequential import ENOUGH, margin_evidence
 
@@ -26,14 +29,8 @@ BLOCK: Final = 250
 BLOCKS: Final = 8
 ABOVE: Final = 0.1
 HIGHEST: Final = 0.8
-EVEN: Final = 0.5
-"""Who is wrong more often than this is contradicted: the opposite of its answers is better than they are. A model falls
-behind as the world moves, and has bad spells; to be wrong more often than right takes more.
-"""
 RECENT: Final = 4
-"""The last blocks of a champion: those before were of others."""
-NEAR: Final = 0.05
-"""A champion that was as near to `EVEN` in its last blocks is no witness."""
+"""The last blocks."""
 WARY: Final = 0.5
 LATELY: Final = 100
 """Examples after which a learner's bad spell is forgotten."""
@@ -54,8 +51,15 @@ class Turn(Enum):
     AGAIN = auto()
 
 
+class Said(NamedTuple):
+    """What a contender said to an example: its loss, 0 to 1, and its answer if that is a class."""
+
+    loss: float
+    told: Told | None = None
+
+
 class Level(msgspec.Struct, array_like=True):
-    """The losses of one contender by blocks, and the evidence that they have suddenly risen above a limit."""
+    """The losses of the learner by blocks, and the evidence that they have suddenly risen above a limit."""
 
     bets: list[float] = msgspec.field(default_factory=lambda: list(NOTHING))
     block: float = 0.0
@@ -64,31 +68,27 @@ class Level(msgspec.Struct, array_like=True):
     usual: float | None = None
     lately: float | None = None
     """What it may be for a while: somewhat above the mean of the last blocks."""
-    judged: int = 0
-    """Of those in the block: it may not have been asked about all."""
 
     @property
     def sudden(self) -> float:
         """The evidence."""
         return sum(self.bets) / len(self.bets)
 
-    def see(self, loss: float | None, limit: float | None) -> None:
-        """One example; a loss above `limit` is sudden, none is where it is None. A loss of None: it was not asked."""
-        if loss is not None:
-            if limit is not None:
-                self.bets = bets(self.bets, loss, limit)
-            self.block += loss
-            self.judged += 1
+    def see(self, loss: float, limit: float | None) -> None:
+        """One example; a loss above `limit` is sudden, none is where it is None."""
+        if limit is not None:
+            self.bets = bets(self.bets, loss, limit)
+        self.block += loss
         self.in_block += 1
         if self.in_block == BLOCK:
-            self.blocks = [*self.blocks, self.block / max(self.judged, 1)][-BLOCKS:]
-            self.block, self.in_block, self.judged, self.usual = 0.0, 0, 0, settled(self.blocks)
+            self.blocks = [*self.blocks, self.block / BLOCK][-BLOCKS:]
+            self.block, self.in_block, self.usual = 0.0, 0, settled(self.blocks)
             last = self.blocks[-RECENT:]
             self.lately = min(sum(last) / len(last) + ABOVE, HIGHEST)
 
 
 class Tally(msgspec.Struct, array_like=True):
-    """What a competition has come to: plain numbers, which are its whole state."""
+    """What a competition has come to: plain values, which are its whole state."""
 
     aside: bool = False
     falls: int = 0
@@ -96,17 +96,25 @@ class Tally(msgspec.Struct, array_like=True):
     worse: float = 1.0
     doubt: float = 1.0
     surprised: int = 0
-    mine: Level = msgspec.field(default_factory=Level)
-    theirs: Level = msgspec.field(default_factory=Level)
+    level: Level = msgspec.field(default_factory=Level)
+    mine: Contradiction = msgspec.field(default_factory=Contradiction)
+    theirs: Contradiction = msgspec.field(default_factory=Contradiction)
+    behind: float = -math.inf
+    """What the learner lost more than this champion, where both were asked. The first champion has learned nothing."""
     span: int = 0
     spans: int = 0
     only_learner: list[int] = msgspec.field(default_factory=lambda: [0, 0])
     only_champion: list[int] = msgspec.field(default_factory=lambda: [0, 0])
     reason: str = ""
 
+    @property
+    def evidence(self) -> float:
+        """All that speaks against the learner."""
+        return max(self.worse, self.level.sudden, self.mine.evidence, self.theirs.evidence)
+
 
 class Competition:
-    """`see` takes the losses of each example, between 0 and 1."""
+    """`see` takes what was said to each example."""
 
     def __init__(self, return_after: int) -> None:
         self.tally = Tally()
@@ -114,9 +122,8 @@ class Competition:
 
     @property
     def calm(self) -> bool:
-        """Whether nothing speaks against the learner now."""
-        tally = self.tally
-        return not tally.aside and max(tally.worse, tally.mine.sudden, tally.theirs.sudden) < ENOUGH
+        """Whether nothing speaks against the learner now, and it was no worse than the champion: it may be the next."""
+        return not self.tally.aside and self.tally.evidence < ENOUGH and self.tally.behind <= 0.0
 
     @property
     def rests(self) -> bool:
@@ -124,36 +131,47 @@ class Competition:
         example. That hangs on the examples before alone, so the evidence of those that are left stays what it is.
         """
         tally = self.tally
-        evidence = max(tally.worse, tally.mine.sudden, tally.theirs.sudden)
-        return not tally.aside and tally.surprised >= LATELY and evidence < ALERT
+        return not tally.aside and tally.surprised >= LATELY and tally.evidence < ALERT
 
-    def renewed(self) -> None:
-        """There is another champion: what spoke against the one before does not concern it."""
-        self.tally.theirs.bets = list(NOTHING)
-
-    def see(self, learner: float, champion: float | None, *, classes: bool = True) -> Turn:
-        """One example, and what follows from it. The champion is asked about each unless `rests`; None: it was not.
-        `classes`: a loss is 1 for a wrong answer, else it is a distance, of which no size is more wrong than right.
+    def renewed(self, said: Iterable[tuple[Said, Any]] = ()) -> None:
+        """There is another champion: what was said of the one before does not concern it. `said`: to examples that it
+        has not learned, and their outcomes.
         """
+        self.tally.worse, self.tally.behind, self.tally.theirs = 1.0, 0.0, Contradiction()
+        for one, outcome in said:
+            if one.told is not None:
+                self.tally.theirs.see(one.told, outcome)
+        if not self.tally.mine.trusted:
+            self.tally.mine = Contradiction()
+
+    def see(self, learner: Said, champion: Said | None, outcome: Any) -> Turn:
+        """One example, and what follows from it. The champion is asked about each unless `rests`; None: it was not."""
         if self.tally.aside:
-            return Turn.NONE if champion is None else self._in_shadow(learner, champion)
-        self._in_front(learner, champion, EVEN if classes else 0.0)
+            return Turn.NONE if champion is None else self._in_shadow(learner.loss, champion.loss)
+        self._in_front(learner, champion, outcome)
         return Turn.NONE
 
-    def _in_front(self, learner: float, champion: float | None, even: float) -> None:
+    def _in_front(self, learner: Said, champion: Said | None, outcome: Any) -> None:
         tally = self.tally
         if champion is not None:
-            tally.worse = bet(tally.worse, learner - champion, STAKE)
-        lately, usual = tally.mine.lately, tally.mine.usual
-        if lately is not None:
-            tally.doubt = bet(tally.doubt, learner, WARY / lately, lately)
+            tally.behind += learner.loss - champion.loss
+            tally.worse = bet(tally.worse, learner.loss - champion.loss, STAKE)
+            if champion.told is not None:
+                tally.theirs.see(champion.told, outcome)
+        if tally.level.lately is not None:
+            tally.doubt = bet(tally.doubt, learner.loss, WARY / tally.level.lately, tally.level.lately)
             tally.surprised = 0 if tally.doubt >= ENOUGH else tally.surprised + 1
-        tally.mine.see(learner, None if usual is None else max(usual, even))
-        tally.theirs.see(champion, EVEN if even and reliable(tally.theirs.blocks[-RECENT:]) else None)
+        if learner.told is None:
+            tally.level.see(learner.loss, tally.level.usual)
+        else:
+            tally.level.see(learner.loss, None)
+            tally.mine.see(learner.told, outcome)
         if tally.worse >= ALARM:
             self._fall("it was worse than its last good state")
-        elif max(tally.mine.sudden, tally.theirs.sudden) >= ALARM:
+        elif tally.level.sudden >= ALARM:
             self._fall("errors rose suddenly, far above what they were")
+        elif max(tally.mine.evidence, tally.theirs.evidence) >= ALARM:
+            self._fall("outcomes say the opposite of what was learned")
 
     def _fall(self, reason: str) -> None:
         tally = self.tally
@@ -164,7 +182,7 @@ class Competition:
     def _in_shadow(self, learner: float, champion: float) -> Turn:
         """Count who erred more, by halves of the span."""
         tally = self.tally
-        tally.mine.see(learner, None)
+        tally.level.see(learner, None)
         whole = self._return_after << min(max(tally.spans - 1, 0), MOST_DOUBLINGS)
         half = int(tally.span >= whole // 2)
         tally.span += 1
@@ -173,14 +191,15 @@ class Competition:
         if tally.span < whole:
             return Turn.NONE
         turn = Turn.NONE
-        if returns(tally.only_learner, tally.only_champion, whole):
+        mine, theirs = tally.only_learner, tally.only_champion
+        if returns(mine, theirs, whole):
             tally.aside, tally.reason = False, ""
             tally.returns += 1
-            # The champion is what the learner is now, and as good a witness.
-            tally.worse, tally.mine.bets, tally.theirs = 1.0, list(NOTHING), Level(blocks=tally.mine.blocks[-RECENT:])
+            # The champion is what the learner is now.
+            tally.level.bets, tally.mine = list(NOTHING), Contradiction()
+            self.renewed()
             turn = Turn.BACK
         else:
-            mine, theirs = tally.only_learner, tally.only_champion
             if sum(mine) >= sum(theirs) or mine[1] > theirs[1]:
                 turn = Turn.AGAIN
             tally.spans += 1
@@ -202,15 +221,6 @@ def settled(blocks: list[float]) -> float | None:
     worst = max(blocks, default=1.0)
     limit = worst + max(ABOVE, worst - min(blocks, default=1.0))
     return limit if len(blocks) > 1 and limit <= HIGHEST else None
-
-
-def reliable(blocks: list[float]) -> bool:
-    """Whether a champion that erred so in its last blocks may tell that labels contradict what was learned.
-
-    >>> reliable([0.1]), reliable([0.1, 0.6]), reliable([0.4, 0.6])
-    (False, True, False)
-    """
-    return len(blocks) > 1 and sum(blocks) / len(blocks) <= EVEN - NEAR
 
 
 def returns(only_learner: list[int], only_champion: list[int], examples: int) -> bool:

@@ -17,12 +17,15 @@ from servable.domain.batch import Array, Batch
 from servable.domain.model import Learner
 from servable.errors import CorruptModel
 from servable.online.event import Column
-from servable.online.guards.competition import Competition, Tally, Turn
+from servable.online.guards.competition import Competition, Said, Tally, Turn
+from servable.online.guards.contradiction import told
 from servable.online.guards.limits import Limits
-from servable.online.guards.losses import Losses
+from servable.online.guards.losses import Losses, answer_of
+from servable.online.guards.marks import Marks, due
 from servable.online.guards.probe import Probe
 from servable.online.guards.ranges import Ranges
 from servable.online.guards.undo import Undo
+from servable.online.guards.weights import distance, weights_of
 from servable.online.scores import Scores
 
 BYTES_AN_EXAMPLE = 1000
@@ -40,7 +43,7 @@ OnUndone = Callable[[int, Batch, Array, str], None]
 
 class _State(msgspec.Struct, array_like=True):
     undo: tuple[bytes, list[tuple[tuple[Column, ...], Column]]]
-    probe: tuple[list[tuple[Column, ...]], tuple[Column, ...] | None]
+    probe: tuple[list[tuple[tuple[Column, ...], Column]], tuple[Column, ...] | None]
     ranges: tuple[int, dict[str, bytes]]
     tally: Tally
     champion: bytes
@@ -54,6 +57,7 @@ class _State(msgspec.Struct, array_like=True):
     last: Any
     scores: bytes
     went_back: bool
+    marks: Marks
 
 
 class Guarded:
@@ -92,15 +96,18 @@ class Guarded:
         self._undo = Undo(learner)
         self._competition = Competition(self.limits.return_after)
         self._losses = Losses()
+        self._marks = Marks()
         self._shifts: list[float] = []
         """How far the answers to the probe rows moved between the last looks."""
         self._steps: list[float] = []
         """How far the weights moved between the last looks."""
-        self._weights = _weights(learner)
+        self._weights = weights_of(learner)
         self._went_back = False
         self._learned = 0
         self._age = 0
-        self._champion = self._next_champion = self._undo.base
+        self._champion = self._undo.base
+        self._next_champion = b""
+        """What the learner was when the champion took over; empty before it has learned."""
         champion.restore(self._champion)
 
     # ---- a Learner
@@ -120,14 +127,17 @@ class Guarded:
         """Judge, learn, check."""
         if not self._clips:
             batch = self._ranges.take_in(batch)
-        self._judge(batch, outcomes)
+        marks = self._marks.of(batch)
+        self._judge(batch, outcomes, marks)
         number = self._learned
         self._learned += batch.rows
         self._age += batch.rows
         if not self._one(number, batch, outcomes, alone=batch.rows == 1):
             for row in range(batch.rows):  # one of them is to blame, the others are learned
                 self._one(number + row, batch.slice(row, row + 1), outcomes[row : row + 1], alone=True)
-        if self._undo.rows >= max(self.limits.check_every, len(self._undo.base) // self._bytes_an_example):
+        # In steps of two: what pickle writes of one state differs by some bytes from process to process.
+        large = len(self._undo.base) // self._bytes_an_example
+        if due(marks, self._undo.rows, max(self.limits.check_every, 1 << large.bit_length())):
             self._look()
 
     def snapshot(self) -> bytes:
@@ -135,7 +145,7 @@ class Guarded:
             _State(
                 self._undo.state(), self._probe.state(), self._ranges.state(), self._competition.tally,
                 self._champion, self._next_champion, self._age, self._learned, self.undone, self._steps, self._shifts,
-                self._losses.moments, self._losses.last, self.scores.snapshot(), self._went_back,
+                self._losses.moments, self._losses.last, self.scores.snapshot(), self._went_back, self._marks,
             )
         )  # fmt: skip
 
@@ -148,7 +158,7 @@ class Guarded:
         self._probe.take(held.probe)
         self.learner.restore(held.undo[0])
         self._probe.forget(self.learner)
-        self._weights = _weights(self.learner)
+        self._weights = weights_of(self.learner)
         self._undo.take(held.undo)
         self._ranges.take(held.ranges)
         self._competition.tally = held.tally
@@ -157,7 +167,7 @@ class Guarded:
         self._steps, self._shifts = held.steps, held.shifts
         self._losses.moments, self._losses.last = held.moments, held.last
         self.scores.restore(held.scores)
-        self._went_back = held.went_back
+        self._went_back, self._marks = held.went_back, held.marks
 
     def close(self) -> None:
         self.learner.close()
@@ -182,23 +192,23 @@ class Guarded:
 
     # ---- one example after another
 
-    def _judge(self, batch: Batch, outcomes: Array) -> None:
-        mine = answer = _answer(self.learner, batch)
-        learner = served = self._losses.of(mine, outcomes)
-        champion: Sequence[float | None]
+    def _judge(self, batch: Batch, outcomes: Array, marks: list[int]) -> None:
+        mine = answer = answer_of(self.learner, batch)
+        learner = self._said(mine, outcomes)
+        losses = served = [one.loss for one in learner]
+        champion: Sequence[Said | None]
         if self._competition.rests and self._asked_every > 1:
-            champion = self._sampled(batch, outcomes)
+            champion = self._sampled(batch, outcomes, marks)
         else:
-            theirs = _answer(self.champion, batch)
-            champion = losses = self._losses.of(theirs, outcomes)
+            theirs = answer_of(self.champion, batch)
+            champion = said = self._said(theirs, outcomes)
             if self._competition.tally.aside:
-                answer, served = theirs, losses
-        no_change = self._losses.no_change(outcomes, first=learner[0])
-        self.scores.see(answer, outcomes, served, learner, no_change)
+                answer, served = theirs, [one.loss for one in said]
+        no_change = self._losses.no_change(outcomes, first=losses[0])
+        self.scores.see(answer, outcomes, served, losses, no_change)
         if self._on_losses is not None:
-            self._on_losses(learner)
-        classes = self._losses.classes
-        turns = {self._competition.see(*pair, classes=classes) for pair in zip(learner, champion, strict=True)}
+            self._on_losses(losses)
+        turns = {self._competition.see(*one) for one in zip(learner, champion, outcomes.tolist(), strict=True)}
         if Turn.AGAIN in turns:
             self._begin_again()
         elif Turn.BACK in turns:
@@ -206,21 +216,24 @@ class Guarded:
             self.champion.restore(self._champion)
             self._age = 0
 
-    def _sampled(self, batch: Batch, outcomes: Array) -> list[float | None]:
-        """What the champion loses by the rows that it is asked about: by their numbers, whatever is in them."""
-        every = self._asked_every
-        places = slice(-self._learned % every, None, every)
-        told = outcomes[places]
-        losses: list[float | None] = [None] * batch.rows
-        if len(told):
-            asked = Batch({name: values[places] for name, values in batch.columns.items()}, len(told))
-            losses[places] = self._losses.of(_answer(self.champion, asked), told)
-        return losses
+    def _said(self, answer: Batch | None, outcomes: Array) -> list[Said]:
+        return list(map(Said, self._losses.of(answer, outcomes), told(answer, len(outcomes))))
+
+    def _sampled(self, batch: Batch, outcomes: Array, marks: list[int]) -> list[Said | None]:
+        """What the champion says to the rows that it is asked about, by their marks."""
+        said: list[Said | None] = [None] * batch.rows
+        places = [row for row, mark in enumerate(marks) if mark % self._asked_every == 0]
+        if places:
+            asked = Batch({name: values[places] for name, values in batch.columns.items()}, len(places))
+            answer = answer_of(self.champion, asked)
+            for place, one in zip(places, self._said(answer, outcomes[places]), strict=True):
+                said[place] = one
+        return said
 
     def _begin_again(self) -> None:
         self.learner.restore(self._champion)
         self._undo = Undo(self.learner)
-        self._weights = _weights(self.learner)
+        self._weights = weights_of(self.learner)
         self._probe.forget(self.learner)
 
     def _one(self, number: int, batch: Batch, outcomes: Array, *, alone: bool) -> bool:
@@ -229,7 +242,7 @@ class Guarded:
         """
         reason = self._undo.learn(batch, outcomes)
         if reason is None:
-            self._probe.see(batch)
+            self._probe.see(batch, outcomes)
         elif alone:
             self._tell(number, batch, outcomes, reason)
         return reason is None or alone
@@ -237,13 +250,14 @@ class Guarded:
     def _look(self) -> None:
         """Whether what was learned since the last look may stay; a new champion, if it is time for one."""
         moved = self._probe.look(self.learner)
-        weights = _weights(self.learner)
-        step = _distance(self._weights, weights)
+        weights = weights_of(self.learner)
+        step = distance(self._weights, weights)
         usual = median(self._steps) if len(self._steps) >= 5 else 0.0
         # One window in a row: what comes again after it is no accident, and the competition judges it.
         may = not self._went_back
         self._went_back = False
-        unsteady = median(self._shifts) if len(self._shifts) >= 5 else np.inf
+        # Of moves that are alike the next is longer than all twenty once in 21 looks, and by as much more rarely.
+        unsteady = max(self._shifts) if len(self._shifts) >= 5 else np.inf
         if not np.isfinite(moved) or (may and moved > self.limits.most_shift + unsteady):
             self._take_back("the answers to the probe rows moved too far")
             return
@@ -258,11 +272,18 @@ class Guarded:
             self._shifts = [*self._shifts, moved][-20:]
         self._weights = weights
         if self._age >= self.limits.champion_every and self._competition.calm:
-            self._champion, self._next_champion = self._next_champion, self._undo.base
-            self.champion.restore(self._champion)
-            self._competition.renewed()
-            self._probe.settle(self.learner)
-            self._age = 0
+            self._renew()
+
+    def _renew(self) -> None:
+        """What the learner was when the last champion took over is the next, and judged at once by what came since."""
+        older = bool(self._next_champion)
+        self._champion, self._next_champion = self._next_champion or self._undo.base, self._undo.base
+        self.champion.restore(self._champion)
+        batch, outcomes = self._probe.exam()
+        said = self._said(answer_of(self.champion, batch), outcomes) if older else []
+        self._competition.renewed(zip(said, outcomes.tolist(), strict=False))
+        self._probe.settle(self.learner)
+        self._age = 0
 
     def _take_back(self, reason: str) -> None:
         self._went_back = True
@@ -276,22 +297,3 @@ class Guarded:
         self.undone[reason] = self.undone.get(reason, 0) + batch.rows
         if self._on_undone is not None:
             self._on_undone(number, batch, outcomes, reason)
-
-
-def _answer(model: Learner, batch: Batch) -> Batch | None:
-    """What it answers; None if it raises: it loses then."""
-    try:
-        return model.predict(batch)
-    except Exception:  # noqa: BLE001 - the wall: a learner may raise anything
-        return None
-
-
-def _weights(learner: Learner) -> Array | None:
-    """A copy of all that it shows of them."""
-    parameters = getattr(learner, "parameters", None)
-    return None if parameters is None else np.array(parameters())
-
-
-def _distance(before: Array | None, now: Array | None) -> float:
-    """The longest way that a weight has gone."""
-    return 0.0 if before is None or now is None else float(np.abs(now - before).max(initial=0.0))

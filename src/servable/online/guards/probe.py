@@ -12,32 +12,40 @@ import numpy as np
 
 from servable.domain.batch import Array, Batch
 from servable.domain.model import Model
-from servable.online.event import Column, batch_of, columns
+from servable.online.event import Column, array, batch_of, column, columns
 
-Written = tuple[list[tuple[Column, ...]], tuple[Column, ...] | None]
+Written = tuple[list[tuple[tuple[Column, ...], Column]], tuple[Column, ...] | None]
+EXAM = 100
+"""Examples that are kept at least: the last ones."""
 
 
 class Probe:
-    """`see` gathers rows; `settle` makes the last of them those that are asked about from then on."""
+    """`see` gathers rows; `settle` makes the last of them those that are asked about from then on; `exam` gives them
+    with their outcomes.
+    """
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
-        self._recent: deque[Batch] = deque()
+        self._recent: deque[tuple[Batch, Array]] = deque()
         self._held = 0
         self._asked: Batch | None = None
         self._before: Array | None = None
 
-    def see(self, batch: Batch) -> None:
+    def see(self, batch: Batch, outcomes: Array) -> None:
         """Rows that were admitted."""
-        self._recent.append(batch)
+        self._recent.append((batch, outcomes))
         self._held += batch.rows
-        while self._held - self._recent[0].rows >= self._rows:
-            self._held -= self._recent.popleft().rows
+        while self._held - self._recent[0][0].rows >= max(self._rows, EXAM):
+            self._held -= self._recent.popleft()[0].rows
+
+    def exam(self) -> tuple[Batch, Array]:
+        """The last rows, and their outcomes: what a state that is older than they are knows of them."""
+        return Batch.join([batch for batch, _ in self._recent]), np.concatenate([told for _, told in self._recent])
 
     def settle(self, model: Model) -> None:
         """Ask about the last rows from now on."""
         if self._held >= self._rows:
-            self._asked = Batch.join(list(self._recent)).slice(self._held - self._rows, self._held)
+            self._asked = Batch.join([batch for batch, _ in self._recent]).slice(self._held - self._rows, self._held)
             self.forget(model)
 
     @property
@@ -60,13 +68,14 @@ class Probe:
 
     def state(self) -> Written:
         """All that `take` needs."""
-        return [columns(batch) for batch in self._recent], None if self._asked is None else columns(self._asked)
+        recent = [(columns(batch), column("", outcomes)) for batch, outcomes in self._recent]
+        return recent, None if self._asked is None else columns(self._asked)
 
     def take(self, state: Written) -> None:
         """Be what `state` told; `forget` then, with the model as it was at the last look."""
         recent, asked = state
-        self._recent = deque(batch_of(held) for held in recent)
-        self._held = sum(batch.rows for batch in self._recent)
+        self._recent = deque((batch_of(held), array(outcomes)) for held, outcomes in recent)
+        self._held = sum(batch.rows for batch, _ in self._recent)
         self._asked = None if asked is None else batch_of(asked)
 
 

@@ -43,10 +43,18 @@ class Sources:
         return 0.0
 
     def too_much(self, source: str, rows: int) -> bool:
-        """Whether a sender's share of the last examples is already what it may be; else these are counted."""
+        """Whether a sender's share of the last examples is more than it may be; else these are counted. Of senders that
+        may teach all together, the one that has taught least is never turned away.
+
+        >>> sources = Sources(Limits(most_share=0.5))
+        >>> sources.too_much("a", 900), sources.too_much("b", 100), sources.too_much("a", 1)
+        (False, False, True)
+        >>> sources.too_much("b", 800), sources.too_much("a", 1), sources.too_much("a", 1), sources.too_much("b", 1)
+        (False, False, True, False)
+        """
         if self._limits.most_share >= 1.0:
             return False
-        if self._total >= LATELY // 10 and self._counts[source] >= self._limits.most_share * self._total:
+        if self._total >= LATELY // 10 and self._counts[source] > self._limits.most_share * self._total:
             return True
         self._order.append((source, rows))
         self._counts[source] += rows
