@@ -113,7 +113,9 @@ def test_what_cannot_be_rebuilt_is_told(tumours: Command, tmp_path: Path) -> Non
     bare = tumours("learning", "rebuild", tmp_path / "tumour.json", code=2)
     assert "bare file, which has no versions" in bare.err
     tumours("learning", "rebuild", "tumour", "--at", "10")
-    assert "there is no journal" in tumours("learning", "rebuild", "tumour:2", code=1).err
+    nothing = tumours("learning", "rebuild", "tumour:2", code=1).err
+    assert "tumour:2 has learned nothing here: there is no journal in" in nothing
+    assert "name one that has: tumour:1" in nothing
     assert "chooses no actions" in tumours("learning", "evaluate", "tumour", code=2).err
 
 

@@ -109,7 +109,7 @@ class Slow(Ftrl):
 
 def test_of_a_slow_learner_what_comes_is_learned_in_pieces_and_again_in_the_same(tmp_path: Path) -> None:
     def begun() -> Teaching:
-        return Teaching(lambda: Slow(SIGNATURE, [0, 1]), SIGNATURE, tmp_path, {}, HABITS, states=True)
+        return Teaching(lambda: Slow(SIGNATURE, [0, 1]), SIGNATURE, tmp_path, {}, HABITS, states=False)
 
     work, door = begun(), Door()
     for number in range(SURE + 1):

@@ -59,6 +59,7 @@ def rebuild(
             raise UsageError(
                 f"{ref} is a bare file, which has no versions: pack it, or make a bundle with --output DIR"
             )
+        _must_have_learned(folder, version_of)
         source = str((old.model_path if old.inferred else old.folder).absolute())
         wish = Wish(source, old.name, str(folder.absolute()), version_of, at, tuple(without or ()), frozen, to)
         environments = load_settings({"home": home}).home_path / ENVIRONMENTS
@@ -94,12 +95,13 @@ def evaluate(
     from servable.online.recipe import recipe_of
     from servable.runtimes.find import runtime
 
-    with _learner(ref, home) as (bundle, folder, _):
+    with _learner(ref, home) as (bundle, folder, version):
         if runtime(bundle.manifest.format).isolated:  # no bandit is code, which is not run to find that out
             raise UsageError(f"{ref} chooses no actions: expected a bandit")
         judge, again = (recipe_of(bundle).make() for _ in range(2))
         if not isinstance(judge, Bandit) or not isinstance(again, Bandit):
             raise UsageError(f"{ref} chooses no actions: expected a bandit")
+        _must_have_learned(folder, version)
         with working("reading the journal"):
             log, left_out = log_of(folder / "journal")
     others = {"itself, half taught": again}
@@ -166,3 +168,18 @@ def _learner(ref: str, home: str | None) -> Iterator[tuple[Bundle, Path, str]]:
     with tempfile.TemporaryDirectory(prefix="servable-journal-") as scratch:
         copy_journal(settings.learning_url, version, own, Path(scratch))
         yield bundle, Path(scratch), version
+
+
+def _must_have_learned(folder: Path, version: str) -> None:
+    """Raises NotFound where it has not, with the versions of that name which have."""
+    from servable.errors import NotFound
+    from servable.online.journal import files_of
+
+    if files_of(folder / "journal"):
+        return
+    name = version.partition(":")[0]
+    others = sorted(
+        (one.name for one in folder.parent.glob("*") if files_of(one / "journal")), key=lambda n: (len(n), n)
+    )
+    hint = f"; name one that has: {', '.join(f'{name}:{other}' for other in others)}" if others else ""
+    raise NotFound(f"{version} has learned nothing here: there is no journal in {folder}{hint}")

@@ -25,8 +25,10 @@ LATE: Final = 8
 class Pace:
     """No event is to take longer than `within_s`, but for one example that does."""
 
-    def __init__(self, within_s: float) -> None:
+    def __init__(self, within_s: float, *, careful: bool) -> None:
+        """`careful`: predictions wait for it, so that what is not known to be quick is taken for slow."""
         self._within_s = within_s
+        self._careful = careful
         self._row_s: deque[float] = deque(maxlen=LATE)
 
     def apply(self, fold: Fold, entry: Entry) -> None:
@@ -39,6 +41,8 @@ class Pace:
     def cut(self, events: Iterable[Event]) -> list[Event]:
         """The same, those that are too long in pieces."""
         most = rows_at_once(self._row_s, self._within_s)
+        if most is None and not self._careful:
+            return [*events]
         return [piece for event in events for piece in pieces(event, most)]
 
     def room(self, within_s: float, most: int) -> int:

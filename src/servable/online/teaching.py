@@ -75,7 +75,7 @@ class Teaching:
         self._habits = habits
         self._states = states
         self._journal, self._snapshots = shared or (Journal(folder / "journal"), Snapshots(folder / "snapshots"))
-        self._pace = Pace(SLICE_S)
+        self._pace = Pace(SLICE_S, careful=not states)
         self._waiting = Waiting(habits.keep_inputs_s)
         self._intake = Intake(
             self.guarded, signature, self._waiting, habits.guards, self.quarantine, habits.most_behind
