@@ -66,7 +66,7 @@ class NatsPipe:
     async def _answer(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
         await self._publish(received, answers)
         async with asyncio.timeout(TIMEOUT_S):
-            await asyncio.gather(*(message.receipt.ack_sync() for message in received))
+            await asyncio.gather(*(message.receipt.ack_sync(TIMEOUT_S) for message in received))
 
     async def _publish(self, received: Sequence[Received], answers: Sequence[bytes]) -> None:
         first, *others = zip(answers, ({"Nats-Msg-Id": f"{self._durable}-{one.id}"} for one in received), strict=True)
