@@ -50,6 +50,20 @@ def test_every_row_is_answered_and_the_others_are_set_aside(batch, tmp_path):
     assert len(frame) == 31 and frame[1] == {"id": "k1", "a": 1.0, "b": 0.5, "y_0": 2.0, "y_1": 1.0}
 
 
+def test_files_have_the_columns_that_are_wanted(batch, tmp_path):
+    rows = 20_000  # a group that goes over as it stands, where all columns are wanted
+    numbers = np.arange(rows, dtype=np.float64)
+    table = pa.table({"a": numbers, "b": numbers / 2, "id": np.arange(rows)})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    words = ["--input", tmp_path / "in.parquet", "--key", "id", "--output", tmp_path / "out"]
+    for columns, names in (("id,a", ["id", "a"]), ("", [])):
+        batch(*words, "--columns", columns)
+        found = parquet.read_table(tmp_path / "out" / "part-000000.parquet")
+        assert found.column_names == [*names, "y_0", "y_1"]
+        assert found.select(names).equals(table.select(names))
+        assert found["y_0"].to_pylist() == (2 * numbers).tolist()
+
+
 def test_too_many_bad_rows_change_nothing(batch, tmp_path):
     batch("--input", csv_files(tmp_path / "in"), "--key", "id", "--table", "t")
     told = batch(
@@ -218,6 +232,8 @@ def test_a_model_runs_on_the_libraries_it_names(batch, tmp_path):
         (["--table", "t"], "a table needs --key"),
         ([], "say where the answers go"),
         (["--table", "t", "--key", "nope"], "no column 'nope' for the key"),
+        (["--output", "{out}", "--columns", "id,nope,no"], "no column 'nope', 'no': it has id, a, b"),
+        (["--table", "t", "--key", "id", "--columns", "id"], "--columns are those of the files of --output"),
         (["--table", "../t", "--key", "id"], "cannot name a table"),
         (["--table", "t", "--key", "id", "--fresh", "soon"], "expected a length of time"),
         (["--table", "t", "--key", "id", "--max-bad", "2"], "a share from 0 to 1"),
@@ -226,6 +242,7 @@ def test_a_model_runs_on_the_libraries_it_names(batch, tmp_path):
 def test_what_cannot_be_meant_is_told(tmp_path, capsys, wish, said):
     model = scaler(tmp_path / "scaler.onnx")
     source = csv_files(tmp_path / "in")
+    wish = [word.format(out=tmp_path / "out") for word in wish]
     with pytest.raises(SystemExit) as ended:
         main(["batch", str(model), "--input", str(source), *wish, "--home", str(tmp_path / "home")])
     assert ended.value.code == 2

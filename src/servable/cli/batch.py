@@ -35,6 +35,10 @@ def batch(
     key: Annotated[str, typer.Option(help="The column that rows are asked for by.", metavar="COLUMN")] = "",
     table: Annotated[str, typer.Option(help="The table that gets the answers.", metavar="NAME")] = "",
     output: Annotated[str, typer.Option(help="A folder for Parquet files: rows and answers.", metavar="DIR")] = "",
+    columns: Annotated[
+        str | None,
+        typer.Option(help="Those of the input that go into --output, with commas.", metavar="A,B", show_default="all"),
+    ] = None,
     tables: Store = "",
     duplicates: Annotated[str, typer.Option(help="Of rows with one key: last, first, or refuse.")] = "last",
     max_bad: Annotated[float, typer.Option(help="The share of rows that may stay without an answer.")] = 0.01,
@@ -76,7 +80,8 @@ def batch(
         target, bundle = live(settings, ref)
         fallbacks = {rule.fallback: live(settings, rule.fallback)[0] for rule in bundle.manifest.rules if rule.fallback}
         wish = Wish(
-            source, query, key, table, output, duplicates, max_bad,
+            source, query, key, table, output,
+            None if columns is None else tuple(dict.fromkeys(filter(None, columns.split(",")))), duplicates, max_bad,
             None if fresh is None else seconds(fresh, "--fresh"), on_miss, keep,
             Engine(engine, workers, cluster, early), fallbacks,
         )  # fmt: skip

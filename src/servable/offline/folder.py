@@ -41,6 +41,7 @@ class Spec(msgspec.Struct, frozen=True):
     table: str
     output: str
     duplicates: str
+    columns: tuple[str, ...] | None = None
     started: float = 0.0
 
 

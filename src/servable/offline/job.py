@@ -43,6 +43,8 @@ MISSES = ("refuse", "predict")
 class Wish(NamedTuple):
     """What somebody wants of a job: where it reads, and where its answers go (a table, a folder of Parquet, or both).
 
+    Of the input's columns `columns` go into the folder beside the answers, None: all.
+
     `source` is a file, folder, glob or URL; with a `query`, the database's URL, or empty for DuckDB. Of two rows with
     one key the `last` or the `first` is kept, or the job fails (`refuse`). `max_bad` is the share of rows that may stay
     without an answer. `keep` generations of the table stay. `engine` is who does it.
@@ -54,6 +56,7 @@ class Wish(NamedTuple):
     key: str = ""
     table: str = ""
     output: str = ""
+    columns: tuple[str, ...] | None = None
     duplicates: str = "last"
     max_bad: float = 0.01
     fresh_s: float | None = None
@@ -81,20 +84,21 @@ def run(
         if not source.parts:
             raise CheckFailed(f"{wish.source or 'the query'} has no rows: nothing was changed")
         kind = _key_kind(wish, source)
+        shown = source.columns if wish.columns is None else _shown(wish.columns, source)
         signature = named(bundle.signature, list(source.columns), wish.key)
         lacking = absent(signature, source.columns)
         # Of lines of JSON only the first were looked at: a column may come later.
         columns = [*needed(signature, list(source.columns)), *(lacking if source.loose else ())]
         spec = Spec(
             target.name, target.version, bundle.digest, source.fingerprint, wish.key, wish.table, wish.output,
-            wish.duplicates, time.time(),
+            wish.duplicates, wish.columns, time.time(),
         )  # fmt: skip
         if resume and (done := folder.finished(spec)) is not None:
             return done
         spec = folder.begin(spec, resume=resume)
         if wish.key:
             columns = list(dict.fromkeys([*columns, wish.key]))
-        read = tuple(dict.fromkeys([*source.columns, *columns])) if wish.output else tuple(columns)
+        read = tuple(dict.fromkeys([*shown, *columns])) if wish.output else tuple(columns)
         features = () if signature is bundle.signature else signature.inputs[0].features
         order = Order(
             target,
@@ -104,6 +108,7 @@ def run(
             read,
             features,
             wish.output,
+            wish.columns,
             bool(wish.table),
             dict(wish.fallbacks),
             str(home / ENVIRONMENTS),
@@ -133,6 +138,8 @@ def _demand(wish: Wish, bundle: Bundle) -> None:
     """Raise UsageError for a wish that cannot be meant."""
     if not wish.table and not wish.output:
         raise UsageError("say where the answers go: --table NAME, --output FOLDER, or both")
+    if wish.columns is not None and not wish.output:
+        raise UsageError("--columns are those of the files of --output FOLDER: say where they go")
     if wish.table and not wish.key:
         raise UsageError("a table needs --key COLUMN: what its rows are asked for by")
     if wish.duplicates not in DUPLICATES:
@@ -155,6 +162,14 @@ def _name_of(output: Path) -> str:
     place = output.absolute()
     name = re.sub(r"[^A-Za-z0-9_-]", "_", place.name)[:40]
     return f"output-{name}-{hashlib.sha256(bytes(place)).hexdigest()[:8]}"
+
+
+def _shown(columns: Sequence[str], source: Source) -> Sequence[str]:
+    if strange := [name for name in columns if name not in source.columns]:
+        raise UsageError(
+            f"--columns: the input has no column {', '.join(map(repr, strange))}: it has {', '.join(source.columns)}"
+        )
+    return columns
 
 
 def _key_kind(wish: Wish, source: Source) -> KeyKind:

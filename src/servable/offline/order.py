@@ -13,8 +13,8 @@ from servable.stores.tables.generation import KeyKind
 class Order(msgspec.Struct, frozen=True):
     """The same for all parts of a job. `folder` is the job's; `output` a folder for Parquet files, empty: none.
 
-    `columns` are those of the input that are read. `features`: names for those of the model's only input, where the
-    data alone has any.
+    `columns` are those of the input that are read, `shown` those that go into the files (None: all). `features`: names
+    for those of the model's only input, where the data alone has any.
     """
 
     target: Target
@@ -24,6 +24,7 @@ class Order(msgspec.Struct, frozen=True):
     columns: tuple[str, ...]
     features: tuple[str, ...] = ()
     output: str = ""
+    shown: tuple[str, ...] | None = None
     answers: bool = True
     fallbacks: dict[str, Target] = {}
     """What the model's rules may hand rows over to, by its Ref."""

@@ -133,6 +133,8 @@ class Scorer:
         if answer.rows and self._order.answers:
             answers.write(keys, answer)
         if answer.rows and self._order.output:
+            if self._order.shown is not None:
+                rows, group = rows.select(list(self._order.shown)), None
             frames.write(settled(rows, self._kinds), answer, group)
         return refused
 
