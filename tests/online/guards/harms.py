@@ -189,13 +189,14 @@ def run(name: str, model: str, harm: str, *, guarded: bool = True, step: int = S
     contract = Signature(tuple(Field(f"x{place}", "FP64") for place in range(x.shape[1])), Labels([0, 1]).fields())
     right, aside = np.zeros((2, len(x)), bool)
     for start in range(0, len(x), step):
-        rows = np.arange(start, min(start + step, len(x)))
+        event = rows = np.arange(start, min(start + step, len(x)))
         bad = unfit(Batch({f"x{place}": x[rows, place] for place in range(x.shape[1])}), contract)
         rows = rows[~bad]  # the others are refused, or go into quarantine, before they are events
         batch = Batch({f"x{place}": x[rows, place] for place in range(x.shape[1])})
-        right[rows] = one.predict(batch)["label"] == true[rows]
-        one.learn(batch, told[rows])
-        aside[rows] = guarded and one.tally.aside
+        if len(rows):
+            right[rows] = one.predict(batch)["label"] == true[rows]
+            one.learn(batch, told[rows])
+        aside[event] = guarded and one.tally.aside
     return Run(right, aside)
 
 
