@@ -97,7 +97,9 @@ def test_a_command_that_is_ended_takes_away_what_it_was_making(number, tmp_path)
     model.write_text("import time\nimport servable\ntime.sleep(60)\nclass Slow(servable.PythonModel): ...\n")
     words = ["pack", model, "--allow-unsafe", "--home", tmp_path / "home"]
     environ = {**os.environ, "TMPDIR": str(place)}
-    with subprocess.Popen([sys.executable, "-m", "servable", *map(str, words)], env=environ) as process:
+    # Whoever runs the tests in the background has them ignore an interrupt, which a process inherits.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "servable", *map(str, words)]
+    with subprocess.Popen(command, env=environ) as process:
         eventually(lambda: any(place.glob("servable-elsewhere-*/scratch")))
         process.send_signal(number)
         assert process.wait(30) == 128 + number
