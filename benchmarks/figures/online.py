@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, Final
@@ -208,27 +209,29 @@ def _journal(folder: Path) -> None:
 
 
 def river(bench: Bench, folder: Path, name: str) -> Figure:
-    """The time of its process for each example, in lessons of 100, against asking and teaching River in this one."""
+    """The time of its process for each example, in lessons of 100, against asking and teaching River here, lesson by
+    lesson in turns: what slows the machine slows both. No row comes twice.
+    """
     import servable
 
     source = folder / "learner.py"
     source.write_text(SOURCE.format(width=learning.WIDTH, pipeline=PIPELINES[name]))
     bundle = folder / name.replace(" ", "-") / "learner"
     servable.pack(source, output=bundle, allow_unsafe=True)
-    x, y = learning.stream(RIVER_ROWS, seed=3)
+    x, y = learning.stream(RIVER_ROWS * bench.repeats, seed=3)
+    lessons = iter([slice(at, at + 100) for at in range(0, len(x), 100)])
+    alone = _model(PIPELINES[name])
     with learning.serve(bundle) as server:
 
-        def ours() -> float:
-            before, learned = server.cpu_s()[1], server.applied()
-            for at in range(0, RIVER_ROWS, 100):
-                document = {
-                    "inputs": [learning.tensor(x[at : at + 100])],
-                    "outcomes": y[at : at + 100].tolist(),
-                }
+        def both() -> tuple[float, float]:
+            before, theirs = server.cpu_s()[1], 0.0
+            for lesson in islice(lessons, RIVER_ROWS // 100):
+                document = {"inputs": [learning.tensor(x[lesson])], "outcomes": y[lesson].tolist()}
                 server.ask("POST", "/learn?wait=applied", document)
-            return (server.cpu_s()[1] - before) / (server.applied() - learned)
+                theirs += _taught(alone, x[lesson], y[lesson])
+            return (server.cpu_s()[1] - before) / RIVER_ROWS, theirs / RIVER_ROWS
 
-        pairs = bench.turns(ours, lambda: _river_alone(PIPELINES[name], x, y))
+        pairs = [pair for (pair,) in bench.turns(both)]
     cost = [median(times) * 1e6 for times in zip(*pairs, strict=True)]
     return Figure(
         f"River: {name}, learned by a server against in process",
@@ -238,21 +241,19 @@ def river(bench: Bench, folder: Path, name: str) -> Figure:
     )
 
 
-_MODELS: dict[str, Any] = {}
-
-
-def _river_alone(pipeline: str, x: Any, y: Any) -> float:
-    """Seconds of CPU an example, asked and then learned: the model lives on from call to call, as the server's does."""
+def _model(pipeline: str) -> Any:
     from river import forest, linear_model, preprocessing, tree
 
-    if pipeline not in _MODELS:
-        names = {"forest": forest, "linear_model": linear_model, "preprocessing": preprocessing, "tree": tree}
-        _MODELS[pipeline] = eval(pipeline, names)  # noqa: S307 - one of the texts above
-    model = _MODELS[pipeline]
+    names = {"forest": forest, "linear_model": linear_model, "preprocessing": preprocessing, "tree": tree}
+    return eval(pipeline, names)  # noqa: S307 - one of the texts above
+
+
+def _taught(model: Any, x: Any, y: Any) -> float:
+    """Seconds of CPU to ask River about each row and then to teach it."""
     keys = [f"x[{place}]" for place in range(x.shape[1])]
     begun = process_time()
     for row, outcome in zip(x.tolist(), y.tolist(), strict=True):
         features = dict(zip(keys, row, strict=True))
         model.predict_proba_one(features)
         model.learn_one(features, outcome)
-    return (process_time() - begun) / len(x)
+    return process_time() - begun
