@@ -94,7 +94,7 @@ def _spark(folder: Path) -> tuple[float, float, str]:
 
 
 def _predict(folder: Path) -> tuple[float, float, str]:
-    source, rows = folder / "rows.csv", ROWS // 2
+    source, rows = folder / "rows.csv", ROWS
     csv.write_csv(_rows(rows).drop(["id"]), source)
     place = _saved(folder)
     command = [
