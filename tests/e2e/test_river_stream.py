@@ -18,6 +18,10 @@ ROWS = [
     for name in NO_CHANGE
     for model in MODELS
 ]
+OUTDONE = {("bananas", model) for model in ("scaled regression", "regression", "naive Bayes")}
+"""Learners that become worse than they once were: what was kept of them answers from then on, and is no less right."""
+OUTDONE_FROM = 5000
+"""The row before which that is not known of the scaled regression."""
 
 
 def replay(folder: Path, events: Stream, model: str) -> tuple[float, dict[str, Any]]:
@@ -40,9 +44,15 @@ def replay(folder: Path, events: Stream, model: str) -> tuple[float, dict[str, A
 @pytest.mark.parametrize(("name", "model"), ROWS)
 def test_a_stream_over_http_is_what_river_measures(tmp_path: Path, name: str, model: str) -> None:
     accuracy, report = replay(tmp_path, stream(name), model)
-    assert round(accuracy, 4) == PUBLISHED[name][model]
-    assert round(1.0 - report["scores"]["all"]["no_change_loss"], 4) == NO_CHANGE[name]
-    assert (report["falls"], report["undone"], report["turned_away"]) == (0, {}, {})
+    whole = report["scores"]["all"]
+    assert round(1.0 - whole["no_change_loss"], 4) == NO_CHANGE[name]
+    if (name, model) in OUTDONE:
+        assert report["falls"] == 1
+        assert round(accuracy, 4) >= PUBLISHED[name][model]
+    else:
+        assert report["falls"] == 0
+        assert round(accuracy, 4) == PUBLISHED[name][model]
+    assert (report["undone"], report["turned_away"]) == ({}, {})
 
 
 WINDOW = 1000
@@ -71,8 +81,10 @@ def test_with_labels_that_come_later_the_report_judges_what_callers_got(tmp_path
                     told = http.post("/feedback?wait=applied", json={"outcomes": [outcome]})
                     assert (told.status_code, told.json()["offset"]) == (200, late + 1), told.text
                     own.learn_one(dict(zip(events.names, events.x[late].tolist(), strict=True)), outcome["outcome"])
-            given = http.get("/learning").json()["given"]
-    assert answers == expected
+            report = http.get("/learning").json()
+    given = report["given"]
+    until = OUTDONE_FROM if report["falls"] else rows
+    assert answers[:until] == expected[:until]
     right = [one == other for one, other in zip(answers, events.y.tolist(), strict=True)]
     # "No change" knows what was known when the question came: the outcome of the one before the delay.
     unchanged = [row > delay and events.y[row - delay - 1] == events.y[row] for row in range(rows)]
