@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from servable.errors import MissingExtra
 from servable.offline.push.message import Message, NoAnswer, Refused
-
-TIMEOUT_S: Final = 10.0
-AGAIN_S: Final = 0.1
+from servable.stores.nats import TIMEOUT_S, connected, library
 
 
 class NatsStream:
     """A `Sink`. `subject` must be one that a stream of the server collects."""
 
     def __init__(self, url: str, subject: str) -> None:
-        try:
-            import nats
-        except ImportError as error:
-            raise MissingExtra("nats", "push to NATS", missing="nats") from error
-        self._nats = nats
+        self._nats = library("push to NATS")
         self._url = url
         self._subject = subject
         self._loop = asyncio.new_event_loop()
@@ -41,14 +34,7 @@ class NatsStream:
 
     async def _send(self, messages: Sequence[Message]) -> None:
         if self._connection is None:
-            self._connection = await self._nats.connect(
-                self._url,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # which it means for the first connection too: two minutes by default
-                reconnect_time_wait=AGAIN_S,
-                connect_timeout=TIMEOUT_S,
-                error_cb=_quiet,
-            )
+            self._connection = await connected(self._nats, self._url)
         stream = self._connection.jetstream(timeout=TIMEOUT_S)
         first, *others = ((one.body, {"Nats-Msg-Id": one.id, "key": one.key}) for one in messages)
         await stream.publish(self._subject, first[0], headers=first[1])  # tells at once where no stream collects it
@@ -64,7 +50,3 @@ class NatsStream:
     def close(self) -> None:
         self._hang_up()
         self._loop.close()
-
-
-async def _quiet(_: Exception) -> None:
-    """Errors come to whoever sends."""

@@ -8,22 +8,18 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from servable.errors import MissingExtra, Unavailable
+from servable.errors import Unavailable
 from servable.offline.stream.pipe import Received
+from servable.stores.nats import TIMEOUT_S, library, quiet
 
 WAIT_S: Final = 0.2
-TIMEOUT_S: Final = 10.0
 
 
 class NatsPipe:
     """A `Pipe` from one subject to another; streams of the server collect both."""
 
     def __init__(self, url: str, source: str, target: str, durable: str) -> None:
-        try:
-            import nats
-        except ImportError as error:
-            raise MissingExtra("nats", "take messages from NATS", missing="nats") from error
-        self._nats = nats
+        self._nats = library("take messages from NATS")
         self._url, self._source, self._target, self._durable = url, source, target, durable
         self._loop = asyncio.new_event_loop()
         self._connection: Any = None
@@ -51,7 +47,7 @@ class NatsPipe:
         if self._connection is None:
             try:
                 async with asyncio.timeout(TIMEOUT_S):  # it would try for minutes; later, one that goes may come back
-                    self._connection = await self._nats.connect(self._url, connect_timeout=TIMEOUT_S, error_cb=_quiet)
+                    self._connection = await self._nats.connect(self._url, connect_timeout=TIMEOUT_S, error_cb=quiet)
             except TimeoutError as error:
                 raise Unavailable(f"NATS does not answer: there was no connection in {TIMEOUT_S:.0f} s") from error
         if self._subscription is None:
@@ -81,7 +77,3 @@ class NatsPipe:
         if self._connection is not None:
             self._loop.run_until_complete(self._connection.close())
         self._loop.close()
-
-
-async def _quiet(_: Exception) -> None:
-    """Errors come to whoever takes and answers."""

@@ -15,13 +15,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from servable.errors import Conflict, EnvironmentFault, MissingExtra
+from servable.errors import Conflict, EnvironmentFault
 from servable.online.fleet.states.port import Listen, Told
+from servable.stores.nats import TIMEOUT_S, connected, library
 
 STREAM: Final = "servable-states"
 SUBJECTS: Final = "servable.states"
-TIMEOUT_S: Final = 10.0
-AGAIN_S: Final = 0.1
 HEADERS: Final = 1024
 """Bytes of a message that are kept for its headers."""
 WRONG_LAST: Final = 10071
@@ -37,11 +36,7 @@ class NatsStates:
     """A `Log`. Its connection lives on an event loop of its own, in a thread of its own."""
 
     def __init__(self, url: str, learner: str) -> None:
-        try:
-            import nats
-        except ImportError as error:
-            raise MissingExtra("nats", "hand states over through NATS", missing="nats") from error
-        self._nats = nats
+        self._nats = library("hand states over through NATS")
         self._url = url
         self._learner = learner
         self._subject = f"{SUBJECTS}.{learner.encode().hex()}"  # a name may hold dots, which divide a subject
@@ -123,14 +118,7 @@ class NatsStates:
         async with self._opening:
             if self._connection is not None:
                 return self._connection.jetstream(timeout=TIMEOUT_S)
-            connection = await self._nats.connect(
-                self._url,
-                allow_reconnect=False,
-                max_reconnect_attempts=1,  # which it means for the first connection too: two minutes by default
-                reconnect_time_wait=AGAIN_S,
-                connect_timeout=TIMEOUT_S,
-                error_cb=_quiet,
-            )
+            connection = await connected(self._nats, self._url)
             stream = connection.jetstream(timeout=TIMEOUT_S)
             try:
                 await stream.stream_info(STREAM)
@@ -191,7 +179,3 @@ class NatsStates:
         except (self._nats.errors.Error, OSError, TimeoutError) as error:
             told = " ".join(str(error).split()) or type(error).__name__
             raise EnvironmentFault(f"states of {self._learner} do not go through NATS: {told}") from error
-
-
-async def _quiet(_: Exception) -> None:
-    """Errors come to whoever asks."""
