@@ -13,9 +13,11 @@ from servable.domain.batch import Array, Batch
 from servable.domain.field import Field
 from servable.domain.signature import Signature
 from servable.errors import CorruptModel
+from servable.online.guards.competition import ALARM
 from servable.online.guards.guarded import Guarded
 from servable.online.guards.limits import Limits
 from servable.online.guards.quarantine import Quarantine, read
+from servable.online.guards.standing import standing
 from servable.online.learners.ftrl import Ftrl
 from servable.online.learners.labels import Labels
 
@@ -112,6 +114,16 @@ def test_a_burst_of_flipped_labels_is_rolled_back_and_left_behind(clean: float) 
     assert right[BURST].mean() > 0.88
     assert np.mean(plain[BURST]) < 0.5
     assert right[BURST.start :].mean() > clean - 0.04
+
+
+def test_a_learner_that_is_to_answer_whatever_happens_does_and_what_speaks_against_it_is_told() -> None:
+    x, y = stream()
+    y[BURST] = 1 - y[BURST]
+    guarded = Guarded(ftrl(), ftrl(), Limits(fallback=False))
+    follow(guarded, x[: BURST.stop], y[: BURST.stop], step=20)
+    told = standing(guarded)
+    assert (told["answering"], told["falls"]) == ("learner", 0)
+    assert told["evidence"] >= ALARM
 
 
 def test_a_world_that_has_changed_is_followed_when_it_has_stayed_so() -> None:

@@ -116,9 +116,11 @@ class Tally(msgspec.Struct, array_like=True):
 class Competition:
     """`see` takes what was said to each example."""
 
-    def __init__(self, return_after: int) -> None:
+    def __init__(self, return_after: int, *, fallback: bool = True) -> None:
+        """`fallback`: whether a learner is ever set aside."""
         self.tally = Tally()
         self._return_after = return_after
+        self._fallback = fallback
 
     @property
     def calm(self) -> bool:
@@ -166,6 +168,8 @@ class Competition:
         else:
             tally.level.see(learner.loss, None)
             tally.mine.see(learner.told, outcome)
+        if not self._fallback:
+            return
         if tally.worse >= ALARM:
             self._fall("it was worse than its last good state")
         elif tally.level.sudden >= ALARM:

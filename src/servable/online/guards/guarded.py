@@ -94,7 +94,7 @@ class Guarded:
         self._asked_every = 1 if whole else ASKED_EVERY
         self._bytes_an_example = BYTES_AN_EXAMPLE if whole else OBJECTS_AN_EXAMPLE
         self._undo = Undo(learner)
-        self._competition = Competition(self.limits.return_after)
+        self._competition = Competition(self.limits.return_after, fallback=self.limits.fallback)
         self._losses = Losses()
         self._marks = Marks()
         self._shifts: list[float] = []

@@ -16,7 +16,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `most_bytes`: how large the state may become; what would make it larger is undone.
 
     `champion_every`: examples after which the good state before is the champion. `return_after`: examples over which a
-    learner that was set aside must be better. `most_per_s`, `most_share`: of one source, examples a second, and its
+    learner that was set aside must be better. `fallback`: whether the champion answers for a learner that is worse; if
+    not the evidence is told, and nothing done. `most_per_s`, `most_share`: of one source, examples a second, and its
     share of the last examples of all; 0 and 1: any.
     """
 
@@ -28,5 +29,6 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     most_bytes: int = 256 * 1024 * 1024
     champion_every: int = 500
     return_after: int = 1000
+    fallback: bool = True
     most_per_s: float = 0.0
     most_share: float = 1.0

@@ -13,6 +13,7 @@ def standing(guarded: Guarded) -> dict[str, Any]:
     return {
         "answering": "champion" if tally.aside else "learner",
         "reason": tally.reason or None,
+        "evidence": tally.evidence,
         "falls": tally.falls,
         "returns": tally.returns,
         "clipped": guarded.clipped,
