@@ -64,7 +64,7 @@ CONVERTED = {
     "forest": (RandomForestClassifier(20), CANCER),
     "forest of text": (RandomForestClassifier(20), NAMED),
     "forest of digits": (RandomForestClassifier(10), DIGITS),
-    "forest behind a scaler": (scaled(RandomForestClassifier(20)), CANCER),
+    "forest behind a scaler": (scaled(RandomForestClassifier(20, random_state=0)), CANCER),
     "even votes": (ExtraTreesClassifier(10, random_state=0), CANCER),
     "histograms": (HistGradientBoostingClassifier(max_iter=10), CANCER),
     "histograms behind a scaler": (scaled(HistGradientBoostingClassifier(max_iter=10)), CANCER),
